@@ -1,0 +1,388 @@
+// The border between JavaScript and the engine: every argument, size and bound is checked here, so that nothing that
+// comes in can crash the process. The TypeScript view of this file is src/backend/native.ts.
+#include <napi.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "cpu.h"
+#include "engine.h"
+
+namespace {
+
+using spiking::Engine;
+using spiking::Kernels;
+using spiking::StageSpec;
+
+constexpr int64_t kMaxElements = int64_t(1) << 28;
+constexpr int kMaxSteps = 16'000'000;  // counts of ±127 a step stay within 32 bits
+constexpr int32_t kLimit23 = 1 << 23;
+
+[[noreturn]] void fail(Napi::Env env, const std::string& message) { throw Napi::TypeError::New(env, message); }
+
+// Runs native work; what it throws becomes a JavaScript error.
+template <class Work>
+auto guarded(Napi::Env env, Work work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    throw Napi::Error::New(env, "not enough memory for this network");
+  }
+}
+
+struct Array {
+  napi_typedarray_type type;
+  size_t length;
+  void* data;
+};
+
+Array arrayOf(Napi::Env env, Napi::Value value, const std::string& name) {
+  if (!value.IsTypedArray()) fail(env, name + " must be a typed array");
+  Array array{};
+  napi_value buffer;
+  size_t offset;
+  if (napi_get_typedarray_info(env, value, &array.type, &array.length, &array.data, &buffer, &offset) != napi_ok) {
+    fail(env, name + " must be a typed array");
+  }
+  return array;
+}
+
+template <class T>
+T* arrayOf(Napi::Env env, Napi::Value value, const std::string& name, napi_typedarray_type type, size_t length) {
+  const Array array = arrayOf(env, value, name);
+  if (array.type != type || array.length != length) {
+    fail(env, name + " has the wrong type or " + std::to_string(array.length) + " values; expected " + std::to_string(length));
+  }
+  return static_cast<T*>(array.data);
+}
+
+int integerOf(Napi::Env env, Napi::Value value, const std::string& name, int min, int max) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1e18;
+  if (!(number >= min && number <= max) || number != double(int(number))) {
+    fail(env, name + " must be a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+  }
+  return int(number);
+}
+
+Napi::Object objectOf(Napi::Env env, Napi::Value value, const std::string& name) {
+  if (!value.IsObject()) fail(env, name + " must be an object");
+  return value.As<Napi::Object>();
+}
+
+std::string textOf(Napi::Env env, Napi::Value value, const std::string& name) {
+  if (!value.IsString()) fail(env, name + " must be a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+const Kernels& kernelsOf(Napi::Env env, Napi::Value value) {
+  const std::string name = textOf(env, value, "the instruction set");
+  for (const spiking::InstructionSet& set : spiking::instructionSets()) {
+    if (name != set.kernels->name) continue;
+    if (*set.missing) fail(env, "instruction set " + name + ": " + set.missing);
+    return *set.kernels;
+  }
+  fail(env, "there is no instruction set " + name);
+}
+
+// Fields that convolutions and pools share, checked one by one.
+template <class Geometry>
+void readGeometry(Napi::Env env, const Napi::Object& object, const std::string& where, Geometry& g) {
+  g.height = integerOf(env, object.Get("height"), where + "height", 1, 8192);
+  g.width = integerOf(env, object.Get("width"), where + "width", 1, 8192);
+  g.channels = integerOf(env, object.Get("channels"), where + "channels", 1, 65536);
+  g.outHeight = integerOf(env, object.Get("outHeight"), where + "outHeight", 1, 8192);
+  g.outWidth = integerOf(env, object.Get("outWidth"), where + "outWidth", 1, 8192);
+  g.size = integerOf(env, object.Get("size"), where + "size", 1, 64);
+  g.stride = integerOf(env, object.Get("stride"), where + "stride", 1, 64);
+  if (int64_t(g.height) * g.width * g.channels > kMaxElements) fail(env, where + "its input is too large");
+}
+
+template <class Geometry>
+void readConvolutionGeometry(Napi::Env env, const Napi::Object& object, const std::string& where, Geometry& g) {
+  readGeometry(env, object, where, g);
+  g.filters = integerOf(env, object.Get("filters"), where + "filters", 1, 65536);
+  g.padding = integerOf(env, object.Get("padding"), where + "padding", 0, 31);
+  const auto fits = [&](int extent, int out) {
+    return extent + 2 * g.padding >= g.size && (extent + 2 * g.padding - g.size) / g.stride + 1 == out;
+  };
+  if (!fits(g.height, g.outHeight) || !fits(g.width, g.outWidth)) {
+    fail(env, where + "outHeight and outWidth do not follow from its input, size, stride and padding");
+  }
+  if (int64_t(g.outHeight) * g.outWidth * g.filters > kMaxElements) fail(env, where + "its output is too large");
+}
+
+// DESIGN section 2: A·Σ|W| + |B| < 2^30, so that no sum overflows.
+template <class Weight>
+void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
+  const Weight* weights = static_cast<const Weight*>(spec.weights);
+  const size_t perFilter = size_t(spec.size) * spec.size * spec.channels;
+  const int64_t greatest = spec.input < 0 ? 255 : 127;
+  for (int f = 0; f < spec.filters; f++) {
+    int64_t sum = 0;
+    for (size_t i = 0; i < perFilter; i++) {
+      const int64_t w = weights[f * perFilter + i];
+      sum += w < 0 ? -w : w;
+    }
+    const int64_t bias = spec.bias[f];
+    if (bias < -kLimit23 || bias > kLimit23 || greatest * sum + (bias < 0 ? -bias : bias) >= int64_t(1) << 30) {
+      fail(env, where + "channel " + std::to_string(f) + " breaks the bounds of the integer engine");
+    }
+  }
+}
+
+StageSpec readStage(Napi::Env env, Napi::Value value, const std::vector<StageSpec>& earlier, bool last) {
+  const int index = int(earlier.size());
+  const std::string where = "stage " + std::to_string(index) + ": ";
+  const Napi::Object object = objectOf(env, value, "stage " + std::to_string(index));
+  StageSpec spec{};
+  const std::string kind = textOf(env, object.Get("kind"), where + "kind");
+  spec.pool = kind == "pool";
+  if (!spec.pool && kind != "convolution") fail(env, where + "kind must be convolution or pool");
+  spec.input = integerOf(env, object.Get("input"), where + "input", spec.pool ? 0 : -1, index - 1);
+  if (spec.pool) {
+    readGeometry(env, object, where, spec);
+    spec.filters = spec.channels;
+    spec.offset = integerOf(env, object.Get("offset"), where + "offset", 0, 64);
+    const std::string rule = textOf(env, object.Get("rule"), where + "rule");
+    const char* const rules[] = {"exact", "gate:avg", "gate:exp", "gate:fir"};
+    int found = 0;
+    while (found < 4 && rule != rules[found]) found++;
+    if (found == 4) fail(env, where + "there is no pool rule " + rule);
+    spec.rule = spiking::PoolRule(found);
+    const auto cellsInside = [&](int extent, int out) {
+      return spec.size > spec.offset && (out - 1) * spec.stride - spec.offset < extent;
+    };
+    if (!cellsInside(spec.height, spec.outHeight) || !cellsInside(spec.width, spec.outWidth)) {
+      fail(env, where + "a pooling window holds no real cell");
+    }
+    spec.fires = true;
+  } else {
+    readConvolutionGeometry(env, object, where, spec);
+    const size_t count = size_t(spec.filters) * spec.size * spec.size * spec.channels;
+    const Napi::Value weights = object.Get("weights");
+    spec.wide = arrayOf(env, weights, where + "weights").type == napi_int16_array;
+    spec.weights = spec.wide ? static_cast<void*>(arrayOf<int16_t>(env, weights, where + "weights", napi_int16_array, count))
+                             : static_cast<void*>(arrayOf<int8_t>(env, weights, where + "weights", napi_int8_array, count));
+    const auto integers = [&](const char* name, int rows) {
+      return arrayOf<int32_t>(env, object.Get(name), where + name, napi_int32_array, size_t(rows) * spec.filters);
+    };
+    spec.bias = integers("bias", 1);
+    spec.firing = integers("firing", spiking::kFiringRows);
+    spec.startPotential = integers("startPotential", 1);
+    spec.startDelay = integerOf(env, object.Get("startDelay"), where + "startDelay", 0, kMaxSteps);
+    spec.fires = !last;
+    for (int i = 0; i < spiking::kFiringRows * spec.filters; i++) {
+      if (spec.firing[i] < 0) fail(env, where + "a firing limit is negative");
+    }
+    for (int i = 0; i < spec.filters; i++) {
+      if (spec.startPotential[i] < 0 || spec.startPotential[i] > kLimit23) fail(env, where + "a start potential is out of range");
+    }
+    if (spec.wide) checkSums<int16_t>(env, spec, where);
+    else checkSums<int8_t>(env, spec, where);
+    for (const StageSpec& other : earlier) {
+      if (!other.pool && other.wide != spec.wide) fail(env, where + "its weights are of another width than earlier ones");
+    }
+  }
+  if (spec.input >= 0) {
+    const StageSpec& source = earlier[spec.input];
+    if (source.outHeight != spec.height || source.outWidth != spec.width || source.filters != spec.channels) {
+      fail(env, where + "its input stage has another shape");
+    }
+  } else if (index > 0) {
+    for (const StageSpec& other : earlier) {
+      if (other.input < 0 && (other.height != spec.height || other.width != spec.width || other.channels != spec.channels)) {
+        fail(env, where + "two stages disagree about the image's shape");
+      }
+    }
+  }
+  return spec;
+}
+
+class EngineObject : public Napi::ObjectWrap<EngineObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Engine",
+                       {InstanceMethod("begin", &EngineObject::begin), InstanceMethod("run", &EngineObject::run),
+                        InstanceMethod("outputPotential", &EngineObject::outputPotential),
+                        InstanceMethod("state", &EngineObject::state),
+                        InstanceMethod("statistics", &EngineObject::statistics),
+                        InstanceMethod("close", &EngineObject::close)});
+  }
+
+  explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info) {
+    const Napi::Env env = info.Env();
+    const Napi::Object plan = objectOf(env, info[0], "the plan");
+    const Kernels& kernels = kernelsOf(env, info[1]);
+    const int gamma = integerOf(env, plan.Get("gamma"), "gamma", 1, 127);
+    const int blockLength = integerOf(env, plan.Get("blockLength"), "blockLength", 1, 64);
+    const Napi::Value stages = plan.Get("stages");
+    if (!stages.IsArray()) fail(env, "stages must be an array");
+    const uint32_t count = stages.As<Napi::Array>().Length();
+    if (count < 1 || count > 1000) fail(env, "stages must hold 1 to 1000 stages");
+    std::vector<StageSpec> specs;
+    for (uint32_t i = 0; i < count; i++) {
+      specs.push_back(readStage(env, stages.As<Napi::Array>().Get(i), specs, i + 1 == count));
+    }
+    if (specs.back().pool) fail(env, "the last stage must be a convolution");
+    engine_ = guarded(env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength); });
+  }
+
+ private:
+  Engine& engine(Napi::Env env) {
+    if (!engine_) fail(env, "the engine is closed");
+    return *engine_;
+  }
+
+  int stageOf(Napi::Env env, Napi::Value value) {
+    return integerOf(env, value, "stage", 0, engine(env).stageCount() - 1);
+  }
+
+  void begin(const Napi::CallbackInfo& info) {
+    Engine& e = engine(info.Env());
+    const uint8_t* pixels = arrayOf<uint8_t>(info.Env(), info[0], "pixels", napi_uint8_array, e.pixelBytes());
+    guarded(info.Env(), [&] { e.begin(pixels); });
+    begun_ = true;
+  }
+
+  void run(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    Engine& e = engine(env);
+    const int stage = stageOf(env, info[0]);
+    const int step = integerOf(env, info[1], "step", 0, kMaxSteps);
+    const int steps = integerOf(env, info[2], "steps", 1, 64);
+    if (!begun_) fail(env, "begin must be called first");
+    const char* refusal = guarded(env, [&] { return e.run(stage, step, steps); });
+    if (refusal) fail(env, refusal);
+  }
+
+  Napi::Value outputPotential(const Napi::CallbackInfo& info) {
+    Engine& e = engine(info.Env());
+    Napi::Float64Array potential = Napi::Float64Array::New(info.Env(), e.outputSize());
+    if (begun_) guarded(info.Env(), [&] { e.outputPotential(potential.Data()); });
+    return potential;
+  }
+
+  Napi::Value state(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const int stage = stageOf(env, info[0]);
+    if (!engine_->fires(stage)) fail(env, "stage has no firing neurons");
+    Napi::Int32Array counts = Napi::Int32Array::New(env, engine_->neurons(stage));
+    Napi::Int32Array potential = Napi::Int32Array::New(env, engine_->neurons(stage));
+    engine_->state(stage, counts.Data(), potential.Data());
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("counts", counts);
+    result.Set("potential", potential);
+    return result;
+  }
+
+  Napi::Value statistics(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const int stage = stageOf(env, info[0]);
+    if (!engine_->isConvolution(stage)) fail(env, "stage is not a convolution");
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("spikes", engine_->spikes(stage));
+    result.Set("synapticOperations", engine_->synapticOperations(stage));
+    result.Set("clipped", engine_->clipped(stage));
+    return result;
+  }
+
+  void close(const Napi::CallbackInfo&) { engine_.reset(); }
+
+  std::unique_ptr<Engine> engine_;
+  bool begun_ = false;
+};
+
+// The float network's convolutions, weights packed once.
+class FloatEngineObject : public Napi::ObjectWrap<FloatEngineObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "FloatEngine", {InstanceMethod("convolve", &FloatEngineObject::convolve)});
+  }
+
+  explicit FloatEngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<FloatEngineObject>(info) {
+    const Napi::Env env = info.Env();
+    kernels_ = &kernelsOf(env, info[1]);
+    if (!info[0].IsArray()) fail(env, "convolutions must be an array");
+    const Napi::Array list = info[0].As<Napi::Array>();
+    if (list.Length() > 1000) fail(env, "convolutions must be at most 1000");
+    for (uint32_t i = 0; i < list.Length(); i++) {
+      const std::string where = "convolution " + std::to_string(i) + ": ";
+      const Napi::Object object = objectOf(env, list.Get(i), "convolution " + std::to_string(i));
+      Entry entry{};
+      readConvolutionGeometry(env, object, where, entry.convolution);
+      const Napi::Value slope = object.Get("slope");
+      if (!slope.IsNumber()) fail(env, where + "slope must be a number");
+      entry.convolution.slope = slope.As<Napi::Number>().FloatValue();
+      const size_t count = size_t(entry.convolution.filters) * entry.convolution.size * entry.convolution.size *
+                           entry.convolution.channels;
+      const float* weights = arrayOf<float>(env, object.Get("weights"), where + "weights", napi_float32_array, count);
+      const float* bias =
+          arrayOf<float>(env, object.Get("bias"), where + "bias", napi_float32_array, entry.convolution.filters);
+      guarded(env, [&] { pack(entry, weights, bias); });
+      entries_.push_back(std::move(entry));
+    }
+  }
+
+ private:
+  struct Entry {
+    spiking::FloatConvolution convolution;
+    spiking::Memory weights, bias;
+  };
+
+  static void pack(Entry& entry, const float* weights, const float* bias) {
+    spiking::FloatConvolution& c = entry.convolution;
+    c.paddedFilters = (c.filters + 15) / 16 * 16;
+    const size_t perFilter = size_t(c.size) * c.size * c.channels;
+    entry.weights = spiking::Memory(perFilter * c.paddedFilters * 4);
+    entry.bias = spiking::Memory(size_t(c.paddedFilters) * 4);
+    for (int f = 0; f < c.filters; f++) {
+      entry.bias.as<float>()[f] = bias[f];
+      for (size_t i = 0; i < perFilter; i++) entry.weights.as<float>()[i * c.paddedFilters + f] = weights[f * perFilter + i];
+    }
+    c.weights = entry.weights.as<float>();
+    c.bias = entry.bias.as<float>();
+  }
+
+  void convolve(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const int index = integerOf(env, info[0], "index", 0, int(entries_.size()) - 1);
+    const spiking::FloatConvolution& c = entries_[index].convolution;
+    const float* input =
+        arrayOf<float>(env, info[1], "input", napi_float32_array, size_t(c.height) * c.width * c.channels);
+    float* output =
+        arrayOf<float>(env, info[2], "output", napi_float32_array, size_t(c.outHeight) * c.outWidth * c.filters);
+    kernels_->convolveFloat(c, input, output);
+  }
+
+  const Kernels* kernels_ = nullptr;
+  std::vector<Entry> entries_;
+};
+
+Napi::Value listInstructionSets(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::vector<spiking::InstructionSet> sets = spiking::instructionSets();
+  Napi::Array list = Napi::Array::New(env, sets.size());
+  for (uint32_t i = 0; i < sets.size(); i++) {
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("name", sets[i].kernels->name);
+    entry.Set("supported", *sets[i].missing == 0);
+    entry.Set("reason", sets[i].missing);
+    list.Set(i, entry);
+  }
+  return list;
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  exports.Set("instructionSets", Napi::Function::New(env, listInstructionSets, "instructionSets"));
+  exports.Set("Engine", EngineObject::define(env));
+  exports.Set("FloatEngine", FloatEngineObject::define(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(spiking_yolo, initialise)

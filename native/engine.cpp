@@ -1,0 +1,442 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace spiking {
+
+namespace {
+
+// Kernels may read, but not use, this far past the end of a buffer (a tile's rows beyond the last step or position).
+constexpr size_t kSlack = 1 << 20;
+// Packed weights up to this size stay in cache while all filters of a cell are computed; larger layers go filter tile
+// by filter tile.
+constexpr size_t kCachedWeights = 256 * 1024;
+
+int padded(int channels) { return (channels + kFilterGroup - 1) / kFilterGroup * kFilterGroup; }
+
+Memory copyPadded(const int32_t* source, int count, int paddedCount, int rows, int32_t fill) {
+  Memory memory(size_t(paddedCount) * rows * 4);
+  int32_t* target = memory.as<int32_t>();
+  for (int row = 0; row < rows; row++) {
+    for (int i = 0; i < paddedCount; i++) target[row * paddedCount + i] = i < count ? source[row * count + i] : fill;
+  }
+  return memory;
+}
+
+// How many output cells each input cell reaches along one axis.
+Memory fanOut(int extent, int outExtent, const StageSpec& spec) {
+  Memory memory(size_t(extent) * 4);
+  for (int out = 0; out < outExtent; out++) {
+    for (int k = 0; k < spec.size; k++) {
+      const int cell = out * spec.stride - spec.padding + k;
+      if (cell >= 0 && cell < extent) memory.as<int32_t>()[cell]++;
+    }
+  }
+  return memory;
+}
+
+}  // namespace
+
+Memory::Memory(size_t bytes) : bytes_(bytes) {
+  const size_t size = (bytes + 63) / 64 * 64 + 64;
+  data_ = std::aligned_alloc(64, size);
+  if (!data_) throw std::bad_alloc();
+  std::memset(data_, 0, size);
+}
+Memory::~Memory() { std::free(data_); }
+Memory::Memory(Memory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+Memory& Memory::operator=(Memory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength)
+    : kernels_(kernels), gamma_(gamma), blockLength_(blockLength) {
+  std::vector<int> consumers(specs.size(), 0);
+  for (const StageSpec& spec : specs) {
+    if (spec.input >= 0) consumers[spec.input]++;
+    else pixelBytes_ = size_t(spec.height) * spec.width * spec.channels;
+  }
+  stages_.resize(specs.size());
+  for (size_t i = 0; i < specs.size(); i++) {
+    Stage& stage = stages_[i];
+    stage.spec = specs[i];
+    if (!specs[i].pool) continue;
+    Stage& source = stages_[specs[i].input];
+    if (!source.spec.pool && consumers[specs[i].input] == 1) {
+      source.fusedPool = int(i);
+      stage.fused = true;
+    }
+  }
+  int words = 1;
+  int size = 1;
+  for (size_t i = 0; i < specs.size(); i++) {
+    if (specs[i].pool) planPool(stages_[i]);
+    else planConvolution(stages_[i]);
+    if (!specs[i].pool) words = std::max(words, stages_[i].convolution.words);
+    size = std::max(size, specs[i].size);
+  }
+  allWords_ = Memory(size_t(words) * 2);
+  for (int i = 0; i < words; i++) allWords_.as<uint16_t>()[i] = uint16_t(i);
+  for (Stage& stage : stages_) stage.convolution.allWords = allWords_.as<uint16_t>();
+  scratch_ = Memory(scratchBytes(size, blockLength));
+}
+
+void Engine::planConvolution(Stage& stage) {
+  const StageSpec& spec = stage.spec;
+  Convolution& c = stage.convolution;
+  const int filters = padded(spec.filters);
+  const int spikeBytes = kernels_.spikeBytes(spec.wide);
+  const int channels = spec.input < 0 ? spec.channels : padded(spec.channels);
+  const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
+  const size_t cells = size_t(spec.height) * spec.width;
+  c = {};
+  c.height = spec.height;
+  c.width = spec.width;
+  c.channels = spec.channels;
+  c.outHeight = spec.outHeight;
+  c.outWidth = spec.outWidth;
+  c.filters = spec.filters;
+  c.size = spec.size;
+  c.stride = spec.stride;
+  c.padding = spec.padding;
+  c.paddedFilters = filters;
+  c.words = (channels * spikeBytes + 3) / 4;
+  c.wide = spec.wide;
+  c.gamma = gamma_;
+  stage.weights = Memory(size_t(filters) * spec.size * spec.size * c.words * 4);
+  kernels_.packWeights(c, spec.weights, stage.weights.as<uint8_t>());
+  c.weights = stage.weights.as<uint8_t>();
+  stage.bias = copyPadded(spec.bias, spec.filters, filters, 1, 0);
+  c.bias = stage.bias.as<int32_t>();
+  stage.fanRows = fanOut(spec.height, spec.outHeight, spec);
+  stage.fanColumns = fanOut(spec.width, spec.outWidth, spec);
+  c.fanRows = stage.fanRows.as<int32_t>();
+  c.fanColumns = stage.fanColumns.as<int32_t>();
+  if (spec.input >= 0) {
+    Stage& source = stages_[spec.input];
+    c.input = &source.output;
+  }
+  const size_t sumBytes = size_t(spec.outWidth) * filters * 8;
+  if (sumBytes > rowSums_.size()) rowSums_ = Memory(sumBytes);
+  if (spec.input < 0) {
+    stage.current = Memory(outCells * filters * 4);
+    c.current = stage.current.as<int32_t>();
+  }
+  if (!spec.fires) return;
+
+  stage.firing = copyPadded(spec.firing, spec.filters, filters, kFiringRows, INT32_MAX);
+  c.firing = stage.firing.as<int32_t>();
+  stage.startPotential = copyPadded(spec.startPotential, spec.filters, filters, 1, 0);
+  stage.potential = Memory(outCells * filters * 4);
+  c.potential = stage.potential.as<int32_t>();
+  stage.counts = Memory(outCells * filters * 4);
+  c.counts = stage.counts.as<int32_t>();
+  if (spec.input >= 0) {
+    const int tileSteps = kernels_.tileSteps(spec.wide, filters / kFilterGroup);
+    const size_t tiles = size_t(blockLength_ + tileSteps - 1) / tileSteps;
+    stage.lists = Memory(cells * tiles * c.words * 2);
+    stage.listSizes = Memory(cells * tiles * 2);
+    stage.sums = Memory(cells * blockLength_ * 4 + 64 * 4);
+    c.lists = stage.lists.as<uint16_t>();
+    c.listSizes = stage.listSizes.as<uint16_t>();
+    c.sums = stage.sums.as<int32_t>();
+  }
+  SpikeBuffer& out = stage.output;
+  out = {spec.outHeight, spec.outWidth, spec.filters, filters, nullptr, c.counts};
+  const size_t blockBytes = outCells * filters * blockLength_ * spikeBytes;
+  if (stage.fusedPool < 0) {
+    stage.spikes = Memory(blockBytes + kSlack);
+    out.data = stage.spikes.as<uint8_t>();
+  } else {
+    const size_t rowBytes = size_t(spec.outWidth) * filters * blockLength_ * spikeBytes;
+    const size_t bytes = rowBytes * stages_[stage.fusedPool].spec.size;
+    if (bytes > strip_.size()) strip_ = Memory(bytes);
+  }
+}
+
+void Engine::planPool(Stage& stage) {
+  const StageSpec& spec = stage.spec;
+  Pool& p = stage.pool;
+  const int channels = padded(spec.channels);
+  const size_t cells = size_t(spec.height) * spec.width;
+  const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
+  // all layers of a model have weights of the same width
+  bool wide = true;
+  for (const Stage& other : stages_) {
+    if (!other.spec.pool) wide = other.spec.wide;
+  }
+  p = {};
+  p.height = spec.height;
+  p.width = spec.width;
+  p.channels = spec.channels;
+  p.paddedChannels = channels;
+  p.outHeight = spec.outHeight;
+  p.outWidth = spec.outWidth;
+  p.size = spec.size;
+  p.stride = spec.stride;
+  p.offset = spec.offset;
+  p.rule = spec.rule;
+  p.spikeBytes = kernels_.spikeBytes(wide);
+  stage.spikes = Memory(outCells * channels * blockLength_ * p.spikeBytes + kSlack);
+  p.out = stage.spikes.as<uint8_t>();
+  stage.counts = Memory(outCells * channels * 4);
+  p.counts = stage.counts.as<int32_t>();
+  if (spec.rule == PoolRule::kGateExponential || spec.rule == PoolRule::kGateFir) {
+    stage.estimateStart = Memory(cells * channels * 4);
+    stage.estimateEnd = Memory(cells * channels * 4);
+  }
+  if (spec.rule == PoolRule::kGateFir) {
+    stage.recentStart = Memory(cells * channels * 16);
+    stage.recentEnd = Memory(cells * channels * 16);
+  }
+  swapEstimates(stage);
+  stage.output = {spec.outHeight, spec.outWidth, spec.channels, channels, p.out, p.counts};
+}
+
+size_t Engine::neurons(int stage) const {
+  const StageSpec& spec = stages_[stage].spec;
+  return size_t(spec.outHeight) * spec.outWidth * spec.filters;
+}
+
+size_t Engine::outputSize() const { return neurons(stageCount() - 1); }
+
+// Base-128 digits of the stage's input: the image's bytes, or the cumulative counts of its input stage.
+WindowBuffer Engine::windowOf(const Stage& stage, const uint8_t* pixels) {
+  const Convolution& c = stage.convolution;
+  const int tileSteps = kernels_.tileSteps(c.wide, c.paddedFilters / kFilterGroup);
+  const int spikeBytes = kernels_.spikeBytes(c.wide);
+  const int channels = c.words * 4 / spikeBytes;
+  const int sourceChannels = pixels ? c.channels : c.input->paddedChannels;
+  const size_t cells = size_t(c.height) * c.width;
+  const int32_t* counts = pixels ? nullptr : c.input->counts;
+  int64_t largest = 0;
+  for (size_t i = 0; i < cells * sourceChannels; i++) {
+    largest = std::max<int64_t>(largest, pixels ? pixels[i] : std::abs(int64_t(counts[i])));
+  }
+  WindowBuffer window{};
+  for (window.planes = 1; largest > 127; largest /= 128) window.planes++;
+  // positions of a tile beyond the last one read zeros or the next row
+  window.widthCells = std::max(c.width + 2 * c.padding, (c.outWidth - 1 + tileSteps) * c.stride + c.size);
+  const size_t rows = std::max(c.height + 2 * c.padding, (c.outHeight - 1) * c.stride + c.size) + 1;
+  window.planeCells = rows * window.widthCells;
+  const size_t bytes = window.planeCells * window.planes * channels * spikeBytes + kSlack;
+  if (bytes > window_.size()) window_ = Memory(bytes);
+  else std::memset(window_.as<uint8_t>(), 0, bytes);
+  const size_t sumBytes = (window.planeCells * window.planes + 4096) * 4;
+  if (sumBytes > windowSums_.size()) windowSums_ = Memory(sumBytes);
+  else std::memset(windowSums_.as<uint8_t>(), 0, sumBytes);
+  window.data = window_.as<uint8_t>();
+  window.sums = windowSums_.as<int32_t>();
+  for (int plane = 0; plane < window.planes; plane++) {
+    const int64_t unit = int64_t(1) << (7 * plane);
+    for (int y = 0; y < c.height; y++) {
+      for (int x = 0; x < c.width; x++) {
+        const size_t from = (size_t(y) * c.width + x) * sourceChannels;
+        const size_t cell = plane * window.planeCells + size_t(y + c.padding) * window.widthCells + x + c.padding;
+        int32_t sum = 0;
+        for (int ch = 0; ch < c.channels; ch++) {
+          const int64_t value = pixels ? pixels[from + ch] : counts[from + ch];
+          const int digit = int(value / unit % 128);
+          sum += digit;
+          if (spikeBytes == 2) reinterpret_cast<int16_t*>(window.data)[cell * channels + ch] = int16_t(digit);
+          else reinterpret_cast<int8_t*>(window.data)[cell * channels + ch] = int8_t(digit);
+        }
+        window.sums[cell] = sum;
+      }
+    }
+  }
+  return window;
+}
+
+void Engine::begin(const uint8_t* pixels) {
+  for (Stage& stage : stages_) {
+    stage.step = 0;
+    stage.silent = true;
+    stage.counters = {};
+    stage.synapticOperations = 0;
+    for (Memory* memory : {&stage.counts, &stage.estimateStart, &stage.estimateEnd, &stage.recentStart, &stage.recentEnd}) {
+      if (memory->size() > 0) std::memset(memory->as<uint8_t>(), 0, memory->size());
+    }
+    if (stage.spec.pool || !stage.spec.fires) continue;
+    Convolution& c = stage.convolution;
+    const size_t cells = size_t(c.outHeight) * c.outWidth;
+    const int32_t* start = stage.startPotential.as<int32_t>();
+    for (size_t cell = 0; cell < cells; cell++) {
+      std::memcpy(c.potential + cell * c.paddedFilters, start, size_t(c.paddedFilters) * 4);
+    }
+  }
+  for (Stage& stage : stages_) {
+    if (stage.spec.pool || stage.spec.input >= 0) continue;
+    const Convolution& c = stage.convolution;
+    const WindowBuffer window = windowOf(stage, pixels);
+    int64_t* sums = rowSums_.as<int64_t>();
+    const size_t rowNeurons = size_t(c.outWidth) * c.paddedFilters;
+    for (int y = 0; y < c.outHeight; y++) {
+      kernels_.sumRow(c, y, window, 0, c.paddedFilters, sums, scratch_.as<uint8_t>());
+      int32_t* current = stage.current.as<int32_t>() + y * rowNeurons;
+      for (size_t i = 0; i < rowNeurons; i++) current[i] = int32_t(sums[i]) + c.bias[i % c.paddedFilters];
+    }
+  }
+}
+
+const char* Engine::run(int index, int step, int steps) {
+  Stage& stage = stages_[index];
+  if (step != stage.step) return "steps must be run in order";
+  if (steps < 1 || steps > blockLength_) return "steps must be 1 to the plan's blockLength";
+  if (stage.spec.input >= 0 && stages_[stage.spec.input].step != step + steps) {
+    return "the input stage must have run these steps";
+  }
+  const int delay = stage.spec.pool ? 0 : stage.spec.startDelay;
+  if (step < delay && step + steps > delay) return "a block must end where a start delay does";
+  if (delay > 0 && step == delay && steps != 1) return "the step in which a start delay ends must come alone";
+  if (stage.spec.pool) runPool(stage, step, steps);
+  else runConvolution(stage, step, steps);
+  stage.step = step + steps;
+  return nullptr;
+}
+
+void Engine::observe(Stage& stage, int steps) {
+  Convolution& c = stage.convolution;
+  if (stages_[stage.spec.input].silent) {
+    if (stage.listSizes.size() > 0) std::memset(stage.listSizes.as<uint8_t>(), 0, stage.listSizes.size());
+    return;
+  }
+  for (int y = 0; y < c.height; y++) {
+    stage.synapticOperations += kernels_.observeRow(c, y, steps) * c.filters;
+  }
+}
+
+// Runs all rows of a convolution, all filters at once or tile by tile, and hands them to its pool if that is fused.
+template <class FireRow>
+void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
+  Convolution& c = stage.convolution;
+  const int spikeBytes = kernels_.spikeBytes(c.wide);
+  const size_t weightBytes = stage.weights.size();
+  const int tileFilters = kernels_.tileGroups(c.wide) * kFilterGroup;
+  const int filtersAtOnce = c.current || weightBytes <= kCachedWeights ? c.paddedFilters : tileFilters;
+  Stage* poolStage = stage.fusedPool < 0 ? nullptr : &stages_[stage.fusedPool];
+  for (int first = 0; first < c.paddedFilters; first += filtersAtOnce) {
+    Strip strip{};
+    strip.firstFilter = first;
+    strip.filters = std::min(filtersAtOnce, c.paddedFilters - first);
+    if (poolStage) {
+      strip.data = strip_.as<uint8_t>();
+      strip.stepBytes = size_t(strip.filters) * spikeBytes;
+      strip.cellBytes = strip.stepBytes * steps;
+      strip.rowCount = poolStage->spec.size;
+    } else {
+      strip.data = stage.output.data + size_t(first) * spikeBytes;
+      strip.stepBytes = size_t(c.paddedFilters) * spikeBytes;
+      strip.cellBytes = strip.stepBytes * steps;
+      strip.rowCount = c.outHeight;
+    }
+    strip.rowBytes = strip.cellBytes * c.outWidth;
+    int pooled = 0;
+    for (int y = 0; y < c.outHeight; y++) {
+      fireRow(y, strip);
+      if (!poolStage) continue;
+      const Pool& p = poolStage->pool;
+      while (pooled < p.outHeight && std::min(p.height - 1, pooled * p.stride - p.offset + p.size - 1) <= y) {
+        kernels_.poolRow(p, pooled++, step, steps, strip, c.counts, scratch_.as<uint8_t>());
+      }
+    }
+  }
+  if (poolStage) swapEstimates(*poolStage);
+}
+
+void Engine::swapEstimates(Stage& stage) {
+  std::swap(stage.estimateStart, stage.estimateEnd);
+  std::swap(stage.recentStart, stage.recentEnd);
+  stage.pool.estimateStart = stage.estimateStart.as<int32_t>();
+  stage.pool.estimateEnd = stage.estimateEnd.as<int32_t>();
+  stage.pool.recentStart = stage.recentStart.as<int8_t>();
+  stage.pool.recentEnd = stage.recentEnd.as<int8_t>();
+}
+
+void Engine::runConvolution(Stage& stage, int step, int steps) {
+  Convolution& c = stage.convolution;
+  if (stage.spec.input >= 0) observe(stage, steps);
+  if (!stage.spec.fires) return;
+  const int delay = stage.spec.startDelay;
+  if (step < delay) {
+    stage.silent = true;
+    return;
+  }
+  stage.silent = false;
+  uint8_t* scratch = scratch_.as<uint8_t>();
+  Counters& counters = stage.counters;
+  if (delay > 0 && step == delay) {
+    if (c.current) {
+      runRows(stage, step, 1, [&](int y, const Strip& strip) {
+        kernels_.fireSumsRow(c, y, nullptr, int64_t(step) + 1, strip, counters);
+      });
+      return;
+    }
+    const WindowBuffer window = windowOf(stage, nullptr);
+    int64_t* sums = rowSums_.as<int64_t>();
+    runRows(stage, step, 1, [&](int y, const Strip& strip) {
+      kernels_.sumRow(c, y, window, strip.firstFilter, strip.filters, sums, scratch);
+      kernels_.fireSumsRow(c, y, sums, int64_t(step) + 1, strip, counters);
+    });
+    return;
+  }
+  runRows(stage, step, steps,
+          [&](int y, const Strip& strip) { kernels_.fireRow(c, y, steps, strip, scratch, counters); });
+}
+
+void Engine::runPool(Stage& stage, int step, int steps) {
+  Stage& source = stages_[stage.spec.input];
+  stage.silent = source.silent;
+  if (stage.fused || stage.silent) return;
+  const Pool& p = stage.pool;
+  Strip strip{};
+  strip.data = source.output.data;
+  strip.firstFilter = 0;
+  strip.filters = p.paddedChannels;
+  strip.stepBytes = size_t(p.paddedChannels) * p.spikeBytes;
+  strip.cellBytes = strip.stepBytes * steps;
+  strip.rowBytes = strip.cellBytes * p.width;
+  strip.rowCount = p.height;
+  for (int y = 0; y < p.outHeight; y++) {
+    kernels_.poolRow(p, y, step, steps, strip, source.output.counts, scratch_.as<uint8_t>());
+  }
+  swapEstimates(stage);
+}
+
+void Engine::outputPotential(double* potential) {
+  Stage& stage = stages_.back();
+  Convolution& c = stage.convolution;
+  const int64_t times = stage.step;
+  const bool onImage = stage.spec.input < 0;
+  WindowBuffer window{};
+  if (!onImage) window = windowOf(stage, nullptr);
+  int64_t* sums = rowSums_.as<int64_t>();
+  for (int y = 0; y < c.outHeight; y++) {
+    if (!onImage) kernels_.sumRow(c, y, window, 0, c.paddedFilters, sums, scratch_.as<uint8_t>());
+    for (int x = 0; x < c.outWidth; x++) {
+      const int32_t* current = c.current + (size_t(y) * c.outWidth + x) * c.paddedFilters;
+      for (int f = 0; f < c.filters; f++) {
+        const int64_t v = onImage ? times * current[f] : sums[size_t(x) * c.paddedFilters + f] + times * c.bias[f];
+        *potential++ = double(v);
+      }
+    }
+  }
+}
+
+void Engine::state(int index, int32_t* counts, int32_t* potential) const {
+  const Convolution& c = stages_[index].convolution;
+  const size_t cells = size_t(c.outHeight) * c.outWidth;
+  for (size_t cell = 0; cell < cells; cell++) {
+    std::memcpy(counts + cell * c.filters, c.counts + cell * c.paddedFilters, size_t(c.filters) * 4);
+    std::memcpy(potential + cell * c.filters, c.potential + cell * c.paddedFilters, size_t(c.filters) * 4);
+  }
+}
+
+}  // namespace spiking

@@ -1,0 +1,102 @@
+// The state of one network of integrate-and-fire neurons: memory and the order of work; kernels do the arithmetic.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels.h"
+
+namespace spiking {
+
+// A stage as the plan describes it (src/engine/plan.ts). Arrays are copied.
+struct StageSpec {
+  bool pool;
+  int input;  // stage index, −1 for the image
+  int height, width, channels, outHeight, outWidth, size, stride;
+  // convolution
+  int filters, padding;
+  bool wide, fires;
+  int startDelay;
+  const void* weights;
+  const int32_t* bias;
+  const int32_t* firing;
+  const int32_t* startPotential;
+  // pool
+  int offset;
+  PoolRule rule;
+};
+
+// Memory for a kernel: aligned to cache lines, zeroed, with room for reads past its end. Throws std::bad_alloc.
+class Memory {
+ public:
+  Memory() = default;
+  explicit Memory(size_t bytes);
+  ~Memory();
+  Memory(Memory&& other) noexcept;
+  Memory& operator=(Memory&& other) noexcept;
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+  size_t size() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+class Engine {
+ public:
+  Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength);
+
+  void begin(const uint8_t* pixels);
+  // Returns null, or why the call does not fit the order that EngineInstance.run describes.
+  const char* run(int stage, int step, int steps);
+  void outputPotential(double* potential);
+  void state(int stage, int32_t* counts, int32_t* potential) const;
+
+  int stageCount() const { return int(stages_.size()); }
+  bool isConvolution(int stage) const { return !stages_[stage].spec.pool; }
+  bool fires(int stage) const { return isConvolution(stage) && stages_[stage].spec.fires; }
+  size_t outputSize() const;
+  size_t neurons(int stage) const;
+  size_t pixelBytes() const { return pixelBytes_; }
+  double spikes(int stage) const { return stages_[stage].counters.spikes; }
+  double clipped(int stage) const { return stages_[stage].counters.clipped; }
+  double synapticOperations(int stage) const { return stages_[stage].synapticOperations; }
+
+ private:
+  struct Stage {
+    StageSpec spec;
+    int step = 0;          // steps run since begin
+    bool silent = true;    // no spike in the block at hand, whose buffer is then stale
+    int fusedPool = -1;    // the pool that takes this convolution's rows directly
+    bool fused = false;    // (a pool) run by its convolution
+    Convolution convolution{};
+    Pool pool{};
+    SpikeBuffer output{};
+    Counters counters{};
+    double synapticOperations = 0;
+    Memory weights, bias, firing, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+        fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
+  };
+
+  void planConvolution(Stage& stage);
+  void planPool(Stage& stage);
+  void runConvolution(Stage& stage, int step, int steps);
+  void runPool(Stage& stage, int step, int steps);
+  void observe(Stage& stage, int steps);
+  template <class FireRow>
+  void runRows(Stage& stage, int step, int steps, FireRow fireRow);
+  void swapEstimates(Stage& stage);
+  WindowBuffer windowOf(const Stage& stage, const uint8_t* pixels);
+
+  const Kernels& kernels_;
+  const int gamma_;
+  const int blockLength_;
+  size_t pixelBytes_ = 0;
+  std::vector<Stage> stages_;
+  Memory scratch_, strip_, rowSums_, allWords_, window_, windowSums_;
+};
+
+}  // namespace spiking

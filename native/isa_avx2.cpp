@@ -1,0 +1,43 @@
+// AVX2: vpmaddwd on pairs of channels, 8 filters a vector.
+#include <immintrin.h>
+
+#include "kernels.h"
+
+namespace spiking {
+namespace avx2 {
+
+constexpr int kVectorBytes = 32;
+
+struct Op16 {
+  using Spike = int16_t;
+  using Sum = __m256i;
+  using Weights = __m256i;
+  static constexpr int kParts = 2;
+  static constexpr int kMaxGroups = 1;
+  static constexpr int kRows = 4;
+  static constexpr int kOffset = 0;
+  static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
+  static Sum zero() { return _mm256_setzero_si256(); }
+  static Weights load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static __m256i broadcast(const uint8_t* p) {
+    int32_t pair;
+    __builtin_memcpy(&pair, p, 4);
+    return _mm256_set1_epi32(pair);
+  }
+  static Sum dot(Sum acc, Weights w, __m256i s) { return _mm256_add_epi32(acc, _mm256_madd_epi16(w, s)); }
+  static void store(int32_t* p, Sum acc) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), acc); }
+};
+using Op8 = Op16;
+
+#include "kernels.inl"
+
+static inline bool any(Ints mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
+
+}  // namespace avx2
+
+const Kernels* avx2Kernels() {
+  static const Kernels kernels = avx2::tableNamed("avx2");
+  return &kernels;
+}
+
+}  // namespace spiking

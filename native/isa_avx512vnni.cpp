@@ -1,0 +1,50 @@
+// AVX-512 VNNI: vpdpwssd on pairs of channels with 16-bit weights, vpdpbusd on quads with 8-bit weights, 16 filters a
+// vector. vpdpbusd takes one unsigned operand: the weights + 128; 128·Σspikes is subtracted again.
+#include <immintrin.h>
+
+#include "kernels.h"
+
+namespace spiking {
+namespace avx512vnni {
+
+constexpr int kVectorBytes = 64;
+
+struct Op16 {
+  using Spike = int16_t;
+  using Sum = __m512i;
+  using Weights = __m512i;
+  static constexpr int kParts = 1;
+  static constexpr int kMaxGroups = 4;
+  static constexpr int kRows = 4;
+  static constexpr int kOffset = 0;
+  static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
+  static Sum zero() { return _mm512_setzero_si512(); }
+  static Weights load(const uint8_t* p) { return _mm512_loadu_si512(p); }
+  static __m512i broadcast(const uint8_t* p) {
+    int32_t word;
+    __builtin_memcpy(&word, p, 4);
+    return _mm512_set1_epi32(word);
+  }
+  static Sum dot(Sum acc, Weights w, __m512i s) { return _mm512_dpwssd_epi32(acc, w, s); }
+  static void store(int32_t* p, Sum acc) { _mm512_storeu_si512(p, acc); }
+};
+
+struct Op8 : Op16 {
+  using Spike = int8_t;
+  static constexpr int kOffset = 128;
+  static constexpr int position(int filter, int channel) { return filter * 4 + channel; }
+  static Sum dot(Sum acc, Weights w, __m512i s) { return _mm512_dpbusd_epi32(acc, w, s); }
+};
+
+#include "kernels.inl"
+
+static inline bool any(Ints mask) { return _mm512_movepi32_mask(reinterpret_cast<__m512i>(mask)) != 0; }
+
+}  // namespace avx512vnni
+
+const Kernels* avx512VnniKernels() {
+  static const Kernels kernels = avx512vnni::tableNamed("avx512-vnni");
+  return &kernels;
+}
+
+}  // namespace spiking

@@ -1,0 +1,130 @@
+// The kernels' view of a network: plain structures, shared by every instruction set. No STL, no exceptions, no I/O
+// in what implements them (kernels.inl, isa_*.cpp); engine.cpp owns the memory.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace spiking {
+
+// Filters are handled in groups of 16; channels of a spike buffer are padded to the same multiple.
+constexpr int kFilterGroup = 16;
+constexpr int kMaxGroups = 4;          // filter groups that one tile may cover
+constexpr int kFiringRows = 8;         // rows of ConvolutionStage::firing in src/engine/plan.ts
+constexpr int32_t kPotentialLimit = 1 << 30;
+
+// Spikes of one block of steps, [y][x][step][channel]. Elements are int8 or int16, as the instruction set likes its
+// multiply-add; 4 bytes are one "word" of 4 or 2 channels. Channels are padded with zeros to whole filter groups.
+struct SpikeBuffer {
+  int height, width, channels;
+  int paddedChannels;
+  uint8_t* data;
+  int32_t* counts;  // (height, width, paddedChannels): cumulative N at the end of the block
+};
+
+// Whole numbers on a layer's input (net counts, or the image's bytes) as base-128 digits in planes of "spikes":
+// value = Σ plane_k·128^k, each [y + padding][x + padding][channel] with zeros around.
+struct WindowBuffer {
+  uint8_t* data;
+  int32_t* sums;      // per cell, the sum over channels
+  int widthCells;     // cells of a row, the zeros included
+  int planes;
+  size_t planeCells;
+};
+
+// Integrate-and-fire convolution. Arrays per filter have paddedFilters values.
+struct Convolution {
+  int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
+  int paddedFilters;
+  int words;                     // 4-byte words per input cell and step
+  bool wide;                     // 16-bit weights
+  const uint8_t* weights;        // packed, see packWeights
+  const int32_t* bias;
+  const int32_t* firing;         // (8, paddedFilters)
+  int32_t* potential;            // (outHeight, outWidth, paddedFilters)
+  int32_t* counts;               // the same shape: N
+  const int32_t* current;        // the same shape, of a layer on the image: z of every step, B included; else null
+  const SpikeBuffer* input;      // null on the image
+  int gamma;
+  // Per input cell and tile of steps, the words that are not silent and how many; per cell and step, the sum of spikes.
+  uint16_t* lists;
+  uint16_t* listSizes;
+  int32_t* sums;
+  const uint16_t* allWords;      // 0 … words − 1
+  const int32_t* fanRows;        // output rows that an input row reaches; (height)
+  const int32_t* fanColumns;     // (width)
+};
+
+enum class PoolRule : int32_t { kExact = 0, kGateAverage = 1, kGateExponential = 2, kGateFir = 3 };
+
+struct Pool {
+  int height, width, channels, paddedChannels, outHeight, outWidth, size, stride, offset;
+  PoolRule rule;
+  uint8_t* out;                  // spikes, [y][x][step][channel]
+  int spikeBytes;
+  int32_t* counts;               // (outHeight, outWidth, paddedChannels): N of the outputs
+  // gate:exp estimates, or gate:fir's last 16 spikes of each input cell, at the start and at the end of a block.
+  int32_t* estimateStart;
+  int32_t* estimateEnd;
+  int8_t* recentStart;           // (height, width, 16, paddedChannels), slot = step mod 16
+  int8_t* recentEnd;
+};
+
+// Spikes of output rows of a convolution, on their way to a pool or as the output buffer itself, for the filters
+// [firstFilter, firstFilter + filters): row y, cell x, step t starts at
+// data + (y % rowCount)·rowBytes + x·cellBytes + t·stepBytes.
+struct Strip {
+  uint8_t* data;
+  size_t rowBytes, cellBytes, stepBytes;
+  int rowCount;
+  int firstFilter;
+  int filters;
+};
+
+struct Counters {
+  double spikes;
+  double clipped;
+};
+
+struct FloatConvolution {
+  int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
+  int paddedFilters;
+  const float* weights;          // (size, size, channels, paddedFilters)
+  const float* bias;             // (paddedFilters)
+  float slope;
+};
+
+// One instruction set's kernels.
+struct Kernels {
+  const char* name;
+  int (*spikeBytes)(bool wide);                   // bytes of a spike; a word holds 4 / spikeBytes channels
+  int (*tileGroups)(bool wide);                   // filter groups that a tile covers at most
+  int (*tileSteps)(bool wide, int groups);        // steps (or positions) that a tile covers in a layer of so many groups
+  // (filters, size, size, channels) → tiles of [tap][word][group][64 bytes].
+  void (*packWeights)(const Convolution&, const void* weights, uint8_t* packed);
+  // Fills lists, listSizes and sums of input row y (if the layer fires); returns Σ|spikes| × output cells reached.
+  double (*observeRow)(const Convolution&, int y, int steps);
+  // Convolves and fires output row y for the strip's filters over a block of steps.
+  void (*fireRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
+  // W·window for output row y and some filters: sums (outWidth, filters), exact.
+  void (*sumRow)(const Convolution&, int y, const WindowBuffer&, int firstFilter, int filters, int64_t* sums,
+                 uint8_t* scratch);
+  // Ends a silent window for output row y: V = sat(V + sums + times·(B or current)) once, then fires into step 0.
+  void (*fireSumsRow)(const Convolution&, int y, const int64_t* sums, int64_t times, const Strip&, Counters&);
+  // Pools output row y over a block of steps, from the strip's rows and their filters' N, to the pool's output.
+  void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts,
+                  uint8_t* scratch);
+  void (*convolveFloat)(const FloatConvolution&, const float* input, float* output);
+};
+
+// Bytes of scratch that the row kernels need.
+constexpr size_t scratchBytes(int size, int steps) {
+  return size_t(size) * size * 128 + size_t(steps) * kMaxGroups * kFilterGroup * 4 + 4096;
+}
+
+const Kernels* portableKernels();
+const Kernels* avx2Kernels();
+const Kernels* avx512VnniKernels();
+const Kernels* neonKernels();
+const Kernels* neonDotKernels();
+
+}  // namespace spiking

@@ -1,0 +1,74 @@
+import type { Backend } from '../engine/backend.js';
+import { checkModel } from '../model/bounds.js';
+import type { Normalisation, Resize, SpikingModel } from '../model/spiking-model.js';
+import { createFloatNetwork } from '../network/float-network.js';
+import type { Network } from '../network/network.js';
+import type { FoldedParameters } from '../network/parameters.js';
+import { type CalibrationPhotos, calibrate } from './calibrate.js';
+import { quantise } from './quantise.js';
+
+/** Choices made at conversion; they live in the model file. */
+export interface ConversionOptions {
+  norm: Normalisation;
+  /** Percentile of the activations that λ is taken at, 0 < p ≤ 100. */
+  percentile: number;
+  weightBits: 16 | 8;
+  resize: Resize;
+  /** `paper`: channel-norm at 99.9 %, λ from the positive activations alone. */
+  preset: 'default' | 'paper';
+}
+
+export const DEFAULT_CONVERSION: ConversionOptions = {
+  norm: 'channel',
+  percentile: 99,
+  weightBits: 16,
+  resize: 'letterbox',
+  preset: 'default',
+};
+
+/** The percentile of the paper's section 3.2. */
+export const PAPER_PERCENTILE = 99.9;
+
+/** A trained float network ready for conversion. */
+export interface TrainedNetwork {
+  network: Network;
+  parameters: FoldedParameters;
+  classes: string[];
+  cfgSha256: string;
+  weightsSha256: string;
+}
+
+/** Converts a trained network to integrate-and-fire neurons: calibrate λ, normalise (eq. 4/5), quantise. */
+export async function convertNetwork(
+  trained: TrainedNetwork,
+  photos: CalibrationPhotos,
+  options: ConversionOptions,
+  backend: Backend,
+  onPhoto?: (done: number, pass: number) => void,
+): Promise<SpikingModel> {
+  const { network, parameters, classes, cfgSha256, weightsSha256 } = trained;
+  const { norm, percentile, weightBits, resize, preset } = options;
+  const floatNetwork = createFloatNetwork(network, parameters, backend);
+  const { lambdas, photoCount } = await calibrate(
+    floatNetwork,
+    photos,
+    { norm, percentile, positiveOnly: preset === 'paper' },
+    onPhoto,
+  );
+  const model: SpikingModel = {
+    network,
+    layers: quantise(network, parameters, lambdas, weightBits),
+    classes,
+    resize,
+    provenance: { norm, percentile, weightBits, preset, calibrationPhotos: photoCount, cfgSha256, weightsSha256 },
+  };
+  checkModel(model);
+  return model;
+}
+
+/** Gives a network another input size (its convolutions and pools fit any); throws `CFG` if a layer would vanish. */
+export function withInputSize<T extends { network: Network }>(trained: T, size: number): T {
+  const network = { ...trained.network, input: { height: size, width: size, channels: 3 } };
+  return { ...trained, network };
+}
+

@@ -1,0 +1,136 @@
+import { conversionError } from '../errors.js';
+import { boundViolation, convolutionSizes } from '../model/bounds.js';
+import { inputScale, type SpikingLayer, THRESHOLD_LIMIT } from '../model/spiking-model.js';
+import { type Activation, IMAGE, type Network, negativeSlope } from '../network/network.js';
+import type { FoldedParameters } from '../network/parameters.js';
+
+/** floor(x + ½) in float64: the one rounding rule of DESIGN section 2. */
+export const roundHalfUp = (x: number) => Math.floor(x + 0.5);
+
+/** λ of each channel by layer name, (filters). */
+export type Lambdas = Map<string, Float64Array>;
+
+interface Channel {
+  /** w′ of eq. 5, (size, size, channels). */
+  weights: Float64Array;
+  bias: number;
+  slope: number;
+  fires: boolean;
+  onImage: boolean;
+}
+
+/** The integers of a channel at scale s (DESIGN section 2). */
+function atScale({ weights, bias, slope, fires, onImage }: Channel, s: number) {
+  const unit = inputScale(onImage);
+  return {
+    weights: weights.map((w) => roundHalfUp(w * s)),
+    bias: roundHalfUp(unit * bias * s),
+    threshold: unit * s,
+    negativeThreshold: fires && slope > 0 ? roundHalfUp((unit * s) / slope) : 0,
+  };
+}
+
+/** The largest s ≥ 1 within the bounds, found by bisection (all of them grow with s); undefined if there is none. */
+function largestScale(channel: Channel, weightBits: 16 | 8): number | undefined {
+  const fits = (s: number) => !boundViolation(atScale(channel, s), weightBits, channel.onImage);
+  if (!fits(1)) return undefined;
+  let good = 1;
+  let bad = THRESHOLD_LIMIT + 1;
+  while (bad - good > 1) {
+    const middle = Math.floor((good + bad) / 2);
+    if (fits(middle)) good = middle;
+    else bad = middle;
+  }
+  return good;
+}
+
+function slopeOf(activation: Activation): number {
+  const slope = negativeSlope[activation];
+  if (!(slope >= 0)) throw conversionError(`activation ${activation}: slope ${slope} is negative`);
+  return slope;
+}
+
+/**
+ * Normalises channel-wise (paper eq. 4/5: w ← w·λ_prev/λ, b ← b/λ) and quantises to integers.
+ * Throws `CONVERSION`, naming the channel, where no scale satisfies DESIGN section 2's bounds.
+ */
+export function quantise(
+  network: Network,
+  parameters: FoldedParameters,
+  lambdas: Lambdas,
+  weightBits: 16 | 8,
+): SpikingLayer[] {
+  const sizes = convolutionSizes(network);
+  return sizes.map(({ layer, channels, perFilter, onImage }, position) => {
+    const { weights, bias } = parameters.get(layer.name)!;
+    const lambda = lambdas.get(layer.name)!;
+    const inputLambda = onImage ? undefined : lambdas.get(firingSource(network, layer.inputs[0]!))!;
+    const slope = slopeOf(layer.activation);
+    const { filters } = layer;
+    const result: SpikingLayer = {
+      name: layer.name,
+      weights: weightBits === 8 ? new Int8Array(weights.length) : new Int16Array(weights.length),
+      bias: new Int32Array(filters),
+      threshold: new Int32Array(filters),
+      negativeThreshold: new Int32Array(filters),
+      scale: new Int32Array(filters),
+      lambda,
+      startDelay: 0,
+    };
+    for (let j = 0; j < filters; j++) {
+      const normalised = new Float64Array(perFilter);
+      for (let i = 0; i < perFilter; i++) {
+        normalised[i] = (weights[j * perFilter + i]! * (inputLambda?.[i % channels] ?? 1)) / lambda[j]!;
+      }
+      const channel: Channel = {
+        weights: normalised,
+        bias: bias[j]! / lambda[j]!,
+        slope,
+        fires: position < sizes.length - 1,
+        onImage,
+      };
+      const s = largestScale(channel, weightBits);
+      if (s === undefined) {
+        throw conversionError(
+          `layer ${layer.name} channel ${j}: no integer scale satisfies the bounds of the integer engine (λ is ${lambda[j]}); ${boundViolation(atScale(channel, 1), weightBits, onImage)} at scale 1`,
+        );
+      }
+      const integers = atScale(channel, s);
+      result.weights.set(integers.weights, j * perFilter);
+      result.bias[j] = integers.bias;
+      result.threshold[j] = integers.threshold;
+      result.negativeThreshold[j] = integers.negativeThreshold;
+      result.scale[j] = s;
+    }
+    return result;
+  });
+}
+
+/** The convolution whose activation a layer carries: itself, or through pools the one before them. */
+export function firingSource(network: Network, name: string): string {
+  const layer = network.layers.find((candidate) => candidate.name === name)!;
+  return layer.kind === 'convolutional' ? name : firingSource(network, layer.inputs[0]!);
+}
+
+/** The float parameters that a model's integers stand for: W/s with λ undone. */
+export function dequantise(network: Network, layers: readonly SpikingLayer[]): FoldedParameters {
+  const folded: FoldedParameters = new Map();
+  const byName = new Map(layers.map((layer) => [layer.name, layer]));
+  for (const layer of network.layers) {
+    if (layer.kind !== 'convolutional') continue;
+    const { weights, bias, scale, lambda } = byName.get(layer.name)!;
+    const onImage = layer.inputs[0] === IMAGE;
+    const inputLambda = onImage ? undefined : byName.get(firingSource(network, layer.inputs[0]!))!.lambda;
+    const perFilter = weights.length / layer.filters;
+    const channels = perFilter / layer.size ** 2;
+    const unit = inputScale(onImage);
+    folded.set(layer.name, {
+      weights: Float32Array.from(weights, (weight, i) => {
+        const j = Math.floor(i / perFilter);
+        return ((weight / scale[j]!) * lambda[j]!) / (inputLambda?.[i % channels] ?? 1);
+      }),
+      bias: Float32Array.from(bias, (value, j) => (value / (unit * scale[j]!)) * lambda[j]!),
+    });
+  }
+  return folded;
+}

@@ -1,0 +1,43 @@
+import { type BatchNormEpsilon, foldBatchNorm } from '../conversion/fold.js';
+import type { TrainedNetwork } from '../conversion/convert.js';
+import { reasonOf, SpikingYoloError } from '../errors.js';
+import { readBytes, readText, sha256 } from '../files.js';
+import { parseCfg } from './cfg.js';
+import { parseNames } from './names.js';
+import { parseWeights } from './weights.js';
+
+/** Paths of a darknet model. */
+export interface DarknetFiles {
+  cfg: string;
+  weights: string;
+  names: string;
+}
+
+/** Puts the path before an import error's message. */
+function within<T>(path: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof SpikingYoloError) throw new SpikingYoloError(error.code, `${path}: ${reasonOf(error)}`, { cause: error });
+    throw error;
+  }
+}
+
+/** Loads darknet's cfg, weights and names, batch-normalisation folded; throws `FILE`, `CFG`, `WEIGHTS` or `NAMES`. */
+export async function loadDarknet(files: DarknetFiles, epsilon?: BatchNormEpsilon): Promise<TrainedNetwork> {
+  const cfgText = await readText(files.cfg);
+  const described = within(files.cfg, () => parseCfg(cfgText));
+  const head = described.network.layers.at(-1);
+  const classCount = head?.kind === 'region' ? head.classes : 0;
+  const namesText = await readText(files.names);
+  const classes = within(files.names, () => parseNames(namesText, classCount));
+  const weights = await readBytes(files.weights);
+  const parameters = within(files.weights, () => parseWeights(described, weights));
+  return {
+    network: described.network,
+    parameters: foldBatchNorm(parameters, epsilon),
+    classes,
+    cfgSha256: sha256(cfgText),
+    weightsSha256: sha256(weights),
+  };
+}

@@ -1,0 +1,41 @@
+import { usageError } from '../errors.js';
+
+/** `vmem`: from the potential; `count`: from the whole spikes it amounts to (paper section 4.2). */
+export type Decoder = 'vmem' | 'count';
+export const DECODERS: readonly Decoder[] = ['vmem', 'count'];
+
+/** A read-out delay d is 0, or lies after every start delay and before the last step. */
+export function checkReadoutDelay(delay: number, steps: number, startDelays: readonly number[]): void {
+  const longest = Math.max(0, ...startDelays);
+  const valid = Number.isInteger(delay) && (delay === 0 || (delay > longest && delay < steps));
+  if (!valid) {
+    throw usageError(
+      `the read-out delay is ${delay}; expected 0 or a whole number above every start delay (${longest}) and below the number of steps (${steps})`,
+    );
+  }
+}
+
+/**
+ * The output map in the float network's units, (H, W, C):
+ * `vmem` (V_T − V_d) / ((T − d)·θ) · λ, `count` trunc((V_T − V_d)/θ) / (T − d) · λ.
+ *
+ * @param potential V_T, exact; @param delayed V_d, or undefined for d = 0
+ * @param steps T − d; @param threshold θ, (C); @param lambda λ, (C)
+ */
+export function decodePotential(
+  decoder: Decoder,
+  potential: Float64Array,
+  delayed: Float64Array | undefined,
+  steps: number,
+  threshold: Int32Array,
+  lambda: Float64Array,
+): Float64Array {
+  const channels = threshold.length;
+  return potential.map((value, i) => {
+    const j = i % channels;
+    const difference = value - (delayed?.[i] ?? 0);
+    return decoder === 'vmem'
+      ? (difference / (steps * threshold[j]!)) * lambda[j]!
+      : (Math.trunc(difference / threshold[j]!) / steps) * lambda[j]!;
+  });
+}

@@ -1,0 +1,54 @@
+import type { RegionLayer, Shape } from '../network/network.js';
+
+/** A box in units of the network's input, centre and extent as parts of its width and height. */
+export interface Candidate {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  objectness: number;
+  /** objectness × class probability, (classes). */
+  scores: Float64Array;
+}
+
+const logistic = (x: number) => 1 / (1 + Math.exp(-x));
+
+/**
+ * Decodes YOLOv2's region layer: logistic on x, y and objectness, softmax over classes, w and h = exp · anchor.
+ * Cells in row-major order, anchors within a cell; only candidates with objectness above `threshold`.
+ *
+ * @param map output map (H, W, C), C = anchors × (5 + classes)
+ */
+export function decodeRegion(
+  region: RegionLayer,
+  shape: Shape,
+  map: ArrayLike<number>,
+  threshold: number,
+): Candidate[] {
+  const { anchors, classes } = region;
+  const candidates: Candidate[] = [];
+  for (let row = 0; row < shape.height; row++) {
+    for (let column = 0; column < shape.width; column++) {
+      for (const [a, [anchorWidth, anchorHeight]] of anchors.entries()) {
+        const at = (row * shape.width + column) * shape.channels + a * (5 + classes);
+        const objectness = logistic(map[at + 4]!);
+        if (!(objectness > threshold)) continue;
+        let largest = Number.NEGATIVE_INFINITY;
+        for (let k = 0; k < classes; k++) largest = Math.max(largest, map[at + 5 + k]!);
+        const scores = new Float64Array(classes);
+        let total = 0;
+        for (let k = 0; k < classes; k++) total += scores[k] = Math.exp(map[at + 5 + k]! - largest);
+        for (let k = 0; k < classes; k++) scores[k] = (objectness * scores[k]!) / total;
+        candidates.push({
+          x: (column + logistic(map[at]!)) / shape.width,
+          y: (row + logistic(map[at + 1]!)) / shape.height,
+          width: (Math.exp(map[at + 2]!) * anchorWidth) / shape.width,
+          height: (Math.exp(map[at + 3]!) * anchorHeight) / shape.height,
+          objectness,
+          scores,
+        });
+      }
+    }
+  }
+  return candidates;
+}

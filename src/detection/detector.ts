@@ -1,0 +1,210 @@
+import { type DetectionOptions, detectionsOf } from '../decoding/detections.js';
+import type { Detection } from '../decoding/nms.js';
+import { checkReadoutDelay, type Decoder, decodePotential } from '../decoding/readout.js';
+import { dequantise } from '../conversion/quantise.js';
+import type { Backend, BackendName } from '../engine/backend.js';
+import { type EnginePlan, planEngine, type RunOptions } from '../engine/plan.js';
+import { Simulation } from '../engine/simulation.js';
+import { conversionError } from '../errors.js';
+import { type Photo, placementOf, resizePhoto } from '../image/resize.js';
+import type { Resize, SpikingModel } from '../model/spiking-model.js';
+import { createFloatNetwork, type FloatNetwork } from '../network/float-network.js';
+import type { Network, RegionLayer, Shape } from '../network/network.js';
+import type { FoldedParameters } from '../network/parameters.js';
+import { inferShapes } from '../network/shapes.js';
+
+/** Times in milliseconds. */
+export interface ElapsedMs {
+  /** Reading and decoding the file. */
+  decode?: number;
+  resize: number;
+  /** The network: all time steps, or the float network's one pass. */
+  network: number;
+  /** Output decoding and non-maximum suppression. */
+  postprocess: number;
+}
+
+interface CommonResult {
+  width: number;
+  height: number;
+  detections: Detection[];
+  elapsedMs: ElapsedMs;
+  backend: { name: BackendName; isa: string };
+  resize: Resize;
+}
+
+/** What a spiking run found, and what it cost. */
+export interface SpikingResult extends CommonResult {
+  steps: number;
+  /** Unit spikes as sent, before the pool. */
+  spikes: number;
+  spikesPerNeuron: number;
+  /** Synaptic operations after layer 1: unit spikes after the pool × weights each reaches. */
+  sops: number;
+  /** sops ÷ dense multiplications after layer 1. */
+  spikesPerNeuronMacWeighted: number;
+  /** Neurons that a layer-synchronous run clipped at Γ = 127. */
+  clippedNeurons?: number;
+  spikeChecksum?: string;
+}
+
+/** What the float network found. */
+export interface FloatResult extends CommonResult {
+  ann: { source: 'trained' | 'dequantised' };
+}
+
+/** Which detections are reported, and from what. */
+export interface HeadOptions extends DetectionOptions {
+  resize: Resize;
+}
+
+/** The region layer of a network and what it needs. */
+class Head {
+  readonly network: Network;
+  private readonly region: RegionLayer;
+  private readonly shape: Shape;
+  private readonly classes: readonly string[];
+
+  constructor(network: Network, classes: readonly string[]) {
+    const region = network.layers.at(-1);
+    if (region?.kind !== 'region') throw conversionError('the last layer is not a region layer');
+    this.network = network;
+    this.region = region;
+    this.shape = inferShapes(network).get(region.name)!;
+    this.classes = classes;
+  }
+
+  resize(photo: Photo, resize: Resize): Uint8Array {
+    return resizePhoto(resize, photo, this.network.input.width, this.network.input.height);
+  }
+
+  detections(map: ArrayLike<number>, photo: Photo, options: HeadOptions): Detection[] {
+    const { width, height } = this.network.input;
+    const placement = placementOf(options.resize, photo.width, photo.height, width, height);
+    return detectionsOf(this.region, this.shape, map, this.classes, placement, options);
+  }
+}
+
+/** A detector made of integrate-and-fire neurons, for one photo at a time. */
+export class SpikingDetector {
+  readonly simulation: Simulation;
+  readonly plan: EnginePlan;
+  private readonly model: SpikingModel;
+  private readonly head: Head;
+  private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
+  private readonly backend: Backend;
+
+  /** Throws `USAGE` for options outside DESIGN section 2. */
+  constructor(
+    model: SpikingModel,
+    options: RunOptions & { decode: Decoder; readoutDelay: number },
+    backend: Backend,
+  ) {
+    this.model = model;
+    this.options = options;
+    this.backend = backend;
+    this.plan = planEngine(model, options);
+    const delays = this.plan.stages.flatMap((stage) =>
+      stage.kind === 'convolution' && stage.fires ? [stage.startDelay] : [],
+    );
+    checkReadoutDelay(options.readoutDelay, options.steps, delays);
+    this.head = new Head(model.network, model.classes);
+    this.simulation = new Simulation(this.plan, backend);
+  }
+
+  /** Simulates T steps; `onBlock` is called after each block of them and may throw to stop. */
+  detect(
+    photo: Photo,
+    options: HeadOptions,
+    extra: { checksum?: boolean | undefined; onBlock?: ((step: number) => void) | undefined } = {},
+  ): SpikingResult {
+    const { simulation, head } = this;
+    const { steps } = this.options;
+    const start = performance.now();
+    const pixels = head.resize(photo, options.resize);
+    const resized = performance.now();
+    const map = this.outputMap(pixels, extra.onBlock);
+    const simulated = performance.now();
+    const detections = head.detections(map, photo, options);
+    const done = performance.now();
+    const statistics = simulation.statistics();
+    return {
+      width: photo.width,
+      height: photo.height,
+      detections,
+      steps,
+      spikes: statistics.spikes,
+      spikesPerNeuron: statistics.spikesPerNeuron,
+      sops: statistics.synapticOperations,
+      spikesPerNeuronMacWeighted: statistics.spikesPerNeuronMacWeighted,
+      ...(this.options.schedule === 'layered' ? { clippedNeurons: statistics.clipped } : {}),
+      ...(extra.checksum ? { spikeChecksum: simulation.checksum() } : {}),
+      elapsedMs: { resize: resized - start, network: simulated - resized, postprocess: done - simulated },
+      backend: { name: this.backend.name, isa: this.backend.isa },
+      resize: options.resize,
+    };
+  }
+
+  /** The output map (H, W, C) in the float network's units after T steps. */
+  outputMap(pixels: Uint8Array, onBlock?: (step: number) => void): Float64Array {
+    const { simulation, model } = this;
+    const { steps, readoutDelay, decode } = this.options;
+    simulation.begin(pixels);
+    let delayed: Float64Array | undefined;
+    if (readoutDelay > 0) {
+      simulation.advanceTo(readoutDelay, onBlock);
+      delayed = simulation.outputPotential();
+    }
+    simulation.advanceTo(steps, onBlock);
+    const { threshold, lambda } = model.layers.at(-1)!;
+    return decodePotential(decode, simulation.outputPotential(), delayed, steps - readoutDelay, threshold, lambda);
+  }
+
+  close(): void {
+    this.simulation.close();
+  }
+}
+
+/** The same pipeline without spikes. */
+export class FloatDetector {
+  readonly floatNetwork: FloatNetwork;
+  private readonly head: Head;
+  private readonly source: 'trained' | 'dequantised';
+  private readonly backend: Backend;
+
+  constructor(
+    trained: { network: Network; parameters: FoldedParameters; classes: readonly string[] },
+    source: 'trained' | 'dequantised',
+    backend: Backend,
+  ) {
+    this.source = source;
+    this.backend = backend;
+    this.head = new Head(trained.network, trained.classes);
+    this.floatNetwork = createFloatNetwork(trained.network, trained.parameters, backend);
+  }
+
+  /** The float network that a model's integers stand for: W/s, λ undone. */
+  static ofModel({ network, layers, classes }: SpikingModel, backend: Backend): FloatDetector {
+    return new FloatDetector({ network, parameters: dequantise(network, layers), classes }, 'dequantised', backend);
+  }
+
+  detect(photo: Photo, options: HeadOptions): FloatResult {
+    const start = performance.now();
+    const pixels = this.head.resize(photo, options.resize);
+    const resized = performance.now();
+    const map = this.floatNetwork.forward(pixels);
+    const computed = performance.now();
+    const detections = this.head.detections(map, photo, options);
+    const done = performance.now();
+    return {
+      width: photo.width,
+      height: photo.height,
+      detections,
+      ann: { source: this.source },
+      elapsedMs: { resize: resized - start, network: computed - resized, postprocess: done - computed },
+      backend: { name: this.backend.name, isa: this.backend.isa },
+      resize: options.resize,
+    };
+  }
+}
+

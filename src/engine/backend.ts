@@ -1,0 +1,68 @@
+import type { ConvolutionGeometry } from '../network/network.js';
+import type { EnginePlan } from './plan.js';
+
+/** `native`: C++ addon; `wasm`: AssemblyScript; `reference`: TypeScript, the definition of the other two. */
+export type BackendName = 'native' | 'wasm' | 'reference';
+
+/** One convolution of the float network, batch-normalisation folded in. */
+export interface FloatConvolution extends ConvolutionGeometry {
+  /** (filters, size, size, channels). */
+  weights: Float32Array;
+  /** (filters). */
+  bias: Float32Array;
+  /** Slope of the activation's negative side, float32. */
+  slope: number;
+}
+
+/**
+ * Float convolutions prepared on a back-end. Every sum runs in the order (row, column, channel) of the kernel,
+ * each product and each sum rounded to float32, cells outside the border left out, the bias added last: the same
+ * bits on every back-end.
+ */
+export interface FloatKernels {
+  /** input (height, width, channels) → output (outHeight, outWidth, filters), activation applied. */
+  convolve(index: number, input: Float32Array, output: Float32Array): void;
+}
+
+/** What one stage has done since `begin`. */
+export interface StageStatistics {
+  /** Spikes sent (before the pool), a burst of k counted as k. */
+  spikes: number;
+  /** Synaptic operations received: unit spikes × the weights each really reaches. 0 for a stage on the image. */
+  synapticOperations: number;
+  /** Neurons that would have fired more than Γ spikes in some step (DESIGN section 2), summed over the steps. */
+  clipped: number;
+}
+
+/** Cumulative counts N and membrane potentials V of a stage, each (outHeight, outWidth, filters). */
+export interface StageState {
+  counts: Int32Array;
+  potential: Int32Array;
+}
+
+/** The state of one network of integrate-and-fire neurons on a back-end. */
+export interface EngineInstance {
+  /** Resets every neuron and sets the constant input; pixels (height, width, 3) bytes. */
+  begin(pixels: Uint8Array): void;
+  /**
+   * Runs one stage over the steps `step`+1 … `step`+`steps` (at most the plan's blockLength). Stages run in order,
+   * and so do the steps of each; a step in which a start delay ends must come alone.
+   */
+  run(stage: number, step: number, steps: number): void;
+  /** Exact potential of the non-firing output layer at the current step: V = W·N_in + T·B, (H, W, C), in float64. */
+  outputPotential(): Float64Array;
+  /** A copy of a firing stage's state. */
+  state(stage: number): StageState;
+  statistics(stage: number): StageStatistics;
+  /** Frees what the garbage collector would free later. The instance must not be used afterwards. */
+  close(): void;
+}
+
+/** An implementation of the kernels. All of them emit the same spikes and the same floats, bit for bit. */
+export interface Backend {
+  readonly name: BackendName;
+  /** Instruction set in use, e.g. `avx2`, `neon`, `simd128`, `typescript`. */
+  readonly isa: string;
+  floatKernels(convolutions: readonly FloatConvolution[]): FloatKernels;
+  instantiate(plan: EnginePlan): EngineInstance;
+}

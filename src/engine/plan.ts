@@ -1,0 +1,212 @@
+import { conversionError, usageError } from '../errors.js';
+import type { SpikingModel } from '../model/spiking-model.js';
+import { type ConvolutionGeometry, IMAGE, type Shape } from '../network/network.js';
+import { inferShapes } from '../network/shapes.js';
+
+/** Neuron rules of DESIGN section 2: `ibt` is the paper's eq. 7, `ibt-memory` takes back what was sent too early. */
+export type Neuron = 'if' | 'signed' | 'ibt' | 'ibt-memory';
+export const NEURONS: readonly Neuron[] = ['ibt-memory', 'ibt', 'signed', 'if'];
+
+/** Spiking max-pool: `exact` cumulative maximum, or Rueckauer 2017's gate with one of three rate estimates. */
+export type Pool = 'exact' | 'gate:avg' | 'gate:exp' | 'gate:fir';
+export const POOLS: readonly Pool[] = ['exact', 'gate:avg', 'gate:exp', 'gate:fir'];
+
+/** `steps`: neurons fire at every step; `layered`: each layer waits until its input has been summed over all steps. */
+export type Schedule = 'steps' | 'layered';
+export const SCHEDULES: readonly Schedule[] = ['steps', 'layered'];
+
+/** Choices made when a model is run. */
+export interface RunOptions {
+  neuron: Neuron;
+  pool: Pool;
+  /** Firing point ρ of `ibt-memory`, in units of θ: r/256 with r a whole number, 1/2 ≤ ρ ≤ 1. */
+  rho: number;
+  /** Γ: most spikes a neuron sends in one step, 1..127. */
+  gamma: number;
+  /** φ: start potential in units of θ, 0 ≤ φ < 1; always 0 for `ibt-memory`. */
+  v0: number;
+  schedule: Schedule;
+  /** T: time steps to simulate. */
+  steps: number;
+  /** Time steps that run through a layer at once; no effect on results. */
+  blockLength: number;
+}
+
+export const DEFAULT_RUN_OPTIONS: RunOptions = {
+  neuron: 'ibt-memory',
+  pool: 'exact',
+  rho: 0.5,
+  gamma: 4,
+  v0: 0,
+  schedule: 'steps',
+  steps: 16,
+  blockLength: 16,
+};
+
+/** Firing limit that no potential reaches: the membrane saturates at ±2^30. */
+export const NEVER = 2 ** 31 - 1;
+/** |V| saturates here. */
+export const POTENTIAL_LIMIT = 2 ** 30;
+/** Rows of {@link ConvolutionStage.firing}. */
+export const FIRING_ROWS = 8;
+
+/** A convolution of integrate-and-fire neurons (or the non-firing output layer). */
+export interface ConvolutionStage extends ConvolutionGeometry {
+  kind: 'convolution';
+  name: string;
+  /** Index of the stage whose spikes come in; -1 for the image's bytes. */
+  input: number;
+  /** (filters, size, size, channels). */
+  weights: Int16Array | Int8Array;
+  /** B, (filters). */
+  bias: Int32Array;
+  /**
+   * The neuron rule as integers, (8, filters). Rows, with N the neuron's count before a spike:
+   * 0 up fires at V ≥ this if N ≥ 0, 1 … if N < 0; 2 up then takes this from V if N ≥ 0, 3 … if N < 0;
+   * 4 down fires at V ≤ −this if N > 0, 5 … if N ≤ 0; 6 down then adds this to V if N > 0, 7 … if N ≤ 0.
+   */
+  firing: Int32Array;
+  /** V at step 0, (filters). */
+  startPotential: Int32Array;
+  /** Steps in which the layer may not fire. */
+  startDelay: number;
+  /** False for the output layer, whose potential is computed from counts when it is read. */
+  fires: boolean;
+}
+
+/** A spiking max-pool. Padding cells are "no input"; `offset` of them lie left and above. */
+export interface PoolStage {
+  kind: 'pool';
+  name: string;
+  input: number;
+  height: number;
+  width: number;
+  channels: number;
+  outHeight: number;
+  outWidth: number;
+  size: number;
+  stride: number;
+  offset: number;
+  rule: Pool;
+}
+
+export type Stage = ConvolutionStage | PoolStage;
+
+/** Everything a back-end needs, as integers: stages in an order in which inputs come first, the output layer last. */
+export interface EnginePlan {
+  stages: Stage[];
+  /** Γ. */
+  gamma: number;
+  blockLength: number;
+}
+
+/**
+ * The neuron rules of DESIGN section 2 as firing limits, (8, filters); see {@link ConvolutionStage.firing}.
+ *
+ * @param threshold θ, (filters)
+ * @param negativeThreshold θ⁻, (filters); 0 stands for infinite: nothing fires down at N ≤ 0
+ */
+export function firingLimits(
+  neuron: Neuron,
+  rho: number,
+  threshold: Int32Array,
+  negativeThreshold: Int32Array,
+): Int32Array {
+  const filters = threshold.length;
+  const firing = new Int32Array(FIRING_ROWS * filters);
+  const r = rho * 256;
+  for (let j = 0; j < filters; j++) {
+    const theta = threshold[j]!;
+    const negative = negativeThreshold[j]!;
+    // [up if N ≥ 0, up if N < 0, amounts, down if N > 0, down if N ≤ 0, amounts]
+    let rows: number[];
+    if (neuron === 'ibt-memory') {
+      const upNegative = negative === 0 ? NEVER : Math.ceil((r * negative) / 256);
+      const downNegative = negative === 0 ? NEVER : Math.floor((r * negative) / 256) + 1;
+      const up = Math.ceil((r * theta) / 256);
+      const down = Math.floor((r * theta) / 256) + 1;
+      rows = [up, upNegative, theta, negative, down, downNegative, theta, negative];
+    } else {
+      const amount = neuron === 'signed' ? theta : negative;
+      const down = neuron === 'if' || negative === 0 ? NEVER : amount + 1;
+      rows = [theta, theta, theta, theta, down, down, amount, amount];
+    }
+    for (let row = 0; row < FIRING_ROWS; row++) firing[row * filters + j] = rows[row]!;
+  }
+  return firing;
+}
+
+const within = (value: number, min: number, max: number) => value >= min && value <= max;
+
+/** Throws `USAGE` for a run option outside DESIGN section 2. */
+export function checkRunOptions(options: RunOptions): void {
+  const { neuron, pool, rho, gamma, v0, schedule, steps, blockLength } = options;
+  const wholeNumber = (name: string, value: number, min: number, max: number) => {
+    if (!Number.isInteger(value) || !within(value, min, max)) {
+      throw usageError(`${name} is ${value}; expected a whole number from ${min} to ${max}`);
+    }
+  };
+  const oneOf = (name: string, value: string, allowed: readonly string[]) => {
+    if (!allowed.includes(value)) throw usageError(`${name} is "${value}"; expected ${allowed.join(', ')}`);
+  };
+  oneOf('neuron', neuron, NEURONS);
+  oneOf('pool', pool, POOLS);
+  oneOf('schedule', schedule, SCHEDULES);
+  wholeNumber('gamma', gamma, 1, 127);
+  wholeNumber('steps', steps, 1, 1_000_000);
+  wholeNumber('blockLength', blockLength, 1, 64);
+  if (!within(rho, 0.5, 1) || !Number.isInteger(rho * 256)) {
+    throw usageError(`rho is ${rho}; expected a multiple of 1/256 from 0.5 to 1`);
+  }
+  if (!within(v0, 0, 1 - Number.EPSILON)) throw usageError(`v0 is ${v0}; expected 0 ≤ v0 < 1`);
+  if (neuron === 'ibt-memory' && v0 !== 0) throw usageError('v0 must be 0 with the neuron ibt-memory');
+  if (schedule === 'layered' && steps > 127) {
+    throw usageError(`steps is ${steps}; a layer-synchronous run clips counts at 127, so it takes at most 127 steps`);
+  }
+}
+
+/** θ-scaled integers of a model and the choices of a run, as stages for a back-end. */
+export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan {
+  checkRunOptions(options);
+  const shapes = inferShapes(model.network);
+  const layered = options.schedule === 'layered';
+  const stages: Stage[] = [];
+  const index = new Map<string, number>([[IMAGE, -1]]);
+  const lastConvolution = model.layers.at(-1)!.name;
+  for (const layer of model.network.layers) {
+    if (layer.kind === 'region') continue;
+    const source = layer.inputs[0]!;
+    const input: Shape = shapes.get(source)!;
+    const output: Shape = shapes.get(layer.name)!;
+    const common = {
+      name: layer.name,
+      input: index.get(source)!,
+      ...input,
+      outHeight: output.height,
+      outWidth: output.width,
+      size: layer.size,
+      stride: layer.stride,
+    };
+    index.set(layer.name, stages.length);
+    if (layer.kind === 'maxpool') {
+      stages.push({ kind: 'pool', ...common, offset: Math.floor(layer.padding / 2), rule: options.pool });
+      continue;
+    }
+    const spiking = model.layers.find((candidate) => candidate.name === layer.name);
+    if (!spiking) throw conversionError(`layer ${layer.name}: the model holds no integers for it`);
+    const { weights, bias, threshold, negativeThreshold, startDelay } = spiking;
+    stages.push({
+      kind: 'convolution',
+      ...common,
+      filters: layer.filters,
+      padding: layer.padding,
+      weights,
+      bias,
+      firing: firingLimits(options.neuron, options.rho, threshold, negativeThreshold),
+      startPotential: threshold.map((theta) => Math.floor(options.v0 * theta)),
+      startDelay: layered ? options.steps - 1 : startDelay,
+      fires: layer.name !== lastConvolution,
+    });
+  }
+  return { stages, gamma: layered ? 127 : options.gamma, blockLength: options.blockLength };
+}

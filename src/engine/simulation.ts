@@ -1,0 +1,127 @@
+import { denseMultiplications } from '../network/shapes.js';
+import type { Backend, EngineInstance, StageStatistics } from './backend.js';
+import { Fnv1a64, updateInt32, updateInt64 } from './checksum.js';
+import type { ConvolutionStage, EnginePlan } from './plan.js';
+
+/** What a run has cost so far; "as sent" means before the pool, a burst of k counted as k. */
+export interface RunStatistics {
+  /** Unit spikes as sent by all firing neurons. */
+  spikes: number;
+  /** `spikes` ÷ firing neurons. */
+  spikesPerNeuron: number;
+  /** Synaptic operations after layer 1: unit spikes after the pool × weights each really reaches. */
+  synapticOperations: number;
+  /** Synaptic operations ÷ dense multiplications after layer 1. */
+  spikesPerNeuronMacWeighted: number;
+  /** Neurons held back by Γ, summed over the steps. */
+  clipped: number;
+  perStage: (StageStatistics & { name: string; neurons: number })[];
+}
+
+/**
+ * Simulates a planned network over time steps in blocks, feed-forward: all steps of a block run through one layer
+ * before the next (exact for every block length, since no connection leads back).
+ */
+export class Simulation {
+  readonly plan: EnginePlan;
+  private readonly instance: EngineInstance;
+  private elapsedSteps = 0;
+  /** Steps at which a block must end, in ascending order: before and after the step in which a start delay ends. */
+  private readonly cuts: number[];
+
+  constructor(plan: EnginePlan, backend: Backend) {
+    this.plan = plan;
+    this.instance = backend.instantiate(plan);
+    const delays = plan.stages.flatMap((stage) =>
+      stage.kind === 'convolution' && stage.startDelay > 0 ? [stage.startDelay, stage.startDelay + 1] : [],
+    );
+    this.cuts = [...new Set(delays)].sort((a, b) => a - b);
+  }
+
+  /** Time steps simulated since `begin`. */
+  get step(): number {
+    return this.elapsedSteps;
+  }
+
+  /** Resets the network and presents a picture, (height, width, 3) bytes, as a constant current. */
+  begin(pixels: Uint8Array): void {
+    this.elapsedSteps = 0;
+    this.instance.begin(pixels);
+  }
+
+  /** Simulates up to time step `target`; `onBlock` is called after each block of steps and may throw to stop. */
+  advanceTo(target: number, onBlock?: (step: number) => void): void {
+    const { stages, blockLength } = this.plan;
+    while (this.elapsedSteps < target) {
+      const step = this.elapsedSteps;
+      const cut = this.cuts.find((at) => at > step) ?? target;
+      const steps = Math.min(blockLength, target - step, cut - step);
+      for (let stage = 0; stage < stages.length; stage++) this.instance.run(stage, step, steps);
+      this.elapsedSteps = step + steps;
+      onBlock?.(this.elapsedSteps);
+    }
+  }
+
+  /** Exact potential of the output layer, (H, W, C). */
+  outputPotential(): Float64Array {
+    return this.instance.outputPotential();
+  }
+
+  /** The output layer's stage. */
+  get outputStage(): ConvolutionStage {
+    return this.plan.stages.at(-1) as ConvolutionStage;
+  }
+
+  statistics(): RunStatistics {
+    const perStage: RunStatistics['perStage'] = [];
+    let spikes = 0;
+    let neurons = 0;
+    let synapticOperations = 0;
+    let multiplications = 0;
+    let clipped = 0;
+    for (const [index, stage] of this.plan.stages.entries()) {
+      if (stage.kind !== 'convolution') continue;
+      const statistics = this.instance.statistics(index);
+      const size = stage.fires ? stage.outHeight * stage.outWidth * stage.filters : 0;
+      perStage.push({ name: stage.name, neurons: size, ...statistics });
+      spikes += statistics.spikes;
+      neurons += size;
+      clipped += statistics.clipped;
+      synapticOperations += statistics.synapticOperations;
+      if (stage.input >= 0) multiplications += denseMultiplications(stage);
+    }
+    return {
+      spikes,
+      spikesPerNeuron: neurons === 0 ? 0 : spikes / neurons,
+      synapticOperations,
+      spikesPerNeuronMacWeighted: multiplications === 0 ? 0 : synapticOperations / multiplications,
+      clipped,
+      perStage,
+    };
+  }
+
+  /**
+   * FNV-1a 64 over the little-endian bytes of every convolution in order: int32 N then int32 V, channel-last; of the
+   * output layer V as int64. Equal on every back-end.
+   */
+  checksum(): string {
+    const hash = new Fnv1a64();
+    for (const [index, stage] of this.plan.stages.entries()) {
+      if (stage.kind !== 'convolution' || !stage.fires) continue;
+      const { counts, potential } = this.instance.state(index);
+      updateInt32(hash, counts);
+      updateInt32(hash, potential);
+    }
+    updateInt64(hash, this.instance.outputPotential());
+    return hash.digest();
+  }
+
+  /** N and V of a firing stage, by its layer's name. */
+  state(name: string) {
+    return this.instance.state(this.plan.stages.findIndex((stage) => stage.name === name));
+  }
+
+  close(): void {
+    this.instance.close();
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * What went wrong, for programs: `error.code` is stable, `error.message` is for people.
+ *
+ * - `USAGE`: an option or argument is wrong (exit code 2)
+ * - `CFG`, `WEIGHTS`, `NAMES`: a darknet file cannot be imported
+ * - `CONVERSION`: a network cannot be turned into spiking neurons
+ * - `MODEL`: a `.safetensors` model file is damaged or of another format
+ * - `IMAGE`: a picture cannot be read
+ * - `BACKEND`: a forced back-end or instruction set is not there
+ * - `FILE`: a file cannot be opened, read or written
+ * - `ABORTED`: the caller cancelled the work
+ */
+export type ErrorCode =
+  | 'USAGE'
+  | 'CFG'
+  | 'WEIGHTS'
+  | 'NAMES'
+  | 'CONVERSION'
+  | 'MODEL'
+  | 'IMAGE'
+  | 'BACKEND'
+  | 'FILE'
+  | 'ABORTED';
+
+/** The one error class of this package: a code for programs, a message for people. */
+export class SpikingYoloError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'SpikingYoloError';
+    this.code = code;
+  }
+}
+
+const factory = (code: ErrorCode) => (message: string, cause?: unknown) =>
+  new SpikingYoloError(code, message, cause === undefined ? undefined : { cause });
+
+export const usageError = factory('USAGE');
+export const cfgError = factory('CFG');
+export const weightsError = factory('WEIGHTS');
+export const namesError = factory('NAMES');
+export const conversionError = factory('CONVERSION');
+export const modelError = factory('MODEL');
+export const imageError = factory('IMAGE');
+export const backendError = factory('BACKEND');
+export const fileError = factory('FILE');
+export const abortedError = factory('ABORTED');
+
+/** A thrown value as text, whatever it is. */
+export const reasonOf = (thrown: unknown): string =>
+  thrown instanceof Error ? thrown.message : String(thrown);

@@ -1,0 +1,73 @@
+import { createJimp } from '@jimp/core';
+import bmp from '@jimp/js-bmp';
+import jpeg from '@jimp/js-jpeg';
+import png from '@jimp/js-png';
+import { imageSize } from 'image-size';
+import { imageError, reasonOf } from '../errors.js';
+import type { Photo } from './resize.js';
+
+/** jimp with the formats of photographs only. */
+export const Jimp = createJimp({ formats: [jpeg, png, bmp], plugins: [] });
+
+/** Largest photo that is decoded, in pixels: a decoder needs some ten bytes for each. */
+const MAX_PIXELS = 100_000_000;
+const MAX_EXTENT = 16_384;
+
+/**
+ * Decodes a JPEG, PNG or BMP, its EXIF rotation applied; transparency is dropped, as darknet does.
+ * Throws `IMAGE` for anything that is not a whole photo of 1 to 16,384 pixels a side and at most 100 megapixels.
+ */
+export async function decodePhoto(bytes: Uint8Array): Promise<Photo> {
+  if (bytes.length === 0) throw imageError('the file is empty');
+  let size: { width: number; height: number; type?: string | undefined };
+  try {
+    size = imageSize(bytes);
+  } catch (error) {
+    throw imageError('not a JPEG, PNG or BMP file, or its header is damaged', error);
+  }
+  if (!['jpg', 'png', 'bmp'].includes(size.type ?? '')) {
+    throw imageError(`the file is of type ${size.type}; expected JPEG, PNG or BMP`);
+  }
+  const { width, height } = size;
+  if (!(width >= 1 && height >= 1 && Math.max(width, height) <= MAX_EXTENT && width * height <= MAX_PIXELS)) {
+    throw imageError(
+      `the picture is ${width}×${height}; expected 1 to ${MAX_EXTENT} pixels a side and at most ${MAX_PIXELS / 1e6} megapixels`,
+    );
+  }
+  if (size.type === 'jpg' && !isCompleteJpeg(bytes)) throw imageError('the JPEG ends early: the file is truncated');
+  try {
+    const decoded = await Jimp.fromBuffer(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), {
+      'image/jpeg': { maxMemoryUsageInMB: 2048, maxResolutionInMP: MAX_PIXELS / 1e6, tolerantDecoding: false },
+    });
+    const { data, width: decodedWidth, height: decodedHeight } = decoded.bitmap;
+    return { width: decodedWidth, height: decodedHeight, rgb: dropAlpha(data, decodedWidth * decodedHeight) };
+  } catch (error) {
+    throw imageError(`the picture cannot be decoded: ${reasonOf(error)}`, error);
+  }
+}
+
+function dropAlpha(rgba: Uint8Array, pixels: number): Uint8Array {
+  if (rgba.length !== pixels * 4) throw imageError('the decoder returned a picture of the wrong size');
+  const rgb = new Uint8Array(pixels * 3);
+  for (let from = 0, to = 0; to < rgb.length; from += 4) {
+    rgb[to++] = rgba[from]!;
+    rgb[to++] = rgba[from + 1]!;
+    rgb[to++] = rgba[from + 2]!;
+  }
+  return rgb;
+}
+
+/**
+ * True if an end-of-image marker follows the start of the scan. Segments before it are stepped over, since an embedded
+ * thumbnail has a marker of its own; some cameras append data after the photo's.
+ */
+function isCompleteJpeg(bytes: Uint8Array): boolean {
+  let at = 2;
+  while (at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda) {
+    at += bytes[at + 1] === 0xff ? 1 : 2 + bytes[at + 2]! * 256 + bytes[at + 3]!;
+  }
+  for (let i = at + 2; i + 1 < bytes.length; i++) {
+    if (bytes[i] === 0xff && bytes[i + 1] === 0xd9) return true;
+  }
+  return false;
+}

@@ -1,0 +1,164 @@
+import { Fnv1a64 } from '../engine/checksum.js';
+import { modelError, reasonOf } from '../errors.js';
+import type { Layer, Network } from '../network/network.js';
+import { checkModel, convolutionSizes } from './bounds.js';
+import { type Container, decodeSafetensors, encodeSafetensors, type TensorData } from './safetensors.js';
+import { NORMALISATIONS, type Provenance, RESIZES, type SpikingLayer, type SpikingModel } from './spiking-model.js';
+
+const FORMAT = 'spiking-yolo';
+const FORMAT_VERSION = '1';
+
+/** FNV-1a 64 over everything a header says: finds a damaged header whose JSON is still valid. */
+function headerDigest({ metadata, tensors }: Container): string {
+  const { digest: _, ...described } = metadata;
+  const sorted = (entries: [string, unknown][]) => entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  const shapes = sorted([...tensors].map(([name, { shape, data }]) => [name, [data.BYTES_PER_ELEMENT, shape]]));
+  const text = JSON.stringify([sorted(Object.entries(described)), shapes]);
+  return new Fnv1a64().update(new TextEncoder().encode(text)).digest();
+}
+
+/**
+ * Serialises a model as one self-contained safetensors file, its bounds proved first. Tensors of layer `conv1`:
+ * `conv1.weight` (filters, size, size, channels) I16 or I8; `.bias`, `.threshold`, `.threshold_negative`, `.scale`
+ * (filters) I32; `.lambda` (filters) F64; `.start_delay` (1) I32.
+ */
+export function encodeModel(model: SpikingModel): Uint8Array<ArrayBuffer> {
+  checkModel(model);
+  const tensors: Container['tensors'] = new Map();
+  const sizes = convolutionSizes(model.network);
+  for (const [i, layer] of model.layers.entries()) {
+    const { layer: geometry, channels } = sizes[i]!;
+    const perChannel = [geometry.filters];
+    const add = (what: string, shape: number[], data: TensorData) => tensors.set(`${layer.name}.${what}`, { shape, data });
+    add('weight', [geometry.filters, geometry.size, geometry.size, channels], layer.weights);
+    add('bias', perChannel, layer.bias);
+    add('threshold', perChannel, layer.threshold);
+    add('threshold_negative', perChannel, layer.negativeThreshold);
+    add('scale', perChannel, layer.scale);
+    add('lambda', perChannel, layer.lambda);
+    add('start_delay', [1], Int32Array.of(layer.startDelay));
+  }
+  const metadata: Record<string, string> = {
+    format: FORMAT,
+    format_version: FORMAT_VERSION,
+    network: JSON.stringify(model.network),
+    classes: JSON.stringify(model.classes),
+    resize: model.resize,
+    provenance: JSON.stringify(model.provenance),
+  };
+  metadata.digest = headerDigest({ metadata, tensors });
+  return encodeSafetensors({ metadata, tensors });
+}
+
+const isWholeNumber = (value: unknown, min: number, max: number) =>
+  Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+
+function isLayer(value: unknown): value is Layer {
+  const layer = value as Layer;
+  const named = typeof layer?.name === 'string' && Array.isArray(layer.inputs) && layer.inputs.every((i) => typeof i === 'string');
+  if (!named) return false;
+  switch (layer.kind) {
+    case 'convolutional':
+      return (
+        isWholeNumber(layer.filters, 1, 65536) &&
+        isWholeNumber(layer.size, 1, 31) &&
+        isWholeNumber(layer.stride, 1, 31) &&
+        isWholeNumber(layer.padding, 0, 31) &&
+        ['leaky', 'linear', 'relu'].includes(layer.activation)
+      );
+    case 'maxpool':
+      return isWholeNumber(layer.size, 1, 64) && isWholeNumber(layer.stride, 1, 64) && isWholeNumber(layer.padding, 0, 128);
+    case 'region':
+      return (
+        isWholeNumber(layer.classes, 1, 10000) &&
+        Array.isArray(layer.anchors) &&
+        layer.anchors.every((anchor) => Array.isArray(anchor) && anchor.length === 2 && anchor.every((v) => v > 0 && v < 1e6))
+      );
+    default:
+      return false;
+  }
+}
+
+function isNetwork(value: unknown): value is Network {
+  const network = value as Network;
+  return (
+    isWholeNumber(network?.input?.height, 1, 8192) &&
+    isWholeNumber(network.input.width, 1, 8192) &&
+    network.input.channels === 3 &&
+    Array.isArray(network.layers) &&
+    network.layers.every(isLayer)
+  );
+}
+
+function isProvenance(value: unknown): value is Provenance {
+  const provenance = value as Provenance;
+  return (
+    typeof provenance === 'object' &&
+    NORMALISATIONS.includes(provenance?.norm) &&
+    typeof provenance.percentile === 'number' &&
+    [8, 16].includes(provenance.weightBits) &&
+    ['default', 'paper'].includes(provenance.preset) &&
+    typeof provenance.cfgSha256 === 'string' &&
+    typeof provenance.weightsSha256 === 'string' &&
+    isWholeNumber(provenance.calibrationPhotos, 1, Number.MAX_SAFE_INTEGER)
+  );
+}
+
+const isNames = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((name) => typeof name === 'string');
+
+function parseField<T>(metadata: Record<string, string>, field: string, isValid: (value: unknown) => value is T): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(metadata[field] ?? 'missing');
+  } catch (error) {
+    throw modelError(`the header's "${field}" is missing or not JSON`, error);
+  }
+  if (!isValid(value)) throw modelError(`the header's "${field}" is not what format version ${FORMAT_VERSION} describes`);
+  return value;
+}
+
+/** Reads a model file and proves its bounds; throws `MODEL` for anything damaged, truncated or of another format. */
+export function decodeModel(bytes: Uint8Array): SpikingModel {
+  const container = decodeSafetensors(bytes);
+  const { metadata, tensors } = container;
+  if (metadata.format !== FORMAT) throw modelError('this safetensors file is not a spiking-yolo model');
+  if (metadata.format_version !== FORMAT_VERSION) {
+    throw modelError(`the model has format version ${metadata.format_version}, this program reads version ${FORMAT_VERSION}`);
+  }
+  if (metadata.digest !== headerDigest(container)) throw modelError('the header does not match its digest: the file is damaged');
+  const resize = RESIZES.find((known) => known === metadata.resize);
+  if (!resize) throw modelError(`the header's "resize" is "${metadata.resize}"; expected ${RESIZES.join(', ')}`);
+  const network = parseField(metadata, 'network', isNetwork);
+  let layers: SpikingLayer[];
+  try {
+    layers = convolutionSizes(network).map(({ layer: { name } }) => {
+      const get = <T extends TensorData>(what: string, ...types: (abstract new (...args: never[]) => T)[]): T => {
+        const data = tensors.get(`${name}.${what}`)?.data;
+        if (!data || !types.some((type) => data instanceof type)) throw modelError(`tensor ${name}.${what} is missing or of the wrong type`);
+        return data as T;
+      };
+      return {
+        name,
+        weights: get<Int8Array | Int16Array>('weight', Int8Array, Int16Array),
+        bias: get('bias', Int32Array),
+        threshold: get('threshold', Int32Array),
+        negativeThreshold: get('threshold_negative', Int32Array),
+        scale: get('scale', Int32Array),
+        lambda: get('lambda', Float64Array),
+        startDelay: get('start_delay', Int32Array)[0] ?? -1,
+      };
+    });
+  } catch (error) {
+    throw modelError(reasonOf(error), error);
+  }
+  const model: SpikingModel = {
+    network,
+    layers,
+    classes: parseField(metadata, 'classes', isNames),
+    resize,
+    provenance: parseField(metadata, 'provenance', isProvenance),
+  };
+  checkModel(model);
+  return model;
+}

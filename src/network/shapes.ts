@@ -1,0 +1,105 @@
+import { conversionError } from '../errors.js';
+import { type ConvolutionGeometry, IMAGE, type Layer, type Network, type Shape } from './network.js';
+
+/** Most values an activation map may hold: keeps every index and every byte count far below 2^31. */
+const MAX_ELEMENTS = 2 ** 28;
+
+const outputExtent = (extent: number, padding: number, size: number, stride: number) =>
+  Math.floor((extent + padding - size) / stride) + 1;
+
+function outputShape(layer: Layer, input: Shape): Shape {
+  switch (layer.kind) {
+    case 'convolutional': {
+      const { size, stride, padding, filters } = layer;
+      return {
+        height: outputExtent(input.height, 2 * padding, size, stride),
+        width: outputExtent(input.width, 2 * padding, size, stride),
+        channels: filters,
+      };
+    }
+    case 'maxpool': {
+      const { size, stride, padding } = layer;
+      return {
+        height: outputExtent(input.height, padding, size, stride),
+        width: outputExtent(input.width, padding, size, stride),
+        channels: input.channels,
+      };
+    }
+    case 'region':
+      return input;
+  }
+}
+
+/** True if each pooling window along one axis holds at least one real cell. */
+function windowsHoldCells(extent: number, outExtent: number, size: number, stride: number, before: number) {
+  const lastStart = (outExtent - 1) * stride - before;
+  return size - before > 0 && lastStart < extent;
+}
+
+/**
+ * Shapes of all activation maps by layer name, `image` included.
+ * Throws `CONVERSION` where a layer has no input, no output, or a pooling window without a real cell.
+ */
+export function inferShapes(network: Network): Map<string, Shape> {
+  const shapes = new Map<string, Shape>([[IMAGE, network.input]]);
+  for (const layer of network.layers) {
+    const input = shapes.get(layer.inputs[0] ?? '');
+    if (layer.inputs.length !== 1 || !input) {
+      throw conversionError(
+        `layer ${layer.name}: takes exactly one earlier layer as input, found "${layer.inputs.join(', ')}"`,
+      );
+    }
+    if (shapes.has(layer.name)) throw conversionError(`layer ${layer.name}: two layers have this name`);
+    const shape = outputShape(layer, input);
+    const { height, width, channels } = shape;
+    if (!(height >= 1 && width >= 1 && channels >= 1 && height * width * channels <= MAX_ELEMENTS)) {
+      throw conversionError(
+        `layer ${layer.name}: its output would be ${height}×${width}×${channels} (from ${input.height}×${input.width}×${input.channels}); expected 1 to ${MAX_ELEMENTS} values`,
+      );
+    }
+    if (layer.kind === 'maxpool') {
+      const before = Math.floor(layer.padding / 2);
+      if (
+        !windowsHoldCells(input.height, height, layer.size, layer.stride, before) ||
+        !windowsHoldCells(input.width, width, layer.size, layer.stride, before)
+      ) {
+        throw conversionError(`layer ${layer.name}: a pooling window would hold no real cell`);
+      }
+    }
+    if (layer.kind === 'region') {
+      const expected = layer.anchors.length * (5 + layer.classes);
+      if (channels !== expected) {
+        throw conversionError(
+          `layer ${layer.name}: ${layer.anchors.length} anchors × (5 + ${layer.classes} classes) need ${expected} channels, the layer before it has ${channels}`,
+        );
+      }
+    }
+    shapes.set(layer.name, shape);
+  }
+  return shapes;
+}
+
+/** How many output cells each input cell reaches along one axis. */
+export function fanOut(
+  extent: number,
+  outExtent: number,
+  { size, stride, padding }: { size: number; stride: number; padding: number },
+): Int32Array {
+  const fan = new Int32Array(extent);
+  for (let out = 0; out < outExtent; out++) {
+    for (let k = 0; k < size; k++) {
+      const cell = out * stride - padding + k;
+      if (cell >= 0 && cell < extent) fan[cell]!++;
+    }
+  }
+  return fan;
+}
+
+/** Multiply-accumulates of a dense convolution, without the weights that fall outside the border. */
+export function denseMultiplications(geometry: ConvolutionGeometry): number {
+  const { height, width, channels, outHeight, outWidth, filters } = geometry;
+  const sum = (fan: Int32Array) => fan.reduce((total, value) => total + value, 0);
+  const rows = sum(fanOut(height, outHeight, geometry));
+  const columns = sum(fanOut(width, outWidth, geometry));
+  return rows * columns * channels * filters;
+}
