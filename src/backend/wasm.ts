@@ -1,3 +1,402 @@
-import type { Backend } from '../engine/backend.js';
-export const compileWasm = (bytes: Uint8Array<ArrayBuffer>) => bytes;
-export const wasmBackend = (_: unknown): Backend => { throw new Error('stub'); };
+import type { Backend, EngineInstance, FloatConvolution, FloatKernels, StageState, StageStatistics } from '../engine/backend.js';
+import { type ConvolutionStage, type EnginePlan, FIRING_ROWS, NEVER, type PoolStage, POOLS } from '../engine/plan.js';
+import { backendError, reasonOf } from '../errors.js';
+import { fanOut } from '../network/shapes.js';
+import { Instance, Memory, Module, type WasmModule } from './webassembly.js';
+
+// What assembly/index.ts exports. Numbers are byte offsets into the memory unless named otherwise.
+interface Exports {
+  present(convolution: number, pixels: number): void;
+  observe(convolution: number, steps: number): void;
+  observeSilence(convolution: number, steps: number): void;
+  run(convolution: number, step: number, steps: number, window: boolean): void;
+  runPool(pool: number, step: number, steps: number): void;
+  outputPotential(convolution: number, steps: number, target: number): void;
+  convolveFloat(
+    height: number,
+    width: number,
+    channels: number,
+    outHeight: number,
+    outWidth: number,
+    filters: number,
+    size: number,
+    stride: number,
+    padding: number,
+    weights: number,
+    bias: number,
+    slope: number,
+    input: number,
+    output: number,
+  ): void;
+}
+
+const PAGE = 65536;
+const MAX_BYTES = 2 ** 32 - PAGE;
+/** Kernels may read, but not use, this far past a buffer's end (a tile's rows beyond the last step or position). */
+const SLACK = 65536;
+const FILTER_GROUP = 16;
+/** Rows (steps or positions) of a tile in assembly/convolution.ts. */
+const TILE_ROWS = 2;
+const WINDOW_PLANES = 5;
+
+const padded = (channels: number) => Math.ceil(channels / FILTER_GROUP) * FILTER_GROUP;
+
+/** Compiles the module; throws `BACKEND` where WebAssembly or its SIMD is missing. */
+export function compileWasm(bytes: Uint8Array<ArrayBuffer>): WasmModule {
+  try {
+    return new Module(bytes);
+  } catch (error) {
+    throw backendError(`the WASM kernel does not compile here: ${reasonOf(error)}`, error);
+  }
+}
+
+/** Memory planned in one go: offsets first, then one allocation of the right size, then its contents. */
+class Plan {
+  private end = 1024;
+  private readonly pending: (() => void)[] = [];
+  private readonly writes: [number, Int32Array | Int16Array | Float32Array][] = [];
+
+  /** Reserves zeroed bytes. */
+  reserve(bytes: number): number {
+    const offset = this.end;
+    this.end = Math.ceil((offset + bytes) / 64) * 64;
+    if (this.end > MAX_BYTES) throw backendError('this network needs more memory than WASM can address (4 GiB)');
+    return offset;
+  }
+
+  place(values: Int32Array | Int16Array | Float32Array): number {
+    const offset = this.reserve(values.byteLength);
+    this.writes.push([offset, values]);
+    return offset;
+  }
+
+  /** Sets the contents of reserved bytes. */
+  writeAt(offset: number, values: Int16Array): void {
+    this.writes.push([offset, values]);
+  }
+
+  /** Reserves a structure of assembly/layout.ts whose fields are known later. */
+  structure(fields: () => number[], count: number): number {
+    const offset = this.reserve(4 * count);
+    const values = new Int32Array(count);
+    this.writes.push([offset, values]);
+    this.pending.push(() => values.set(fields()));
+    return offset;
+  }
+
+  instantiate(module: WasmModule): { exports: Exports; memory: ArrayBuffer } {
+    let memory: InstanceType<typeof Memory>;
+    try {
+      memory = new Memory({ initial: Math.ceil((this.end + SLACK) / PAGE) });
+    } catch (error) {
+      throw backendError(`not enough memory for the WASM kernel: ${reasonOf(error)}`, error);
+    }
+    for (const fill of this.pending) fill();
+    for (const [offset, values] of this.writes) {
+      new Uint8Array(memory.buffer, offset, values.byteLength).set(
+        new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+      );
+    }
+    const abort = () => {
+      throw new Error('the WASM kernel aborted');
+    };
+    const instance = new Instance(module, { env: { memory, abort } });
+    return { exports: instance.exports as unknown as Exports, memory: memory.buffer };
+  }
+}
+
+/** (filters, size, size, channels) → [filter group][tap][pair][16 filters][2 channels] int16. */
+function packWeights(stage: ConvolutionStage, words: number): Int16Array {
+  const { filters, size, channels, weights } = stage;
+  const taps = size * size;
+  const packed = new Int16Array((padded(filters) / FILTER_GROUP) * taps * words * 32);
+  for (let f = 0; f < filters; f++) {
+    const group = Math.floor(f / FILTER_GROUP) * taps * words * 32;
+    const lane = (f % FILTER_GROUP) * 2;
+    for (let tap = 0; tap < taps; tap++) {
+      const source = (f * taps + tap) * channels;
+      const target = group + tap * words * 32 + lane;
+      for (let c = 0; c < channels; c++) packed[target + (c >> 1) * 32 + (c & 1)] = weights[source + c]!;
+    }
+  }
+  return packed;
+}
+
+/** Rows of values per filter, padded to whole filter groups. */
+function padRows(values: Int32Array, rows: number, fill: number): Int32Array {
+  const filters = values.length / rows;
+  const result = new Int32Array(rows * padded(filters)).fill(fill);
+  for (let row = 0; row < rows; row++) result.set(values.subarray(row * filters, (row + 1) * filters), row * padded(filters));
+  return result;
+}
+
+interface Placed {
+  stage: ConvolutionStage | PoolStage;
+  /** The structure in memory. */
+  pointer: number;
+  output: number;
+  counts: number;
+  potential: number;
+  current: number;
+  statistics: number;
+  /** Reset by `begin`: [offset, bytes]. */
+  zeroed: [number, number][];
+  estimates: { start: number; end: number }[];
+  /** Run by its convolution (a pool), or handing its rows to this pool (a convolution). */
+  fusedWith: number;
+  silent: boolean;
+}
+
+const POOL_FIELDS = 19;
+const CONVOLUTION_FIELDS = 33;
+/** Index of Pool.estimateStart in assembly/layout.ts. */
+const ESTIMATE_START = 15;
+
+class WasmInstance implements EngineInstance {
+  private readonly plan: EnginePlan;
+  private readonly placed: Placed[] = [];
+  private readonly exports: Exports;
+  private readonly memory: ArrayBuffer;
+  private readonly pixels: number;
+  private readonly output: number;
+  private step = 0;
+
+  constructor(plan: EnginePlan, module: WasmModule) {
+    this.plan = plan;
+    const memory = new Plan();
+    const { stages } = plan;
+    const image = stages[0]!;
+    this.pixels = memory.reserve(image.height * image.width * image.channels);
+    for (const [index, stage] of stages.entries()) {
+      const consumers = stages.filter((other) => other.input === index);
+      const only = consumers.length === 1 && consumers[0]!.kind === 'pool' ? stages.indexOf(consumers[0]!) : -1;
+      this.placed.push(
+        stage.kind === 'convolution' ? this.placeConvolution(memory, stage, only) : this.placePool(memory, stage),
+      );
+    }
+    const last = stages.at(-1) as ConvolutionStage;
+    this.output = memory.reserve(last.outHeight * last.outWidth * padded(last.filters) * 8);
+    ({ exports: this.exports, memory: this.memory } = memory.instantiate(module));
+  }
+
+  private placeConvolution(memory: Plan, stage: ConvolutionStage, fusedPool: number): Placed {
+    const { blockLength, gamma } = this.plan;
+    const { height, width, outHeight, outWidth, size, stride, padding } = stage;
+    const onImage = stage.input < 0;
+    const filters = padded(stage.filters);
+    const words = (onImage ? stage.channels + (stage.channels % 2) : padded(stage.channels)) / 2;
+    const neurons = outHeight * outWidth * filters;
+    const cells = height * width;
+    const firing = stage.fires ? neurons : 0;
+    const weights = memory.place(packWeights(stage, words));
+    const bias = memory.place(padRows(stage.bias, 1, 0));
+    const firingLimits = memory.place(padRows(stage.firing, FIRING_ROWS, NEVER));
+    const potential = memory.reserve(firing * 4);
+    const counts = memory.reserve(firing * 4);
+    const current = onImage ? memory.reserve(neurons * 4) : 0;
+    const tiles = Math.ceil(blockLength / TILE_ROWS);
+    const steps = stage.fires && !onImage;
+    const lists = steps ? memory.reserve(cells * tiles * words * 2 + 2) : 0;
+    const listSizes = steps ? memory.reserve(cells * tiles * 2) : 0;
+    const fanRows = memory.place(fanOut(height, outHeight, stage));
+    const fanColumns = memory.place(fanOut(width, outWidth, stage));
+    const ringRows = fusedPool < 0 ? outHeight : (this.plan.stages[fusedPool] as PoolStage).size;
+    const output = memory.reserve(stage.fires ? ringRows * outWidth * filters * blockLength * 2 + SLACK : 0);
+    const windowWidth = Math.max(width + 2 * padding, (outWidth - 1 + TILE_ROWS) * stride + size);
+    const windowCells = (Math.max(height + 2 * padding, (outHeight - 1) * stride + size) + 1) * windowWidth;
+    const windows = onImage || !stage.fires || stage.startDelay > 0;
+    const window = windows ? memory.reserve(windowCells * words * 4 * (onImage ? 2 : WINDOW_PLANES) + SLACK) : 0;
+    const sums = windows ? memory.reserve(outWidth * filters * 8) : 0;
+    const taps = memory.reserve(size * size * 16 + words * 2);
+    const allWords = Int16Array.from({ length: words }, (_, i) => i);
+    memory.writeAt(taps + size * size * 16, allWords);
+    const z = memory.reserve(TILE_ROWS * FILTER_GROUP * 4);
+    const statistics = memory.reserve(24);
+    const pointer = memory.structure(() => {
+      const input = this.placed[stage.input];
+      return [
+        height, width, onImage ? stage.channels : words * 2, outHeight, outWidth, filters, size, stride, padding, words, weights, bias,
+        firingLimits, potential, counts, current, input?.output ?? 0, input?.counts ?? 0, lists, listSizes, fanRows, fanColumns, gamma,
+        output, ringRows, window, windowWidth, windowCells, sums, taps, z, statistics, fusedPool < 0 ? 0 : this.placed[fusedPool]!.pointer,
+      ];
+    }, CONVOLUTION_FIELDS);
+    return {
+      stage,
+      pointer,
+      output,
+      counts,
+      potential,
+      current,
+      statistics,
+      zeroed: [[counts, firing * 4], [statistics, 24]],
+      estimates: [],
+      fusedWith: fusedPool,
+      silent: true,
+    };
+  }
+
+  private placePool(memory: Plan, stage: PoolStage): Placed {
+    const { blockLength, stages } = this.plan;
+    const { height, width, outHeight, outWidth, size, stride, offset, rule } = stage;
+    const channels = padded(stage.channels);
+    const outputs = outHeight * outWidth * channels;
+    const cells = height * width * channels;
+    const output = memory.reserve(outputs * blockLength * 2 + SLACK);
+    const counts = memory.reserve(outputs * 4);
+    const windowCells = memory.reserve(size * size * 12);
+    const windowCounts = memory.reserve(size * size * 16);
+    const estimateBytes = rule === 'gate:exp' || rule === 'gate:fir' ? cells * 4 : 0;
+    const recentBytes = rule === 'gate:fir' ? cells * 16 : 0;
+    const buffers = [estimateBytes, recentBytes].map((bytes) => ({
+      start: memory.reserve(bytes),
+      end: memory.reserve(bytes),
+      bytes,
+    }));
+    const pointer = memory.structure(() => {
+      const input = this.placed[stage.input]!;
+      const [estimate, recent] = buffers as [(typeof buffers)[0], (typeof buffers)[0]];
+      return [
+        height, width, channels, outHeight, outWidth, size, stride, offset, POOLS.indexOf(rule), input.output, input.counts, output, counts,
+        windowCells, windowCounts, estimate.start, estimate.end, recent.start, recent.end,
+      ];
+    }, POOL_FIELDS);
+    const source = stages[stage.input]!;
+    const fused = source.kind === 'convolution' && stages.filter((other) => other.input === stage.input).length === 1;
+    return {
+      stage,
+      pointer,
+      output,
+      counts,
+      potential: 0,
+      current: 0,
+      statistics: 0,
+      zeroed: [[counts, outputs * 4], ...buffers.flatMap(({ start, end, bytes }): [number, number][] => [[start, bytes], [end, bytes]])],
+      estimates: buffers,
+      fusedWith: fused ? stage.input : -1,
+      silent: true,
+    };
+  }
+
+  begin(pixels: Uint8Array): void {
+    const bytes = new Uint8Array(this.memory);
+    this.step = 0;
+    bytes.set(pixels, this.pixels);
+    for (const placed of this.placed) {
+      placed.silent = true;
+      for (const [offset, length] of placed.zeroed) bytes.fill(0, offset, offset + length);
+      const { stage } = placed;
+      if (stage.kind !== 'convolution') continue;
+      if (stage.fires) {
+        const start = padRows(stage.startPotential, 1, 0);
+        const potential = new Int32Array(this.memory, placed.potential, stage.outHeight * stage.outWidth * start.length);
+        for (let at = 0; at < potential.length; at += start.length) potential.set(start, at);
+      }
+      if (stage.input < 0) this.exports.present(placed.pointer, this.pixels);
+    }
+  }
+
+  run(index: number, step: number, steps: number): void {
+    const placed = this.placed[index]!;
+    const { stage, pointer } = placed;
+    const source = this.placed[stage.input];
+    this.step = step + steps;
+    if (stage.kind === 'pool') {
+      placed.silent = source!.silent;
+      if (placed.fusedWith >= 0 || placed.silent) return;
+      this.exports.runPool(pointer, step, steps);
+      this.swapEstimates(placed);
+      return;
+    }
+    if (source) {
+      if (source.silent) this.exports.observeSilence(pointer, steps);
+      else this.exports.observe(pointer, steps);
+    }
+    if (!stage.fires) return;
+    placed.silent = step < stage.startDelay;
+    if (placed.silent) return;
+    this.exports.run(pointer, step, steps, stage.startDelay > 0 && step === stage.startDelay);
+    if (placed.fusedWith >= 0) this.swapEstimates(this.placed[placed.fusedWith]!);
+  }
+
+  private swapEstimates(pool: Placed): void {
+    const fields = new Int32Array(this.memory, pool.pointer, POOL_FIELDS);
+    for (const [i, buffers] of pool.estimates.entries()) {
+      [buffers.start, buffers.end] = [buffers.end, buffers.start];
+      fields.set([buffers.start, buffers.end], ESTIMATE_START + 2 * i);
+    }
+  }
+
+  /** Drops the padding of rows of filters. */
+  private compact<T extends Int32Array | Float64Array>(padding: T, stage: ConvolutionStage, result: T): T {
+    const { filters } = stage;
+    const stride = padded(filters);
+    for (let cell = 0; cell < stage.outHeight * stage.outWidth; cell++) {
+      result.set(padding.subarray(cell * stride, cell * stride + filters), cell * filters);
+    }
+    return result;
+  }
+
+  outputPotential(): Float64Array {
+    const { stage, pointer } = this.placed.at(-1)! as Placed & { stage: ConvolutionStage };
+    this.exports.outputPotential(pointer, this.step, this.output);
+    const cells = stage.outHeight * stage.outWidth;
+    const values = new Float64Array(this.memory, this.output, cells * padded(stage.filters));
+    return this.compact(values, stage, new Float64Array(cells * stage.filters));
+  }
+
+  state(index: number): StageState {
+    const { stage, counts, potential } = this.placed[index]! as Placed & { stage: ConvolutionStage };
+    const cells = stage.outHeight * stage.outWidth;
+    const copy = (offset: number) =>
+      this.compact(new Int32Array(this.memory, offset, cells * padded(stage.filters)), stage, new Int32Array(cells * stage.filters));
+    return { counts: copy(counts), potential: copy(potential) };
+  }
+
+  statistics(index: number): StageStatistics {
+    const { stage, statistics } = this.placed[index]!;
+    const [spikes, clipped, units] = new Float64Array(this.memory, statistics, 3) as unknown as [number, number, number];
+    const filters = stage.kind === 'convolution' ? stage.filters : 0;
+    return { spikes, clipped, synapticOperations: units * filters };
+  }
+
+  close(): void {}
+}
+
+function floatKernels(module: WasmModule, convolutions: readonly FloatConvolution[]): FloatKernels {
+  const memory = new Plan();
+  let largest = 0;
+  const placed = convolutions.map((convolution) => {
+    const { size, channels, filters, weights, bias } = convolution;
+    const stride = padded(filters);
+    const perFilter = size * size * channels;
+    const packed = new Float32Array(perFilter * stride);
+    for (let f = 0; f < filters; f++) {
+      for (let i = 0; i < perFilter; i++) packed[i * stride + f] = weights[f * perFilter + i]!;
+    }
+    const paddedBias = new Float32Array(stride);
+    paddedBias.set(bias);
+    const { height, width, outHeight, outWidth } = convolution;
+    largest = Math.max(largest, height * width * channels, outHeight * outWidth * filters);
+    return { weights: memory.place(packed), bias: memory.place(paddedBias) };
+  });
+  const input = memory.reserve(largest * 4);
+  const output = memory.reserve(largest * 4);
+  const { exports, memory: buffer } = memory.instantiate(module);
+  return {
+    convolve(index, source, target) {
+      const { height, width, channels, outHeight, outWidth, filters, size, stride, padding, slope } = convolutions[index]!;
+      const { weights, bias } = placed[index]!;
+      new Float32Array(buffer, input, source.length).set(source);
+      exports.convolveFloat(height, width, channels, outHeight, outWidth, filters, size, stride, padding, weights, bias, slope, input, output);
+      target.set(new Float32Array(buffer, output, target.length));
+    },
+  };
+}
+
+/** The AssemblyScript back-end on a compiled module. */
+export const wasmBackend = (module: WasmModule): Backend => ({
+  name: 'wasm',
+  isa: 'simd128',
+  floatKernels: (convolutions) => floatKernels(module, convolutions),
+  instantiate: (plan) => new WasmInstance(plan, module),
+});

@@ -1,0 +1,348 @@
+// Spiking convolution over a block of time steps; the names are those of native/kernels.inl and native/engine.cpp.
+import { Convolution, Pool } from './layout';
+import { poolRow } from './pool';
+
+const LIMIT: i32 = 1 << 30;
+const ROWS: i32 = 2;
+
+/** Kernel rows or columns of output cell `out` that lie on the map. */
+// @ts-ignore: decorator
+@inline
+function firstTap(out: i32, stride: i32, padding: i32): i32 {
+  return max<i32>(0, padding - out * stride);
+}
+// @ts-ignore: decorator
+@inline
+function endTap(out: i32, extent: i32, size: i32, stride: i32, padding: i32): i32 {
+  return min<i32>(size, extent - out * stride + padding);
+}
+
+/** z of two rows (steps or positions) × 16 filters, (2, 16) int32: pairs of channels by i32x4.dot_i16x8_s. */
+function tile(tapCount: i32, taps: usize, packed: usize, words: i32, rowBytes: usize, z: usize): void {
+  let a0 = i32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  let b0 = a0;
+  let b1 = a0;
+  let b2 = a0;
+  let b3 = a0;
+  for (let k: usize = 0; k < <usize>tapCount; k++) {
+    const tap = taps + k * 16;
+    const input = <usize>load<u32>(tap);
+    let list = <usize>load<u32>(tap, 4);
+    const end = list + (<usize>load<u32>(tap, 8) << 1);
+    const weights = packed + <usize>load<u32>(tap, 12) * <usize>words * 64;
+    for (; list < end; list += 2) {
+      const word = <usize>load<u16>(list);
+      const w = weights + word * 64;
+      const spikes = input + word * 4;
+      const w0 = v128.load(w);
+      const w1 = v128.load(w, 16);
+      const w2 = v128.load(w, 32);
+      const w3 = v128.load(w, 48);
+      const s = v128.load32_splat(spikes);
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(w0, s));
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(w1, s));
+      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(w2, s));
+      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(w3, s));
+      const t = v128.load32_splat(spikes + rowBytes);
+      b0 = i32x4.add(b0, i32x4.dot_i16x8_s(w0, t));
+      b1 = i32x4.add(b1, i32x4.dot_i16x8_s(w1, t));
+      b2 = i32x4.add(b2, i32x4.dot_i16x8_s(w2, t));
+      b3 = i32x4.add(b3, i32x4.dot_i16x8_s(w3, t));
+    }
+  }
+  v128.store(z, a0);
+  v128.store(z, a1, 16);
+  v128.store(z, a2, 32);
+  v128.store(z, a3, 48);
+  v128.store(z, b0, 64);
+  v128.store(z, b1, 80);
+  v128.store(z, b2, 96);
+  v128.store(z, b3, 112);
+}
+
+/** Lists the words of each input cell that are not silent over a tile of steps, and counts synaptic operations. */
+export function observe(pointer: usize, steps: i32): void {
+  const c = changetype<Convolution>(pointer);
+  const stepBytes = <usize>c.words * 4;
+  const tiles = (steps + ROWS - 1) / ROWS;
+  let operations: f64 = 0;
+  for (let y = 0; y < c.height; y++) {
+    const rowFan = load<i32>(c.fanRows + (<usize>y << 2));
+    for (let x = 0; x < c.width; x++) {
+      const cell = <usize>(y * c.width + x);
+      const data = c.input + cell * <usize>steps * stepBytes;
+      let sums = i32x4.splat(0);
+      for (let at: usize = 0; at < <usize>steps * stepBytes; at += 16) {
+        const s = v128.load(data + at);
+        sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(i16x8.abs(s)));
+      }
+      const magnitude =
+        i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3);
+      operations += <f64>magnitude * <f64>rowFan * <f64>load<i32>(c.fanColumns + (<usize>x << 2));
+      if (c.lists == 0) continue;
+      for (let k = 0; k < tiles; k++) {
+        const tileIndex = cell * <usize>tiles + <usize>k;
+        const first = data + <usize>(k * ROWS) * stepBytes;
+        const second = k * ROWS + 1 < steps ? first + stepBytes : first;
+        const list = c.lists + tileIndex * <usize>c.words * 2;
+        let end = list;
+        for (let word: usize = 0; word < <usize>c.words; word++) {
+          store<u16>(end, <u16>word);
+          end += select<usize>(2, 0, (load<u32>(first + word * 4) | load<u32>(second + word * 4)) != 0);
+        }
+        store<u16>(c.listSizes + tileIndex * 2, <u16>((end - list) >> 1));
+      }
+    }
+  }
+  store<f64>(c.statistics, load<f64>(c.statistics, 16) + operations, 16);
+}
+
+/** Nothing came in during this block: every list is empty. */
+export function observeSilence(pointer: usize, steps: i32): void {
+  const c = changetype<Convolution>(pointer);
+  const tiles = (steps + ROWS - 1) / ROWS;
+  if (c.listSizes != 0) memory.fill(c.listSizes, 0, <usize>(c.height * c.width * tiles) * 2);
+}
+
+/** V = sat(V + z), then the neuron rule up to Γ times, for 16 filters over `rows` steps (DESIGN section 2; eq. 7). */
+function fire(
+  c: Convolution, z: usize, zStride: usize, bias: usize, rows: i32, neuron: usize, filter: usize, output: usize,
+  stepBytes: usize,
+): void {
+  const stride = <usize>c.filters * 4;
+  let spikes = i32x4.splat(0);
+  let clipped: i64 = 0;
+  const limit = i32x4.splat(LIMIT);
+  const lowest = i32x4.splat(-LIMIT);
+  const zero = i32x4.splat(0);
+  for (let lane: usize = 0; lane < 16; lane += 4) {
+    const table = c.firing + (filter + lane) * 4;
+    const upPositive = v128.load(table);
+    const upNegative = v128.load(table + stride);
+    const takePositive = v128.load(table + 2 * stride);
+    const takeNegative = v128.load(table + 3 * stride);
+    const downPositive = i32x4.neg(v128.load(table + 4 * stride));
+    const downNegative = i32x4.neg(v128.load(table + 5 * stride));
+    const givePositive = v128.load(table + 6 * stride);
+    const giveNegative = v128.load(table + 7 * stride);
+    const b = bias != 0 ? v128.load(bias + (filter + lane) * 4) : zero;
+    const at = (neuron + lane) * 4;
+    let v = v128.load(c.potential + at);
+    let n = v128.load(c.counts + at);
+    for (let r = 0; r < rows; r++) {
+      v = i32x4.add(v, i32x4.add(v128.load(z + <usize>r * zStride + lane * 4), b));
+      v = i32x4.min_s(i32x4.max_s(v, lowest), limit);
+      const before = n;
+      for (let k = 0; ; k++) {
+        const notNegative = i32x4.ge_s(n, zero);
+        const positive = i32x4.gt_s(n, zero);
+        const up = i32x4.ge_s(v, v128.bitselect(upPositive, upNegative, notNegative));
+        const down = v128.andnot(i32x4.le_s(v, v128.bitselect(downPositive, downNegative, positive)), up);
+        const fires = v128.or(up, down);
+        if (!v128.any_true(fires)) break;
+        if (k == c.gamma) {
+          clipped += <i64>popcnt<i32>(i32x4.bitmask(fires));
+          break;
+        }
+        v = i32x4.sub(v, v128.and(up, v128.bitselect(takePositive, takeNegative, notNegative)));
+        v = i32x4.add(v, v128.and(down, v128.bitselect(givePositive, giveNegative, positive)));
+        n = i32x4.add(n, i32x4.sub(down, up));
+      }
+      const s = i32x4.sub(n, before);
+      spikes = i32x4.add(spikes, i32x4.abs(s));
+      v128.store64_lane(output + <usize>r * stepBytes + lane * 2, i16x8.narrow_i32x4_s(s, s), 0);
+    }
+    v128.store(c.potential + at, v);
+    v128.store(c.counts + at, n);
+  }
+  const sent =
+    i32x4.extract_lane(spikes, 0) + i32x4.extract_lane(spikes, 1) + i32x4.extract_lane(spikes, 2) + i32x4.extract_lane(spikes, 3);
+  store<f64>(c.statistics, load<f64>(c.statistics) + <f64>sent);
+  store<f64>(c.statistics, load<f64>(c.statistics, 8) + <f64>clipped, 8);
+}
+
+/** Convolves and fires output row y over a block of steps. */
+function fireRow(c: Convolution, y: i32, steps: i32): void {
+  const filterBytes = <usize>c.filters * 2;
+  const cellBytes = filterBytes * <usize>steps;
+  const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * cellBytes;
+  const rowNeuron = <usize>y * <usize>c.outWidth * <usize>c.filters;
+  if (c.current != 0) {
+    for (let x: usize = 0; x < <usize>c.outWidth; x++) {
+      for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+        const neuron = rowNeuron + x * <usize>c.filters + f;
+        fire(c, c.current + neuron * 4, 0, 0, steps, neuron, f, outRow + x * cellBytes + f * 2, filterBytes);
+      }
+    }
+    return;
+  }
+  const tiles = (steps + ROWS - 1) / ROWS;
+  const stepBytes = <usize>c.words * 4;
+  const groupBytes = <usize>(c.size * c.size * c.words) * 64;
+  const firstRow = firstTap(y, c.stride, c.padding);
+  const endRow = endTap(y, c.height, c.size, c.stride, c.padding);
+  for (let x = 0; x < c.outWidth; x++) {
+    const firstColumn = firstTap(x, c.stride, c.padding);
+    const endColumn = endTap(x, c.width, c.size, c.stride, c.padding);
+    for (let k = 0; k < tiles; k++) {
+      let tapCount = 0;
+      for (let i = firstRow; i < endRow; i++) {
+        for (let j = firstColumn; j < endColumn; j++) {
+          const cell = <usize>((y * c.stride - c.padding + i) * c.width + x * c.stride - c.padding + j);
+          const tileIndex = cell * <usize>tiles + <usize>k;
+          const count = <u32>load<u16>(c.listSizes + tileIndex * 2);
+          if (count == 0) continue;
+          const tap = c.taps + <usize>tapCount * 16;
+          tapCount++;
+          store<u32>(tap, <u32>(c.input + (cell * <usize>steps + <usize>(k * ROWS)) * stepBytes));
+          store<u32>(tap, <u32>(c.lists + tileIndex * <usize>c.words * 2), 4);
+          store<u32>(tap, count, 8);
+          store<u32>(tap, <u32>(i * c.size + j), 12);
+        }
+      }
+      const rows = min<i32>(ROWS, steps - k * ROWS);
+      const output = outRow + <usize>x * cellBytes + <usize>(k * ROWS) * filterBytes;
+      for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+        tile(tapCount, c.taps, c.weights + (f >> 4) * groupBytes, c.words, stepBytes, c.z);
+        fire(c, c.z, 64, c.bias, rows, rowNeuron + <usize>x * <usize>c.filters + f, f, output + f * 2, filterBytes);
+      }
+    }
+  }
+}
+
+/** Writes whole numbers as base-128 digits into the window's planes, zeros around; returns how many planes there are. */
+function windowOf(c: Convolution, pixels: usize): i32 {
+  const cells = <usize>(c.height * c.width);
+  const channels = <usize>c.words * 2;
+  const sourceChannels: usize = pixels != 0 ? <usize>3 : channels;
+  let largest: i32 = 0;
+  for (let i: usize = 0; i < cells * sourceChannels; i++) {
+    largest = max(largest, pixels != 0 ? <i32>load<u8>(pixels + i) : abs<i32>(load<i32>(c.inputCounts + (i << 2))));
+  }
+  let planes = 1;
+  for (; largest > 127; largest /= 128) planes++;
+  memory.fill(c.window, 0, <usize>(planes * c.windowCells) * channels * 2);
+  let unit: i32 = 1;
+  for (let plane = 0; plane < planes; plane++, unit *= 128) {
+    for (let y = 0; y < c.height; y++) {
+      for (let x = 0; x < c.width; x++) {
+        const from = <usize>(y * c.width + x) * sourceChannels;
+        const cell = <usize>(plane * c.windowCells + (y + c.padding) * c.windowWidth + x + c.padding);
+        for (let channel: usize = 0; channel < sourceChannels; channel++) {
+          const value = pixels != 0 ? <i32>load<u8>(pixels + from + channel) : load<i32>(c.inputCounts + ((from + channel) << 2));
+          store<i16>(c.window + (cell * channels + channel) * 2, <i16>((value / unit) % 128));
+        }
+      }
+    }
+  }
+  return planes;
+}
+
+/** W·window for output row y: (outWidth, filters) int64 sums, exact. */
+function sumRow(c: Convolution, y: i32, planes: i32): void {
+  const cellBytes = <usize>c.words * 4;
+  const groupBytes = <usize>(c.size * c.size * c.words) * 64;
+  memory.fill(c.sums, 0, <usize>(c.outWidth * c.filters) * 8);
+  for (let x = 0; x < c.outWidth; x += ROWS) {
+    const rows = min<i32>(ROWS, c.outWidth - x);
+    for (let plane = 0; plane < planes; plane++) {
+      for (let i = 0; i < c.size; i++) {
+        for (let j = 0; j < c.size; j++) {
+          const cell = <usize>(plane * c.windowCells + (y * c.stride + i) * c.windowWidth + x * c.stride + j);
+          const tap = c.taps + <usize>(i * c.size + j) * 16;
+          store<u32>(tap, <u32>(c.window + cell * cellBytes));
+          store<u32>(tap, <u32>allWords(c), 4);
+          store<u32>(tap, <u32>c.words, 8);
+          store<u32>(tap, <u32>(i * c.size + j), 12);
+        }
+      }
+      for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+        tile(c.size * c.size, c.taps, c.weights + (f >> 4) * groupBytes, c.words, <usize>c.stride * cellBytes, c.z);
+        for (let r = 0; r < rows; r++) {
+          const target = c.sums + (<usize>(x + r) * <usize>c.filters + f) * 8;
+          for (let i: usize = 0; i < 16; i++) {
+            const value = <i64>load<i32>(c.z + (<usize>r * 16 + i) * 4) << <i64>(7 * plane);
+            store<i64>(target + i * 8, load<i64>(target + i * 8) + value);
+          }
+        }
+      }
+    }
+  }
+}
+
+/** Every word, 0 … words − 1: kept behind the taps. */
+// @ts-ignore: decorator
+@inline
+function allWords(c: Convolution): usize {
+  return c.taps + <usize>(c.size * c.size) * 16;
+}
+
+/** Ends a silent window for output row y: V = sat(V + sums + times·(B or current)) once, then fires into step 0. */
+function fireSumsRow(c: Convolution, y: i32, times: i64): void {
+  const cellBytes = <usize>c.filters * 2;
+  const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * cellBytes;
+  memory.fill(c.z, 0, 64);
+  for (let x: usize = 0; x < <usize>c.outWidth; x++) {
+    for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+      const neuron = (<usize>y * <usize>c.outWidth + x) * <usize>c.filters + f;
+      for (let i: usize = 0; i < 16; i++) {
+        const constant = c.current != 0 ? load<i32>(c.current + (neuron + i) * 4) : load<i32>(c.bias + (f + i) * 4);
+        let v = <i64>load<i32>(c.potential + (neuron + i) * 4) + times * <i64>constant;
+        if (c.current == 0) v += load<i64>(c.sums + (x * <usize>c.filters + f + i) * 8);
+        store<i32>(c.potential + (neuron + i) * 4, <i32>min<i64>(max<i64>(v, -(<i64>LIMIT)), <i64>LIMIT));
+      }
+      fire(c, c.z, 0, 0, 1, neuron, f, outRow + x * cellBytes + f * 2, cellBytes);
+    }
+  }
+}
+
+/** Computes the constant current of a layer on the image, (outHeight, outWidth, filters): Σ W·p + B. */
+export function present(pointer: usize, pixels: usize): void {
+  const c = changetype<Convolution>(pointer);
+  const planes = windowOf(c, pixels);
+  for (let y = 0; y < c.outHeight; y++) {
+    sumRow(c, y, planes);
+    for (let i: usize = 0; i < <usize>(c.outWidth * c.filters); i++) {
+      const value = <i32>load<i64>(c.sums + i * 8) + load<i32>(c.bias + (i % <usize>c.filters) * 4);
+      store<i32>(c.current + (<usize>(y * c.outWidth * c.filters) + i) * 4, value);
+    }
+  }
+}
+
+/** Runs all rows of a firing layer over a block; `window` if a start delay ends in its only step. */
+export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
+  const c = changetype<Convolution>(pointer);
+  const planes = window && c.current == 0 ? windowOf(c, 0) : 0;
+  const pool = changetype<Pool>(c.pool);
+  let pooled = 0;
+  for (let y = 0; y < c.outHeight; y++) {
+    if (window) {
+      if (planes > 0) sumRow(c, y, planes);
+      fireSumsRow(c, y, <i64>step + 1);
+    } else {
+      fireRow(c, y, steps);
+    }
+    if (c.pool == 0) continue;
+    while (pooled < pool.outHeight && min<i32>(pool.height - 1, pooled * pool.stride - pool.offset + pool.size - 1) <= y) {
+      poolRow(pool, pooled++, step, steps, c.ringRows);
+    }
+  }
+}
+
+/** V = W·N_in + steps·B of the output layer as float64, (outHeight, outWidth, filters) with padded filters. */
+export function outputPotential(pointer: usize, steps: i32, target: usize): void {
+  const c = changetype<Convolution>(pointer);
+  const planes = c.current == 0 ? windowOf(c, 0) : 0;
+  for (let y = 0; y < c.outHeight; y++) {
+    if (planes > 0) sumRow(c, y, planes);
+    for (let i: usize = 0; i < <usize>(c.outWidth * c.filters); i++) {
+      const at = <usize>(y * c.outWidth * c.filters) + i;
+      const constant = c.current != 0 ? load<i32>(c.current + at * 4) : load<i32>(c.bias + (i % <usize>c.filters) * 4);
+      const sum = planes > 0 ? load<i64>(c.sums + i * 8) : 0;
+      store<f64>(target + at * 8, <f64>(sum + <i64>steps * <i64>constant));
+    }
+  }
+}

@@ -1,0 +1,4 @@
+// The WASM kernels; src/backend/wasm.ts owns the memory and calls them.
+export { observe, observeSilence, outputPotential, present, run } from './convolution';
+export { convolveFloat } from './float';
+export { runPool } from './pool';

@@ -1,0 +1,76 @@
+// What src/backend/wasm.ts writes into memory for the kernels. Every field is 4 bytes, in this order; pointers are
+// byte offsets. Spikes are int16, [y][x][step][channel], channels and filters padded with zeros to multiples of 16.
+
+/** An integrate-and-fire convolution; see native/kernels.h for the meaning of each field. */
+@unmanaged
+export class Convolution {
+  height: i32;
+  width: i32;
+  channels: i32;
+  outHeight: i32;
+  outWidth: i32;
+  filters: i32;
+  size: i32;
+  stride: i32;
+  padding: i32;
+  /** Pairs of channels per input cell and step. */
+  words: i32;
+  /** [filter group][tap][word][16 filters][2 channels] int16. */
+  weights: usize;
+  bias: usize;
+  /** (8, filters) int32. */
+  firing: usize;
+  potential: usize;
+  counts: usize;
+  /** z of every step, of a layer on the image; else 0. */
+  current: usize;
+  /** The input's spikes and counts; 0 on the image. */
+  input: usize;
+  inputCounts: usize;
+  lists: usize;
+  listSizes: usize;
+  fanRows: usize;
+  fanColumns: usize;
+  gamma: i32;
+  /** Rows of spikes: the output buffer, or a ring of `ringRows` rows on their way to the pool. */
+  output: usize;
+  ringRows: i32;
+  /** A window's base-128 digits, five planes; (outWidth, filters) int64 sums. */
+  window: usize;
+  windowWidth: i32;
+  windowCells: i32;
+  sums: usize;
+  /** Kernel positions of a tile, 16 bytes each; z of a tile. */
+  taps: usize;
+  z: usize;
+  /** float64: spikes, clipped, synaptic operations. */
+  statistics: usize;
+  /** The pool that takes the rows directly, or 0. */
+  pool: usize;
+}
+
+/** A spiking max-pool. */
+@unmanaged
+export class Pool {
+  height: i32;
+  width: i32;
+  channels: i32;
+  outHeight: i32;
+  outWidth: i32;
+  size: i32;
+  stride: i32;
+  offset: i32;
+  /** 0 exact, 1 gate:avg, 2 gate:exp, 3 gate:fir. */
+  rule: i32;
+  input: usize;
+  inputCounts: usize;
+  output: usize;
+  counts: usize;
+  /** Window cells, 12 bytes each, and 16 bytes of counts for each. */
+  cells: usize;
+  windowCounts: usize;
+  estimateStart: usize;
+  estimateEnd: usize;
+  recentStart: usize;
+  recentEnd: usize;
+}

@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { loadNative } from '../backend/native.js';
+import { selectBackend } from '../backend/select.js';
+import { reasonOf } from '../errors.js';
+import { DEFAULT_MODEL, listModels } from '../model/registry.js';
+import { version } from '../version.js';
+import { addBackendOptions } from './options.js';
+
+/** Adds `spiking-yolo info`. */
+export function addInfoCommand(program: Command): void {
+  const command = program.command('info').description('show which back-end is in use and why, models and versions');
+  addBackendOptions(command).action((options: { backend?: string; isa?: string }) => {
+    const { backend, why } = selectBackend(options);
+    const lines = [`back-end: ${backend.name}`, `instruction set: ${backend.isa}`, `why: ${why}`];
+    for (const { name, state } of instructionSetStates(backend.name === 'native' ? backend.isa : undefined)) {
+      lines.push(`  ${name.padEnd(12)} ${state}`);
+    }
+    lines.push('models:');
+    for (const { name, about } of listModels()) {
+      lines.push(`  ${name.padEnd(26)} ${about}${name === DEFAULT_MODEL ? ' (default)' : ''}`);
+    }
+    lines.push(`versions: spiking-yolo ${version}, node ${process.versions.node}, ${process.platform} ${process.arch}`);
+    process.stdout.write(`${lines.join('\n')}\n`);
+  });
+}
+
+function instructionSetStates(inUse: string | undefined): { name: string; state: string }[] {
+  try {
+    return loadNative().instructionSets.map(({ name, supported, reason }) => ({
+      name,
+      state: name === inUse ? 'in use' : supported ? 'can be forced' : reason,
+    }));
+  } catch (error) {
+    return [{ name: 'native', state: reasonOf(error) }];
+  }
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { reasonOf, SpikingYoloError } from '../errors.js';
+import { version } from '../version.js';
+import { addConvertCommand } from './convert.js';
+import { addDetectCommand } from './detect.js';
+import { addInfoCommand } from './info.js';
+
+/** Exit codes: 0 all done, 1 something failed, 2 the command was wrong, 130 interrupted. */
+const USAGE_EXIT = 2;
+
+// a reader that closes the pipe early (| head) is no failure
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  process.stderr.write(`error: cannot write to stdout: ${error.message}\n`);
+  process.exit(1);
+});
+
+const program = new Command('spiking-yolo')
+  .description('Spiking object detection: integrate-and-fire neurons that find what a trained Tiny YOLO finds')
+  .version(version)
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text) });
+for (const add of [addDetectCommand, addConvertCommand, addInfoCommand]) add(program);
+for (const command of program.commands) command.exitOverride().showSuggestionAfterError();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT;
+  } else {
+    const expected = error instanceof SpikingYoloError;
+    process.stderr.write(`error: ${reasonOf(error)}\n`);
+    if (!expected && process.env.SPIKING_YOLO_DEBUG) process.stderr.write(`${(error as Error)?.stack}\n`);
+    process.exitCode = expected && error.code === 'USAGE' ? USAGE_EXIT : 1;
+  }
+}

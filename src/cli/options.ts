@@ -1,0 +1,97 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { BACKENDS } from '../backend/select.js';
+import { DECODERS } from '../decoding/readout.js';
+import type { DetectorOptions } from '../detector.js';
+import { PRESETS } from '../detection/settings.js';
+import { NEURONS, POOLS, SCHEDULES } from '../engine/plan.js';
+import { usageError } from '../errors.js';
+import { RESIZES } from '../model/spiking-model.js';
+
+/** A number argument. */
+export function numberArgument(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (!Number.isFinite(value)) throw new InvalidArgumentError('expected a number');
+  return value;
+}
+
+const poolArgument = (text: string) => (text === 'gate' ? 'gate:avg' : text);
+
+const choice = (flags: string, description: string, choices: readonly string[]) =>
+  new Option(flags, description).choices(choices);
+
+/** Options of every command that runs kernels. */
+export function addBackendOptions(command: Command): Command {
+  return command
+    .addOption(choice('--backend <name>', 'force a back-end', BACKENDS))
+    .option('--isa <name>', 'force an instruction set of the native back-end (see: spiking-yolo info)');
+}
+
+/** Options that choose how a model is run. */
+export function addRunOptions(command: Command): Command {
+  return command
+    .addOption(choice('--preset <name>', 'default: good settings; paper: the paper’s, 5,000 steps', PRESETS))
+    .option('--steps <n>', 'time steps (default 16)', numberArgument)
+    .addOption(choice('--neuron <rule>', 'neuron rule (default ibt-memory)', NEURONS))
+    .addOption(
+      new Option('--pool <rule>', `spiking max-pool: ${POOLS.join(', ')} (default exact)`).argParser(poolArgument),
+    )
+    .option('--rho <x>', 'firing point of ibt-memory in units of the threshold, 0.5 to 1 (default 0.5)', numberArgument)
+    .option('--gamma <n>', 'most spikes a neuron sends in a step, 1 to 127 (default 4)', numberArgument)
+    .option('--v0 <x>', 'start potential in units of the threshold, 0 to 1 (default 0)', numberArgument)
+    .addOption(choice('--schedule <name>', 'layered: each layer waits for its whole input, then fires once', SCHEDULES))
+    .option('--readout-delay <n>', 'the read-out counts from this step on (default 0)', numberArgument)
+    .option('--block-length <n>', 'time steps that run through a layer at once; no effect on results', numberArgument)
+    .addOption(choice('--decode <name>', 'output decoder (default vmem)', DECODERS));
+}
+
+/** Options that are chosen when a model is converted; with a model they are refused with a reason. */
+const CONVERSION_ONLY = ['--norm', '--percentile', '--weight-bits', '--calibration'];
+
+/** Options that choose the network and what is reported. */
+export function addModelOptions(command: Command): Command {
+  command
+    .option('--model <name|file>', 'a model by name or its .safetensors file')
+    .addOption(choice('--resize <how>', 'override how the model’s photos are resized', RESIZES))
+    .option('--ann', 'run the float network instead of spikes')
+    .option('--cfg <file>', 'darknet cfg, with --ann, --weights and --names')
+    .option('--weights <file>', 'darknet weights')
+    .option('--names <file>', 'darknet class names');
+  for (const flag of CONVERSION_ONLY) command.addOption(new Option(`${flag} <value>`).hideHelp());
+  return command;
+}
+
+/** Parsed options of a command with {@link addModelOptions}, {@link addRunOptions} and {@link addBackendOptions}. */
+export interface ModelCommandOptions extends Omit<DetectorOptions, 'darknet' | 'classes'> {
+  model?: string;
+  cfg?: string;
+  weights?: string;
+  names?: string;
+  norm?: string;
+  percentile?: string;
+  weightBits?: string;
+  calibration?: string;
+  classes?: string;
+}
+
+/** Detector options from the command line; throws `USAGE` for combinations that mean nothing. */
+export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
+  const { cfg, weights, names, norm, percentile, weightBits, calibration, classes, ...rest } = options;
+  const conversion = { norm, percentile, 'weight-bits': weightBits, calibration };
+  for (const [name, value] of Object.entries(conversion)) {
+    if (value !== undefined) {
+      throw usageError(`--${name} is chosen when a model is converted and lives in its file; use: spiking-yolo convert --${name} …`);
+    }
+  }
+  const result: DetectorOptions = { ...rest };
+  if (classes !== undefined) result.classes = classes.split(',').map((name) => name.trim());
+  if (cfg === undefined && weights === undefined && names === undefined) return result;
+  if (cfg === undefined || weights === undefined || names === undefined) {
+    throw usageError('--cfg, --weights and --names go together');
+  }
+  if (options.model !== undefined) throw usageError('--model and --cfg are two networks; give one');
+  if (!options.ann) {
+    throw usageError('darknet files run as a float network only (--ann); for spikes convert them first: spiking-yolo convert --help');
+  }
+  result.darknet = { cfg, weights, names };
+  return result;
+}

@@ -1,0 +1,55 @@
+import type { DetectionOptions } from '../decoding/detections.js';
+import { DECODERS, type Decoder } from '../decoding/readout.js';
+import { DEFAULT_RUN_OPTIONS, type RunOptions } from '../engine/plan.js';
+import { usageError } from '../errors.js';
+
+/** Choices made when a model is run, and which detections are reported. */
+export interface DetectionSettings extends RunOptions, Omit<DetectionOptions, 'classIds'> {
+  decode: Decoder;
+  /** d: the read-out counts from step d on. */
+  readoutDelay: number;
+}
+
+export const DEFAULT_SETTINGS: DetectionSettings = {
+  ...DEFAULT_RUN_OPTIONS,
+  decode: 'vmem',
+  readoutDelay: 0,
+  conf: 0.25,
+  iou: 0.45,
+  maxDet: 100,
+};
+
+/** The paper's settings: signed neurons with imbalanced threshold (eq. 7), one spike a step, 5,000 steps. */
+export const PAPER_SETTINGS: DetectionSettings = {
+  ...DEFAULT_SETTINGS,
+  neuron: 'ibt',
+  pool: 'gate:avg',
+  gamma: 1,
+  v0: 0,
+  steps: 5000,
+};
+
+export type Preset = 'default' | 'paper';
+export const PRESETS: readonly Preset[] = ['default', 'paper'];
+
+/**
+ * Fills in what is not given from a preset; throws `USAGE` for combinations that mean nothing.
+ * Ranges of the run options are checked where the engine is planned.
+ */
+export function resolveSettings(given: Partial<DetectionSettings>, preset: Preset = 'default'): DetectionSettings {
+  if (!PRESETS.includes(preset)) throw usageError(`preset is "${preset}"; expected ${PRESETS.join(', ')}`);
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const settings: DetectionSettings = { ...(preset === 'paper' ? PAPER_SETTINGS : DEFAULT_SETTINGS), ...set };
+  const { conf, iou, maxDet, decode, schedule } = settings;
+  if (!(conf >= 0 && conf <= 1)) throw usageError(`conf is ${conf}; expected 0 to 1`);
+  if (!(iou >= 0 && iou <= 1)) throw usageError(`iou is ${iou}; expected 0 to 1`);
+  if (!(Number.isInteger(maxDet) && maxDet >= 1 && maxDet <= 100_000)) {
+    throw usageError(`maxDet is ${maxDet}; expected a whole number from 1 to 100000`);
+  }
+  if (!DECODERS.includes(decode)) throw usageError(`decode is "${decode}"; expected ${DECODERS.join(', ')}`);
+  if (schedule === 'layered') {
+    if (given.gamma !== undefined) throw usageError('gamma cannot be chosen in a layer-synchronous run: a layer fires once, up to 127 spikes');
+    if (given.readoutDelay) throw usageError('a layer-synchronous run has no read-out delay: its output is known at the last step only');
+  }
+  return settings;
+}
