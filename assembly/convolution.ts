@@ -217,7 +217,7 @@ function fireRow(c: Convolution, y: i32, steps: i32): void {
 function windowOf(c: Convolution, pixels: usize): i32 {
   const cells = <usize>(c.height * c.width);
   const channels = <usize>c.words * 2;
-  const sourceChannels: usize = pixels != 0 ? <usize>3 : channels;
+  const sourceChannels: usize = pixels != 0 ? <usize>c.channels : channels;
   let largest: i32 = 0;
   for (let i: usize = 0; i < cells * sourceChannels; i++) {
     largest = max(largest, pixels != 0 ? <i32>load<u8>(pixels + i) : abs<i32>(load<i32>(c.inputCounts + (i << 2))));

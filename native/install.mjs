@@ -21,7 +21,10 @@ function build(script, args) {
   });
   if (status === 0 && existsSync(built)) return undefined;
   const lines = `${stdout}\n${stderr}`.split('\n');
-  const telling = lines.find((line) => /error/i.test(line) && !/^\s*$/.test(line)) ?? error?.message ?? `exit code ${status}`;
+  const telling =
+    lines.find((line) => /error/i.test(line) && !/^\s*$/.test(line)) ??
+    error?.message ??
+    `exit code ${status}`;
   return telling.trim().slice(0, 200);
 }
 
@@ -33,12 +36,21 @@ function headersFolder() {
 
 /** node-gyp as npm carries it. */
 function nodeGyp() {
-  const beside = join(dirname(process.env.npm_execpath ?? ''), '..', 'node_modules', 'node-gyp', 'bin', 'node-gyp.js');
+  const beside = join(
+    dirname(process.env.npm_execpath ?? ''),
+    '..',
+    'node_modules',
+    'node-gyp',
+    'bin',
+    'node-gyp.js',
+  );
   return [process.env.npm_config_node_gyp, beside].find((path) => path && existsSync(path));
 }
 
 function compile() {
-  const compiler = [process.env.CXX, 'c++', 'g++', 'clang++'].find((name) => name && runs(name, ['--version']));
+  const compiler = [process.env.CXX, 'c++', 'g++', 'clang++'].find(
+    (name) => name && runs(name, ['--version']),
+  );
   if (!compiler) return 'no C++ compiler on PATH';
   if (!runs('make', ['--version']) && !runs('ninja', ['--version'])) return 'neither make nor ninja on PATH';
   let cmakeFailure = 'no cmake on PATH';
@@ -50,7 +62,8 @@ function compile() {
   }
   const gyp = nodeGyp();
   const headers = headersFolder();
-  if (!gyp || !headers) return `${cmakeFailure}; ${gyp ? "the running Node's headers are not installed" : 'node-gyp is not there'}`;
+  if (!gyp || !headers)
+    return `${cmakeFailure}; ${gyp ? "the running Node's headers are not installed" : 'node-gyp is not there'}`;
   const failure = build(gyp, ['rebuild', '--release', `--nodedir=${headers}`]);
   return failure && `${cmakeFailure}; node-gyp: ${failure}`;
 }

@@ -1,8 +1,13 @@
-import type { Detection } from './decoding/nms.js';
 import { selectBackend } from './backend/select.js';
 import type { TrainedNetwork } from './conversion/convert.js';
 import { type DarknetFiles, loadDarknet } from './darknet/load.js';
-import { FloatDetector, type FloatResult, SpikingDetector, type SpikingResult } from './detection/detector.js';
+import type { Detection } from './decoding/nms.js';
+import {
+  FloatDetector,
+  type FloatResult,
+  SpikingDetector,
+  type SpikingResult,
+} from './detection/detector.js';
 import { type DetectionSettings, type Preset, resolveSettings } from './detection/settings.js';
 import { reasonOf, SpikingYoloError, usageError } from './errors.js';
 import { readBytes, readShared } from './files.js';
@@ -10,7 +15,7 @@ import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
 import { decodeModel } from './model/model-file.js';
 import { DEFAULT_MODEL, DEFAULT_PAPER_MODEL, paperVariant, resolveModel } from './model/registry.js';
-import { type Resize, RESIZES, type SpikingModel } from './model/spiking-model.js';
+import { RESIZES, type Resize, type SpikingModel } from './model/spiking-model.js';
 
 /** How a {@link Detector} is made. Every field may be left out. */
 export interface DetectorOptions extends Partial<DetectionSettings> {
@@ -37,7 +42,10 @@ export interface DetectorOptions extends Partial<DetectionSettings> {
 export type DetectorResult = (SpikingResult | FloatResult) & { model: string };
 
 /** A photo as a path, the bytes of a JPEG, PNG or BMP, or raw pixels. */
-export type PhotoSource = string | Uint8Array | { data: Uint8Array; width: number; height: number; channels: 3 | 4 };
+export type PhotoSource =
+  | string
+  | Uint8Array
+  | { data: Uint8Array; width: number; height: number; channels: 3 | 4 };
 
 /** A model name as the results give it, and the bytes of its file in memory that threads can share. */
 export interface ModelSource {
@@ -46,19 +54,23 @@ export interface ModelSource {
 }
 
 /** Finds and reads the model that options ask for. */
-export async function readModel({ model, preset }: Pick<DetectorOptions, 'model' | 'preset'>): Promise<ModelSource> {
+export async function readModel({
+  model,
+  preset,
+}: Pick<DetectorOptions, 'model' | 'preset'>): Promise<ModelSource> {
   if (model instanceof Uint8Array) return { name: 'bytes', bytes: model };
   const wanted = model ?? (preset === 'paper' ? DEFAULT_PAPER_MODEL : DEFAULT_MODEL);
   const { name, path } = resolveModel(preset === 'paper' ? paperVariant(wanted) : wanted);
   return { name, bytes: await readShared(path) };
 }
 
-/** Puts a file's name before a model error's message. */
-function parseModel({ name, bytes }: ModelSource): SpikingModel {
+/** Parses a model, its name put before an error's message. */
+export function parseModel({ name, bytes }: ModelSource): SpikingModel {
   try {
     return decodeModel(bytes);
   } catch (error) {
-    if (error instanceof SpikingYoloError) throw new SpikingYoloError(error.code, `${name}: ${reasonOf(error)}`, { cause: error });
+    if (error instanceof SpikingYoloError)
+      throw new SpikingYoloError(error.code, `${name}: ${reasonOf(error)}`, { cause: error });
     throw error;
   }
 }
@@ -66,7 +78,9 @@ function parseModel({ name, bytes }: ModelSource): SpikingModel {
 function rawPhoto({ data, width, height, channels }: Exclude<PhotoSource, string | Uint8Array>): Photo {
   const whole = Number.isInteger(width) && Number.isInteger(height) && width >= 1 && height >= 1;
   if (!whole || (channels !== 3 && channels !== 4) || data.length !== width * height * channels) {
-    throw usageError(`raw pixels of ${width}×${height}×${channels} need ${width * height * channels} bytes, found ${data.length}`);
+    throw usageError(
+      `raw pixels of ${width}×${height}×${channels} need ${width * height * channels} bytes, found ${data.length}`,
+    );
   }
   if (channels === 3) return { width, height, rgb: data };
   return { width, height, rgb: data.filter((_, i) => i % 4 !== 3) };
@@ -112,7 +126,8 @@ export class Detector {
     this.checksum = options.checksum ?? false;
     this.classIds = options.classes?.map((name) => {
       const id = description.classes.indexOf(name);
-      if (id < 0) throw usageError(`class "${name}" is not one of the model's: ${description.classes.join(', ')}`);
+      if (id < 0)
+        throw usageError(`class "${name}" is not one of the model's: ${description.classes.join(', ')}`);
       return id;
     });
   }
@@ -131,16 +146,29 @@ export class Detector {
     const settings = resolveSettings(pickSettings(options), preset);
     const { backend } = selectBackend(options);
     if (darknet) {
-      if (!ann) throw usageError('darknet files are run as a float network only (ann); convert them to a model first');
+      if (!ann)
+        throw usageError(
+          'darknet files are run as a float network only (ann); convert them to a model first',
+        );
       const trained: TrainedNetwork = await loadDarknet(darknet);
       const network = new FloatDetector(trained, 'trained', backend);
-      return new Detector(network, { name: darknet.cfg, classes: trained.classes, resize: 'letterbox' }, settings, options);
+      return new Detector(
+        network,
+        { name: darknet.cfg, classes: trained.classes, resize: 'letterbox' },
+        settings,
+        options,
+      );
     }
     const model = parseModel(source!);
     const network = ann
       ? FloatDetector.ofModel(model, backend)
       : new SpikingDetector(model, settings, backend);
-    return new Detector(network, { name: source!.name, classes: model.classes, resize: model.resize }, settings, options);
+    return new Detector(
+      network,
+      { name: source!.name, classes: model.classes, resize: model.resize },
+      settings,
+      options,
+    );
   }
 
   /** Detects objects on one photo. `onBlock` is called after each block of time steps and may throw to stop. */
@@ -166,8 +194,36 @@ export class Detector {
 }
 
 function pickSettings(options: DetectorOptions): Partial<DetectionSettings> {
-  const { neuron, pool, rho, gamma, v0, schedule, steps, blockLength, decode, readoutDelay, conf, iou, maxDet } = options;
-  return { neuron, pool, rho, gamma, v0, schedule, steps, blockLength, decode, readoutDelay, conf, iou, maxDet } as Partial<DetectionSettings>;
+  const {
+    neuron,
+    pool,
+    rho,
+    gamma,
+    v0,
+    schedule,
+    steps,
+    blockLength,
+    decode,
+    readoutDelay,
+    conf,
+    iou,
+    maxDet,
+  } = options;
+  return {
+    neuron,
+    pool,
+    rho,
+    gamma,
+    v0,
+    schedule,
+    steps,
+    blockLength,
+    decode,
+    readoutDelay,
+    conf,
+    iou,
+    maxDet,
+  } as Partial<DetectionSettings>;
 }
 
 export type { Detection };

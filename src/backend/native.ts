@@ -1,9 +1,9 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { existsSync } from 'node:fs';
-import { backendError, reasonOf } from '../errors.js';
 import type { Backend, EngineInstance, FloatConvolution, FloatKernels } from '../engine/backend.js';
 import type { EnginePlan } from '../engine/plan.js';
+import { backendError, reasonOf } from '../errors.js';
 import { selfTest } from './self-test.js';
 
 /** An instruction set that the addon was compiled for, best first. */
@@ -61,7 +61,8 @@ export interface NativeBackend {
 export function loadNative(isa?: string): NativeBackend {
   const { addon, path } = loadAddon();
   const instructionSets = addon.instructionSets();
-  const wanted = isa === undefined ? instructionSets.filter((set) => set.supported) : [requested(instructionSets, isa)];
+  const wanted =
+    isa === undefined ? instructionSets.filter((set) => set.supported) : [requested(instructionSets, isa)];
   const failures: string[] = [];
   for (const { name } of wanted) {
     const backend: Backend = {
@@ -80,7 +81,9 @@ export function loadNative(isa?: string): NativeBackend {
 function requested(sets: readonly InstructionSet[], isa: string): InstructionSet {
   const set = sets.find(({ name }) => name === isa);
   if (!set) {
-    throw backendError(`the instruction set "${isa}" is not in this addon; it has ${sets.map(({ name }) => name).join(', ')}`);
+    throw backendError(
+      `the instruction set "${isa}" is not in this addon; it has ${sets.map(({ name }) => name).join(', ')}`,
+    );
   }
   if (!set.supported) throw backendError(`the instruction set "${isa}" cannot be used here: ${set.reason}`);
   return set;

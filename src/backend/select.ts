@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { backendError, reasonOf, usageError } from '../errors.js';
 import type { Backend, BackendName } from '../engine/backend.js';
 import { referenceBackend } from '../engine/reference.js';
+import { backendError, reasonOf, usageError } from '../errors.js';
 import { loadNative } from './native.js';
 import { selfTest } from './self-test.js';
 import { compileWasm, wasmBackend } from './wasm.js';
@@ -15,14 +15,17 @@ export interface Selection {
   why: string;
 }
 
-const wasmPath = fileURLToPath(new URL('../kernels.wasm', import.meta.url));
+const wasmPath = fileURLToPath(new URL('../../dist/kernels.wasm', import.meta.url));
 
 function loadWasm(): Backend {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = new Uint8Array(readFileSync(wasmPath));
   } catch (error) {
-    throw backendError(`the WASM kernel is not there (${reasonOf(error)}); in a checkout, run: npm run build`, error);
+    throw backendError(
+      `the WASM kernel is not there (${reasonOf(error)}); in a checkout, run: npm run build`,
+      error,
+    );
   }
   const backend = wasmBackend(compileWasm(bytes));
   const failure = selfTest(backend);
@@ -43,13 +46,19 @@ const cache = new Map<string, Selection>();
  * that loads and passes its self-test. The instruction set: option, then `SPIKING_YOLO_ISA`, else the best.
  * Throws `BACKEND` if a forced one is not there, `USAGE` for a name that does not exist.
  */
-export function selectBackend(options: { backend?: string | undefined; isa?: string | undefined } = {}): Selection {
+export function selectBackend(
+  options: { backend?: string | undefined; isa?: string | undefined } = {},
+): Selection {
   const backend = options.backend ?? (process.env.SPIKING_YOLO_BACKEND || undefined);
   const isa = options.isa ?? (process.env.SPIKING_YOLO_ISA || undefined);
   const key = `${backend} ${isa}`;
   const cached = cache.get(key);
   if (cached) return cached;
-  const selection = choose(backend, isa, options.backend === undefined ? 'SPIKING_YOLO_BACKEND' : '--backend');
+  const selection = choose(
+    backend,
+    isa,
+    options.backend === undefined ? 'SPIKING_YOLO_BACKEND' : '--backend',
+  );
   cache.set(key, selection);
   return selection;
 }
@@ -57,7 +66,8 @@ export function selectBackend(options: { backend?: string | undefined; isa?: str
 function choose(name: string | undefined, isa: string | undefined, source: string): Selection {
   if (name !== undefined) {
     const forced = parseName(name, source);
-    if (isa !== undefined && forced !== 'native') throw usageError(`an instruction set can be forced for native only, not for ${forced}`);
+    if (isa !== undefined && forced !== 'native')
+      throw usageError(`an instruction set can be forced for native only, not for ${forced}`);
     const why = `forced by ${source}`;
     if (forced === 'native') return { backend: loadNative(isa).backend, why };
     return { backend: forced === 'wasm' ? loadWasm() : referenceBackend, why };

@@ -1,5 +1,11 @@
 import type { Backend } from '../engine/backend.js';
-import { firingLimits, type ConvolutionStage, type EnginePlan, type Pool, type PoolStage } from '../engine/plan.js';
+import {
+  type ConvolutionStage,
+  type EnginePlan,
+  firingLimits,
+  type Pool,
+  type PoolStage,
+} from '../engine/plan.js';
 import { referenceBackend } from '../engine/reference.js';
 import { Simulation } from '../engine/simulation.js';
 
@@ -14,7 +20,13 @@ function generator(seed: number) {
 
 function testPlan(rule: Pool, wide: boolean): EnginePlan {
   const random = generator(rule.length);
-  const convolution = (name: string, input: number, channels: number, filters: number, extent: number): ConvolutionStage => {
+  const convolution = (
+    name: string,
+    input: number,
+    channels: number,
+    filters: number,
+    extent: number,
+  ): ConvolutionStage => {
     const weights = new (wide ? Int16Array : Int8Array)(filters * 9 * channels);
     const limit = wide ? 32639 : 127;
     for (let i = 0; i < weights.length; i++) weights[i] = random(2 * limit + 1) - limit;
@@ -34,16 +46,37 @@ function testPlan(rule: Pool, wide: boolean): EnginePlan {
       padding: 1,
       weights,
       bias: Int32Array.from({ length: filters }, () => random(2 * limit) - limit),
-      firing: firingLimits('ibt-memory', 0.5, threshold, threshold.map((theta) => theta * 10)),
+      firing: firingLimits(
+        'ibt-memory',
+        0.5,
+        threshold,
+        threshold.map((theta) => theta * 10),
+      ),
       startPotential: new Int32Array(filters),
       startDelay: 0,
       fires: name !== 'head',
     };
   };
   const pool: PoolStage = {
-    kind: 'pool', name: 'pool', input: 0, height: 9, width: 9, channels: 18, outHeight: 4, outWidth: 4, size: 2, stride: 2, offset: 0, rule,
+    kind: 'pool',
+    name: 'pool',
+    input: 0,
+    height: 9,
+    width: 9,
+    channels: 18,
+    outHeight: 4,
+    outWidth: 4,
+    size: 2,
+    stride: 2,
+    offset: 0,
+    rule,
   };
-  const stages = [convolution('a', -1, 3, 18, 9), pool, convolution('b', 1, 18, 35, 4), convolution('head', 2, 35, 7, 4)];
+  const stages = [
+    convolution('a', -1, 3, 18, 9),
+    pool,
+    convolution('b', 1, 18, 35, 4),
+    convolution('head', 2, 35, 7, 4),
+  ];
   return { stages, gamma: 4, blockLength: 5 };
 }
 

@@ -1,5 +1,19 @@
-import type { Backend, EngineInstance, FloatConvolution, FloatKernels, StageState, StageStatistics } from '../engine/backend.js';
-import { type ConvolutionStage, type EnginePlan, FIRING_ROWS, NEVER, type PoolStage, POOLS } from '../engine/plan.js';
+import type {
+  Backend,
+  EngineInstance,
+  FloatConvolution,
+  FloatKernels,
+  StageState,
+  StageStatistics,
+} from '../engine/backend.js';
+import {
+  type ConvolutionStage,
+  type EnginePlan,
+  FIRING_ROWS,
+  NEVER,
+  POOLS,
+  type PoolStage,
+} from '../engine/plan.js';
 import { backendError, reasonOf } from '../errors.js';
 import { fanOut } from '../network/shapes.js';
 import { Instance, Memory, Module, type WasmModule } from './webassembly.js';
@@ -60,7 +74,8 @@ class Plan {
   reserve(bytes: number): number {
     const offset = this.end;
     this.end = Math.ceil((offset + bytes) / 64) * 64;
-    if (this.end > MAX_BYTES) throw backendError('this network needs more memory than WASM can address (4 GiB)');
+    if (this.end > MAX_BYTES)
+      throw backendError('this network needs more memory than WASM can address (4 GiB)');
     return offset;
   }
 
@@ -126,7 +141,8 @@ function packWeights(stage: ConvolutionStage, words: number): Int16Array {
 function padRows(values: Int32Array, rows: number, fill: number): Int32Array {
   const filters = values.length / rows;
   const result = new Int32Array(rows * padded(filters)).fill(fill);
-  for (let row = 0; row < rows; row++) result.set(values.subarray(row * filters, (row + 1) * filters), row * padded(filters));
+  for (let row = 0; row < rows; row++)
+    result.set(values.subarray(row * filters, (row + 1) * filters), row * padded(filters));
   return result;
 }
 
@@ -169,9 +185,12 @@ class WasmInstance implements EngineInstance {
     this.pixels = memory.reserve(image.height * image.width * image.channels);
     for (const [index, stage] of stages.entries()) {
       const consumers = stages.filter((other) => other.input === index);
-      const only = consumers.length === 1 && consumers[0]!.kind === 'pool' ? stages.indexOf(consumers[0]!) : -1;
+      const only =
+        consumers.length === 1 && consumers[0]!.kind === 'pool' ? stages.indexOf(consumers[0]!) : -1;
       this.placed.push(
-        stage.kind === 'convolution' ? this.placeConvolution(memory, stage, only) : this.placePool(memory, stage),
+        stage.kind === 'convolution'
+          ? this.placeConvolution(memory, stage, only)
+          : this.placePool(memory, stage),
       );
     }
     const last = stages.at(-1) as ConvolutionStage;
@@ -205,7 +224,9 @@ class WasmInstance implements EngineInstance {
     const windowWidth = Math.max(width + 2 * padding, (outWidth - 1 + TILE_ROWS) * stride + size);
     const windowCells = (Math.max(height + 2 * padding, (outHeight - 1) * stride + size) + 1) * windowWidth;
     const windows = onImage || !stage.fires || stage.startDelay > 0;
-    const window = windows ? memory.reserve(windowCells * words * 4 * (onImage ? 2 : WINDOW_PLANES) + SLACK) : 0;
+    const window = windows
+      ? memory.reserve(windowCells * words * 4 * (onImage ? 2 : WINDOW_PLANES) + SLACK)
+      : 0;
     const sums = windows ? memory.reserve(outWidth * filters * 8) : 0;
     const taps = memory.reserve(size * size * 16 + words * 2);
     const allWords = Int16Array.from({ length: words }, (_, i) => i);
@@ -215,9 +236,39 @@ class WasmInstance implements EngineInstance {
     const pointer = memory.structure(() => {
       const input = this.placed[stage.input];
       return [
-        height, width, onImage ? stage.channels : words * 2, outHeight, outWidth, filters, size, stride, padding, words, weights, bias,
-        firingLimits, potential, counts, current, input?.output ?? 0, input?.counts ?? 0, lists, listSizes, fanRows, fanColumns, gamma,
-        output, ringRows, window, windowWidth, windowCells, sums, taps, z, statistics, fusedPool < 0 ? 0 : this.placed[fusedPool]!.pointer,
+        height,
+        width,
+        onImage ? stage.channels : words * 2,
+        outHeight,
+        outWidth,
+        filters,
+        size,
+        stride,
+        padding,
+        words,
+        weights,
+        bias,
+        firingLimits,
+        potential,
+        counts,
+        current,
+        input?.output ?? 0,
+        input?.counts ?? 0,
+        lists,
+        listSizes,
+        fanRows,
+        fanColumns,
+        gamma,
+        output,
+        ringRows,
+        window,
+        windowWidth,
+        windowCells,
+        sums,
+        taps,
+        z,
+        statistics,
+        fusedPool < 0 ? 0 : this.placed[fusedPool]!.pointer,
       ];
     }, CONVOLUTION_FIELDS);
     return {
@@ -228,7 +279,10 @@ class WasmInstance implements EngineInstance {
       potential,
       current,
       statistics,
-      zeroed: [[counts, firing * 4], [statistics, 24]],
+      zeroed: [
+        [counts, firing * 4],
+        [statistics, 24],
+      ],
       estimates: [],
       fusedWith: fusedPool,
       silent: true,
@@ -256,12 +310,30 @@ class WasmInstance implements EngineInstance {
       const input = this.placed[stage.input]!;
       const [estimate, recent] = buffers as [(typeof buffers)[0], (typeof buffers)[0]];
       return [
-        height, width, channels, outHeight, outWidth, size, stride, offset, POOLS.indexOf(rule), input.output, input.counts, output, counts,
-        windowCells, windowCounts, estimate.start, estimate.end, recent.start, recent.end,
+        height,
+        width,
+        channels,
+        outHeight,
+        outWidth,
+        size,
+        stride,
+        offset,
+        POOLS.indexOf(rule),
+        input.output,
+        input.counts,
+        output,
+        counts,
+        windowCells,
+        windowCounts,
+        estimate.start,
+        estimate.end,
+        recent.start,
+        recent.end,
       ];
     }, POOL_FIELDS);
     const source = stages[stage.input]!;
-    const fused = source.kind === 'convolution' && stages.filter((other) => other.input === stage.input).length === 1;
+    const fused =
+      source.kind === 'convolution' && stages.filter((other) => other.input === stage.input).length === 1;
     return {
       stage,
       pointer,
@@ -270,7 +342,13 @@ class WasmInstance implements EngineInstance {
       potential: 0,
       current: 0,
       statistics: 0,
-      zeroed: [[counts, outputs * 4], ...buffers.flatMap(({ start, end, bytes }): [number, number][] => [[start, bytes], [end, bytes]])],
+      zeroed: [
+        [counts, outputs * 4],
+        ...buffers.flatMap(({ start, end, bytes }): [number, number][] => [
+          [start, bytes],
+          [end, bytes],
+        ]),
+      ],
       estimates: buffers,
       fusedWith: fused ? stage.input : -1,
       silent: true,
@@ -288,7 +366,11 @@ class WasmInstance implements EngineInstance {
       if (stage.kind !== 'convolution') continue;
       if (stage.fires) {
         const start = padRows(stage.startPotential, 1, 0);
-        const potential = new Int32Array(this.memory, placed.potential, stage.outHeight * stage.outWidth * start.length);
+        const potential = new Int32Array(
+          this.memory,
+          placed.potential,
+          stage.outHeight * stage.outWidth * start.length,
+        );
         for (let at = 0; at < potential.length; at += start.length) potential.set(start, at);
       }
       if (stage.input < 0) this.exports.present(placed.pointer, this.pixels);
@@ -348,13 +430,21 @@ class WasmInstance implements EngineInstance {
     const { stage, counts, potential } = this.placed[index]! as Placed & { stage: ConvolutionStage };
     const cells = stage.outHeight * stage.outWidth;
     const copy = (offset: number) =>
-      this.compact(new Int32Array(this.memory, offset, cells * padded(stage.filters)), stage, new Int32Array(cells * stage.filters));
+      this.compact(
+        new Int32Array(this.memory, offset, cells * padded(stage.filters)),
+        stage,
+        new Int32Array(cells * stage.filters),
+      );
     return { counts: copy(counts), potential: copy(potential) };
   }
 
   statistics(index: number): StageStatistics {
     const { stage, statistics } = this.placed[index]!;
-    const [spikes, clipped, units] = new Float64Array(this.memory, statistics, 3) as unknown as [number, number, number];
+    const [spikes, clipped, units] = new Float64Array(this.memory, statistics, 3) as unknown as [
+      number,
+      number,
+      number,
+    ];
     const filters = stage.kind === 'convolution' ? stage.filters : 0;
     return { spikes, clipped, synapticOperations: units * filters };
   }
@@ -384,10 +474,26 @@ function floatKernels(module: WasmModule, convolutions: readonly FloatConvolutio
   const { exports, memory: buffer } = memory.instantiate(module);
   return {
     convolve(index, source, target) {
-      const { height, width, channels, outHeight, outWidth, filters, size, stride, padding, slope } = convolutions[index]!;
+      const { height, width, channels, outHeight, outWidth, filters, size, stride, padding, slope } =
+        convolutions[index]!;
       const { weights, bias } = placed[index]!;
       new Float32Array(buffer, input, source.length).set(source);
-      exports.convolveFloat(height, width, channels, outHeight, outWidth, filters, size, stride, padding, weights, bias, slope, input, output);
+      exports.convolveFloat(
+        height,
+        width,
+        channels,
+        outHeight,
+        outWidth,
+        filters,
+        size,
+        stride,
+        padding,
+        weights,
+        bias,
+        slope,
+        input,
+        output,
+      );
       target.set(new Float32Array(buffer, output, target.length));
     },
   };

@@ -1,7 +1,12 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { selectBackend } from '../backend/select.js';
-import { type ConversionOptions, convertNetwork, DEFAULT_CONVERSION, PAPER_PERCENTILE } from '../conversion/convert.js';
+import {
+  type ConversionOptions,
+  convertNetwork,
+  DEFAULT_CONVERSION,
+  PAPER_PERCENTILE,
+} from '../conversion/convert.js';
 import { PASSES } from '../conversion/percentile.js';
 import { loadDarknet } from '../darknet/load.js';
 import { PRESETS } from '../detection/settings.js';
@@ -35,11 +40,24 @@ export function addConvertCommand(program: Command): void {
     .requiredOption('--names <file>', 'class names, one a line')
     .requiredOption('--calibration <dir>', 'photos that show what activations are usual, some tens of them')
     .requiredOption('--out <file>', 'model file to write (.safetensors)')
-    .addOption(new Option('--norm <kind>', 'one λ per channel, per layer, or none (default channel)').choices(NORMALISATIONS))
-    .option('--percentile <p>', 'percentile of the activations that λ is taken at (default 99)', numberArgument)
+    .addOption(
+      new Option('--norm <kind>', 'one λ per channel, per layer, or none (default channel)').choices(
+        NORMALISATIONS,
+      ),
+    )
+    .option(
+      '--percentile <p>',
+      'percentile of the activations that λ is taken at (default 99)',
+      numberArgument,
+    )
     .option('--weight-bits <n>', '16 or 8 (default 16)', numberArgument)
     .addOption(new Option('--resize <how>', 'how photos are resized (default letterbox)').choices(RESIZES))
-    .addOption(new Option('--preset <name>', 'paper: λ as in the paper, at 99.9 % of the positive activations').choices(PRESETS));
+    .addOption(
+      new Option(
+        '--preset <name>',
+        'paper: λ as in the paper, at 99.9 % of the positive activations',
+      ).choices(PRESETS),
+    );
   addBackendOptions(command);
   command.addHelpText(
     'after',
@@ -54,10 +72,13 @@ Example (in a checkout, where the small model's darknet files are):
 
 function conversionOptions(given: ConvertOptions): ConversionOptions {
   const preset = given.preset ?? DEFAULT_CONVERSION.preset;
-  const percentile = given.percentile ?? (preset === 'paper' ? PAPER_PERCENTILE : DEFAULT_CONVERSION.percentile);
-  if (!(percentile > 0 && percentile <= 100)) throw usageError(`--percentile is ${percentile}; expected above 0 and up to 100`);
+  const percentile =
+    given.percentile ?? (preset === 'paper' ? PAPER_PERCENTILE : DEFAULT_CONVERSION.percentile);
+  if (!(percentile > 0 && percentile <= 100))
+    throw usageError(`--percentile is ${percentile}; expected above 0 and up to 100`);
   const weightBits = given.weightBits ?? DEFAULT_CONVERSION.weightBits;
-  if (weightBits !== 16 && weightBits !== 8) throw usageError(`--weight-bits is ${weightBits}; expected 16 or 8`);
+  if (weightBits !== 16 && weightBits !== 8)
+    throw usageError(`--weight-bits is ${weightBits}; expected 16 or 8`);
   return {
     norm: given.norm ?? DEFAULT_CONVERSION.norm,
     percentile,
@@ -79,7 +100,9 @@ export async function* readResized(
       yield resizePhoto(resize, await decodePhoto(await readBytes(path)), width, height);
     } catch (error) {
       if (!(error instanceof SpikingYoloError)) throw error;
-      throw new SpikingYoloError(error.code, `${path}: ${reasonOf(error).replace(`${path}: `, '')}`, { cause: error });
+      throw new SpikingYoloError(error.code, `${path}: ${reasonOf(error).replace(`${path}: `, '')}`, {
+        cause: error,
+      });
     }
   }
 }
@@ -89,7 +112,10 @@ async function convert(given: ConvertOptions): Promise<void> {
   const { backend } = selectBackend(given);
   const trained = await loadDarknet(given);
   const paths = await listPhotos(given.calibration);
-  if (paths.length === 0) throw conversionError(`${given.calibration}: the folder holds no JPEG, PNG or BMP file to calibrate with`);
+  if (paths.length === 0)
+    throw conversionError(
+      `${given.calibration}: the folder holds no JPEG, PNG or BMP file to calibrate with`,
+    );
   const { width, height } = trained.network.input;
   const progress = new Progress(1, false);
   const model = await convertNetwork(
@@ -97,7 +123,11 @@ async function convert(given: ConvertOptions): Promise<void> {
     () => readResized(paths, options.resize, width, height),
     options,
     backend,
-    (done, pass) => progress.part((pass + done / paths.length) / PASSES, `calibration pass ${pass + 1} of ${PASSES}, photo ${done} of ${paths.length}`),
+    (done, pass) =>
+      progress.part(
+        (pass + done / paths.length) / PASSES,
+        `calibration pass ${pass + 1} of ${PASSES}, photo ${done} of ${paths.length}`,
+      ),
   );
   progress.clear();
   const bytes = encodeModel(model);

@@ -1,14 +1,21 @@
 import { availableParallelism } from 'node:os';
 import { basename, extname, join } from 'node:path';
 import type { Command } from 'commander';
-import { Detector, type DetectorOptions, type ModelSource, readModel } from '../detector.js';
 import { resolveSettings } from '../detection/settings.js';
+import { Detector, type DetectorOptions, type ModelSource, readModel } from '../detector.js';
 import { usageError } from '../errors.js';
 import { isFolder, listPhotos } from '../files.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
 import { DetectorPool } from '../workers/pool.js';
 import { type PhotoOutcome, type PhotoTask, processPhoto } from '../workers/process-photo.js';
-import { addBackendOptions, addModelOptions, addRunOptions, detectorOptions, type ModelCommandOptions, numberArgument } from './options.js';
+import {
+  addBackendOptions,
+  addModelOptions,
+  addRunOptions,
+  detectorOptions,
+  type ModelCommandOptions,
+  numberArgument,
+} from './options.js';
 import { Progress } from './progress.js';
 
 interface DetectOptions extends ModelCommandOptions {
@@ -24,7 +31,11 @@ export function addDetectCommand(program: Command): void {
     .description('find objects on photos with a simulated spiking network')
     .argument('<photos...>', 'JPEG, PNG or BMP files, or folders of them')
     .option('--conf <x>', 'lowest score that is reported (default 0.25)', numberArgument)
-    .option('--iou <x>', 'boxes of a class that overlap by more are one object (default 0.45)', numberArgument)
+    .option(
+      '--iou <x>',
+      'boxes of a class that overlap by more are one object (default 0.45)',
+      numberArgument,
+    )
     .option('--max-det <n>', 'most detections on a photo (default 100)', numberArgument)
     .option('--classes <names>', 'report these classes only, separated by commas')
     .option('--format <name>', 'text or json (an array)', 'text')
@@ -61,19 +72,26 @@ async function listTasks(inputs: readonly string[], draw: string | undefined): P
   }
   if (draw === undefined) return paths.map((path) => ({ path }));
   const intoFile = /\.(jpe?g|png)$/i.test(draw) && !(await isFolder(draw));
-  if (intoFile && paths.length > 1) throw usageError(`--draw ${draw} names one file for ${paths.length} photos; name a folder`);
+  if (intoFile && paths.length > 1)
+    throw usageError(`--draw ${draw} names one file for ${paths.length} photos; name a folder`);
   return paths.map((path) => ({ path, draw: intoFile ? draw : join(draw, drawnName(path)) }));
 }
 
 /** JPEG stays JPEG; everything else is drawn as PNG. */
-const drawnName = (path: string) => (/\.jpe?g$/i.test(path) ? basename(path) : `${basename(path, extname(path))}.png`);
+const drawnName = (path: string) =>
+  /\.jpe?g$/i.test(path) ? basename(path) : `${basename(path, extname(path))}.png`;
 
 function describe(outcome: PhotoOutcome): string {
   if ('error' in outcome) return '';
   const { path, width, height, detections, elapsedMs, backend } = outcome;
   const total = Object.values(elapsedMs).reduce((sum, ms) => sum + ms, 0);
-  const how = 'steps' in outcome ? `${outcome.steps} steps, ${outcome.spikesPerNeuron.toFixed(2)} spikes a neuron` : `float network, ${outcome.ann.source}`;
-  const lines = [`${path}: ${width}×${height}, ${how}, ${outcome.resize}, ${total.toFixed(0)} ms on ${backend.name} (${backend.isa})`];
+  const how =
+    'steps' in outcome
+      ? `${outcome.steps} steps, ${outcome.spikesPerNeuron.toFixed(2)} spikes a neuron`
+      : `float network, ${outcome.ann.source}`;
+  const lines = [
+    `${path}: ${width}×${height}, ${how}, ${outcome.resize}, ${total.toFixed(0)} ms on ${backend.name} (${backend.isa})`,
+  ];
   for (const { class: name, score, box } of detections) {
     const [x1, y1, x2, y2] = [box.x1, box.y1, box.x2, box.y2].map(Math.round);
     lines.push(`  ${name.padEnd(12)} ${score.toFixed(2)}  x ${x1}–${x2}, y ${y1}–${y2}`);
@@ -117,7 +135,8 @@ async function* outcomes(
 
 async function detect(inputs: readonly string[], given: DetectOptions): Promise<number> {
   const { format, draw, workers = availableParallelism(), ...rest } = given;
-  if (format !== 'text' && format !== 'json') throw usageError(`--format is "${format}"; expected text or json`);
+  if (format !== 'text' && format !== 'json')
+    throw usageError(`--format is "${format}"; expected text or json`);
   if (!(Number.isInteger(workers) && workers >= 1 && workers <= 1024)) {
     throw usageError(`--workers is ${workers}; expected a whole number from 1 to 1024`);
   }
@@ -125,7 +144,9 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
   const settings = resolveSettings(options, options.preset);
   const tasks = await listTasks(inputs, draw);
   if (options.preset === 'paper' && options.model === undefined && !options.darknet) {
-    process.stderr.write(`the preset paper takes the model ${DEFAULT_PAPER_MODEL}, ${settings.steps} steps a photo\n`);
+    process.stderr.write(
+      `the preset paper takes the model ${DEFAULT_PAPER_MODEL}, ${settings.steps} steps a photo\n`,
+    );
   }
   const model = options.darknet ? undefined : await readModel(options);
   if (tasks.length > 1) (await Detector.fromModel(model, options)).close(); // a wrong option is one error, not one a photo
@@ -137,7 +158,9 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
     progress.clear();
     if ('error' in outcome) {
       failures++;
-      process.stderr.write(`error: ${outcome.path}: ${outcome.error.message.replace(`${outcome.path}: `, '')}\n`);
+      process.stderr.write(
+        `error: ${outcome.path}: ${outcome.error.message.replace(`${outcome.path}: `, '')}\n`,
+      );
     }
     if (format === 'json') {
       process.stdout.write(`${first ? '\n' : ',\n'}${JSON.stringify(outcome)}`);

@@ -8,7 +8,9 @@ import { addBackendOptions } from './options.js';
 
 /** Adds `spiking-yolo info`. */
 export function addInfoCommand(program: Command): void {
-  const command = program.command('info').description('show which back-end is in use and why, models and versions');
+  const command = program
+    .command('info')
+    .description('show which back-end is in use and why, models and versions');
   addBackendOptions(command).action((options: { backend?: string; isa?: string }) => {
     const { backend, why } = selectBackend(options);
     const lines = [`back-end: ${backend.name}`, `instruction set: ${backend.isa}`, `why: ${why}`];
@@ -19,7 +21,9 @@ export function addInfoCommand(program: Command): void {
     for (const { name, about } of listModels()) {
       lines.push(`  ${name.padEnd(26)} ${about}${name === DEFAULT_MODEL ? ' (default)' : ''}`);
     }
-    lines.push(`versions: spiking-yolo ${version}, node ${process.versions.node}, ${process.platform} ${process.arch}`);
+    lines.push(
+      `versions: spiking-yolo ${version}, node ${process.versions.node}, ${process.platform} ${process.arch}`,
+    );
     process.stdout.write(`${lines.join('\n')}\n`);
   });
 }

@@ -4,6 +4,7 @@ import { reasonOf, SpikingYoloError } from '../errors.js';
 import { version } from '../version.js';
 import { addConvertCommand } from './convert.js';
 import { addDetectCommand } from './detect.js';
+import { addEvalCommand } from './eval.js';
 import { addInfoCommand } from './info.js';
 
 /** Exit codes: 0 all done, 1 something failed, 2 the command was wrong, 130 interrupted. */
@@ -17,11 +18,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 const program = new Command('spiking-yolo')
-  .description('Spiking object detection: integrate-and-fire neurons that find what a trained Tiny YOLO finds')
+  .description(
+    'Spiking object detection: integrate-and-fire neurons that find what a trained Tiny YOLO finds',
+  )
   .version(version)
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(text) });
-for (const add of [addDetectCommand, addConvertCommand, addInfoCommand]) add(program);
+for (const add of [addDetectCommand, addConvertCommand, addEvalCommand, addInfoCommand]) add(program);
 for (const command of program.commands) command.exitOverride().showSuggestionAfterError();
 
 try {

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS } from '../backend/select.js';
 import { DECODERS } from '../decoding/readout.js';
-import type { DetectorOptions } from '../detector.js';
 import { PRESETS } from '../detection/settings.js';
+import type { DetectorOptions } from '../detector.js';
 import { NEURONS, POOLS, SCHEDULES } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import { RESIZES } from '../model/spiking-model.js';
@@ -33,14 +33,30 @@ export function addRunOptions(command: Command): Command {
     .option('--steps <n>', 'time steps (default 16)', numberArgument)
     .addOption(choice('--neuron <rule>', 'neuron rule (default ibt-memory)', NEURONS))
     .addOption(
-      new Option('--pool <rule>', `spiking max-pool: ${POOLS.join(', ')} (default exact)`).argParser(poolArgument),
+      new Option('--pool <rule>', `spiking max-pool: ${POOLS.join(', ')} (default exact)`).argParser(
+        poolArgument,
+      ),
     )
-    .option('--rho <x>', 'firing point of ibt-memory in units of the threshold, 0.5 to 1 (default 0.5)', numberArgument)
+    .option(
+      '--rho <x>',
+      'firing point of ibt-memory in units of the threshold, 0.5 to 1 (default 0.5)',
+      numberArgument,
+    )
     .option('--gamma <n>', 'most spikes a neuron sends in a step, 1 to 127 (default 4)', numberArgument)
     .option('--v0 <x>', 'start potential in units of the threshold, 0 to 1 (default 0)', numberArgument)
-    .addOption(choice('--schedule <name>', 'layered: each layer waits for its whole input, then fires once', SCHEDULES))
+    .addOption(
+      choice(
+        '--schedule <name>',
+        'layered: each layer waits for its whole input, then fires once',
+        SCHEDULES,
+      ),
+    )
     .option('--readout-delay <n>', 'the read-out counts from this step on (default 0)', numberArgument)
-    .option('--block-length <n>', 'time steps that run through a layer at once; no effect on results', numberArgument)
+    .option(
+      '--block-length <n>',
+      'time steps that run through a layer at once; no effect on results',
+      numberArgument,
+    )
     .addOption(choice('--decode <name>', 'output decoder (default vmem)', DECODERS));
 }
 
@@ -79,7 +95,9 @@ export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
   const conversion = { norm, percentile, 'weight-bits': weightBits, calibration };
   for (const [name, value] of Object.entries(conversion)) {
     if (value !== undefined) {
-      throw usageError(`--${name} is chosen when a model is converted and lives in its file; use: spiking-yolo convert --${name} …`);
+      throw usageError(
+        `--${name} is chosen when a model is converted and lives in its file; use: spiking-yolo convert --${name} …`,
+      );
     }
   }
   const result: DetectorOptions = { ...rest };
@@ -90,7 +108,9 @@ export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
   }
   if (options.model !== undefined) throw usageError('--model and --cfg are two networks; give one');
   if (!options.ann) {
-    throw usageError('darknet files run as a float network only (--ann); for spikes convert them first: spiking-yolo convert --help');
+    throw usageError(
+      'darknet files run as a float network only (--ann); for spikes convert them first: spiking-yolo convert --help',
+    );
   }
   result.darknet = { cfg, weights, names };
   return result;

@@ -31,7 +31,9 @@ export function lowerMedianOfPositive(values: readonly number[]): number {
 /** λ of each channel from the other terms: floored at 1/256 of the layer's lower median, which dead channels take. */
 export function floorLambdas(terms: readonly number[], largest: ArrayLike<number>): Float64Array {
   const median = lowerMedianOfPositive(terms);
-  return Float64Array.from(terms, (term, channel) => (largest[channel] === 0 ? median : Math.max(term, median * FLOOR)));
+  return Float64Array.from(terms, (term, channel) =>
+    largest[channel] === 0 ? median : Math.max(term, median * FLOOR),
+  );
 }
 
 /**
@@ -59,12 +61,15 @@ export async function calibrate(
     let done = 0;
     for await (const pixels of photos()) {
       floatNetwork.forward(pixels, (layer, activation) => {
-        byName.get(layer.name)!.add(activation, layer.filters, norm === 'channel' ? (channel) => channel : () => 0);
+        byName
+          .get(layer.name)!
+          .add(activation, layer.filters, norm === 'channel' ? (channel) => channel : () => 0);
       });
       onPhoto?.(++done, pass);
     }
     if (done === 0) throw conversionError('calibration needs at least one photo');
-    if (pass > 0 && done !== photoCount) throw conversionError('the calibration photos changed while they were read');
+    if (pass > 0 && done !== photoCount)
+      throw conversionError('the calibration photos changed while they were read');
     photoCount = done;
     for (const statistics of byName.values()) statistics.endPass();
   }

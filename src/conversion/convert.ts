@@ -60,7 +60,15 @@ export async function convertNetwork(
     layers: quantise(network, parameters, lambdas, weightBits),
     classes,
     resize,
-    provenance: { norm, percentile, weightBits, preset, calibrationPhotos: photoCount, cfgSha256, weightsSha256 },
+    provenance: {
+      norm,
+      percentile,
+      weightBits,
+      preset,
+      calibrationPhotos: photoCount,
+      cfgSha256,
+      weightsSha256,
+    },
   };
   checkModel(model);
   return model;
@@ -71,4 +79,3 @@ export function withInputSize<T extends { network: Network }>(trained: T, size: 
   const network = { ...trained.network, input: { height: size, width: size, channels: 3 } };
   return { ...trained, network };
 }
-

@@ -8,7 +8,10 @@ export type BatchNormEpsilon = 'inside' | 'darknet-cpu';
  * Folds batch-normalisation into weights and biases (Rueckauer et al. 2017, section 2.2.2):
  * w ← w·γ/σ, b ← β − μ·γ/σ, computed in float64 and rounded to float32.
  */
-export function foldBatchNorm(parameters: Parameters, epsilon: BatchNormEpsilon = 'inside'): FoldedParameters {
+export function foldBatchNorm(
+  parameters: Parameters,
+  epsilon: BatchNormEpsilon = 'inside',
+): FoldedParameters {
   const folded: FoldedParameters = new Map();
   for (const [name, { weights, bias, batchNorm }] of parameters) {
     if (!batchNorm) {
@@ -23,7 +26,8 @@ export function foldBatchNorm(parameters: Parameters, epsilon: BatchNormEpsilon 
       const variance = batchNorm.variance[filter]!;
       const deviation = epsilon === 'inside' ? Math.sqrt(variance + 1e-5) : Math.sqrt(variance) + 1e-6;
       const factor = batchNorm.scale[filter]! / deviation;
-      for (let i = filter * perFilter; i < (filter + 1) * perFilter; i++) foldedWeights[i] = weights[i]! * factor;
+      for (let i = filter * perFilter; i < (filter + 1) * perFilter; i++)
+        foldedWeights[i] = weights[i]! * factor;
       foldedBias[filter] = bias[filter]! - batchNorm.mean[filter]! * factor;
     }
     if (!foldedWeights.every(Number.isFinite) || !foldedBias.every(Number.isFinite)) {

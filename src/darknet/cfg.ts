@@ -1,5 +1,11 @@
 import { cfgError, reasonOf } from '../errors.js';
-import { type Activation, type ConvolutionalLayer, IMAGE, type Layer, type Network } from '../network/network.js';
+import {
+  type Activation,
+  type ConvolutionalLayer,
+  IMAGE,
+  type Layer,
+  type Network,
+} from '../network/network.js';
 import { inferShapes } from '../network/shapes.js';
 
 interface Option {
@@ -23,12 +29,11 @@ const TRAINING_ONLY: Record<string, ReadonlySet<string>> = {
   ),
   convolutional: new Set(['dontload', 'dontloadscales', 'stopbackward', 'onlyforward', 'learning_rate']),
   maxpool: new Set(['stopbackward', 'onlyforward', 'dontload']),
-  region:
-    new Set(
-      'bias_match jitter rescore object_scale noobject_scale class_scale coord_scale mask_scale absolute thresh random log sqrt max stopbackward onlyforward truth_thresh ignore_thresh'.split(
-        ' ',
-      ),
+  region: new Set(
+    'bias_match jitter rescore object_scale noobject_scale class_scale coord_scale mask_scale absolute thresh random log sqrt max stopbackward onlyforward truth_thresh ignore_thresh'.split(
+      ' ',
     ),
+  ),
 };
 
 const ALIASES: Record<string, string> = { network: 'net', conv: 'convolutional', max: 'maxpool' };
@@ -42,7 +47,10 @@ function parseSections(text: string): Section[] {
     if (content === '' || content.startsWith('#') || content.startsWith(';')) continue;
     if (content.startsWith('[')) {
       const name = /^\[(\w+)\]$/.exec(content)?.[1];
-      if (!name) throw cfgError(`line ${line}: "${raw.trim().slice(0, 60)}" is not a section header like [convolutional]`);
+      if (!name)
+        throw cfgError(
+          `line ${line}: "${raw.trim().slice(0, 60)}" is not a section header like [convolutional]`,
+        );
       sections.push({ name: ALIASES[name] ?? name, line, options: new Map() });
       continue;
     }
@@ -52,7 +60,8 @@ function parseSections(text: string): Section[] {
       throw cfgError(`line ${line}: expected "key=value", found "${raw.trim().slice(0, 60)}"`);
     }
     if (!section) throw cfgError(`line ${line}: option "${key}" stands before the first [section]`);
-    if (section.options.has(key!)) throw cfgError(`[${section.name}] line ${line}: option "${key}" is given twice`);
+    if (section.options.has(key!))
+      throw cfgError(`[${section.name}] line ${line}: option "${key}" is given twice`);
     section.options.set(key!, { value: rest.join('='), line, used: false });
   }
   return sections;
@@ -64,7 +73,13 @@ function take(section: Section, key: string): Option | undefined {
   return option;
 }
 
-function integer(section: Section, key: string, fallback: number | undefined, min: number, max: number): number {
+function integer(
+  section: Section,
+  key: string,
+  fallback: number | undefined,
+  min: number,
+  max: number,
+): number {
   const option = take(section, key);
   if (!option) {
     if (fallback !== undefined) return fallback;
@@ -94,10 +109,16 @@ function refuseUnknown(section: Section) {
 
 const ACTIVATIONS: ReadonlySet<string> = new Set<Activation>(['leaky', 'linear', 'relu']);
 
-function convolutional(section: Section, name: string, input: string): ConvolutionalLayer & { batchNormalize: boolean } {
+function convolutional(
+  section: Section,
+  name: string,
+  input: string,
+): ConvolutionalLayer & { batchNormalize: boolean } {
   const size = integer(section, 'size', 1, 1, 31);
   if (size % 2 === 0) {
-    throw cfgError(`[convolutional] line ${take(section, 'size')!.line}: "size" is ${size}; only odd sizes are supported`);
+    throw cfgError(
+      `[convolutional] line ${take(section, 'size')!.line}: "size" is ${size}; only odd sizes are supported`,
+    );
   }
   const explicitPadding = integer(section, 'padding', 0, 0, 31);
   const pad = integer(section, 'pad', 0, 0, 1);
@@ -139,7 +160,10 @@ function region(section: Section, name: string, input: string): Layer {
   requireValue(section, 'coords', 4);
   requireValue(section, 'softmax', 1);
   requireValue(section, 'background', 0);
-  const anchors = Array.from({ length: count }, (_, a): [number, number] => [values[2 * a]!, values[2 * a + 1]!]);
+  const anchors = Array.from({ length: count }, (_, a): [number, number] => [
+    values[2 * a]!,
+    values[2 * a + 1]!,
+  ]);
   return { kind: 'region', name, inputs: [input], classes, anchors };
 }
 
@@ -179,7 +203,9 @@ export function parseCfg(text: string): DarknetNetwork {
       layer = conv;
     } else if (section.name === 'maxpool') {
       if (counts.convolutional === 0) {
-        throw cfgError(`[maxpool] line ${section.line}: a pool before the first [convolutional] is not supported`);
+        throw cfgError(
+          `[maxpool] line ${section.line}: a pool before the first [convolutional] is not supported`,
+        );
       }
       const stride = integer(section, 'stride', 1, 1, 64);
       const size = integer(section, 'size', stride, 1, 64);

@@ -1,5 +1,5 @@
-import { type BatchNormEpsilon, foldBatchNorm } from '../conversion/fold.js';
 import type { TrainedNetwork } from '../conversion/convert.js';
+import { type BatchNormEpsilon, foldBatchNorm } from '../conversion/fold.js';
 import { reasonOf, SpikingYoloError } from '../errors.js';
 import { readBytes, readText, sha256 } from '../files.js';
 import { parseCfg } from './cfg.js';
@@ -18,7 +18,8 @@ function within<T>(path: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    if (error instanceof SpikingYoloError) throw new SpikingYoloError(error.code, `${path}: ${reasonOf(error)}`, { cause: error });
+    if (error instanceof SpikingYoloError)
+      throw new SpikingYoloError(error.code, `${path}: ${reasonOf(error)}`, { cause: error });
     throw error;
   }
 }

@@ -27,7 +27,9 @@ function channelLast(source: Float32Array, filters: number, channels: number, si
  */
 export function parseWeights({ network, batchNormalized }: DarknetNetwork, bytes: Uint8Array): Parameters {
   if (bytes.length < 16) {
-    throw weightsError(`the file has ${bytes.length} bytes; even its header needs 16: it is truncated or not a darknet weights file`);
+    throw weightsError(
+      `the file has ${bytes.length} bytes; even its header needs 16: it is truncated or not a darknet weights file`,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const major = view.getInt32(0, true);
@@ -39,7 +41,14 @@ export function parseWeights({ network, batchNormalized }: DarknetNetwork, bytes
   const convolutions = network.layers.flatMap((layer) => {
     if (layer.kind !== 'convolutional') return [];
     const channels = shapes.get(layer.inputs[0]!)!.channels;
-    return [{ ...layer, channels, weights: layer.filters * channels * layer.size ** 2, batchNorm: batchNormalized.has(layer.name) }];
+    return [
+      {
+        ...layer,
+        channels,
+        weights: layer.filters * channels * layer.size ** 2,
+        batchNorm: batchNormalized.has(layer.name),
+      },
+    ];
   });
   const floats = convolutions.reduce((sum, c) => sum + c.weights + c.filters * (c.batchNorm ? 4 : 1), 0);
   const expected = headerBytes + 4 * floats;
@@ -57,7 +66,8 @@ export function parseWeights({ network, batchNormalized }: DarknetNetwork, bytes
     const values = new Float32Array(count);
     for (let i = 0; i < count; i++, offset += 4) {
       const value = view.getFloat32(offset, true);
-      if (!Number.isFinite(value)) throw weightsError(`${what}: value ${i} (byte ${offset}) is ${value}, not a finite number`);
+      if (!Number.isFinite(value))
+        throw weightsError(`${what}: value ${i} (byte ${offset}) is ${value}, not a finite number`);
       values[i] = value;
     }
     return values;
@@ -72,10 +82,14 @@ export function parseWeights({ network, batchNormalized }: DarknetNetwork, bytes
       const mean = take(filters, `${name} means`);
       const variance = take(filters, `${name} variances`);
       const negative = variance.findIndex((value) => value < 0);
-      if (negative >= 0) throw weightsError(`${name} variances: value ${negative} is ${variance[negative]}, below 0`);
+      if (negative >= 0)
+        throw weightsError(`${name} variances: value ${negative} is ${variance[negative]}, below 0`);
       entry.batchNorm = { scale, mean, variance };
     }
-    parameters.set(name, { ...entry, weights: channelLast(take(weights, `${name} weights`), filters, channels, size) });
+    parameters.set(name, {
+      ...entry,
+      weights: channelLast(take(weights, `${name} weights`), filters, channels, size),
+    });
   }
   return parameters;
 }

@@ -43,7 +43,12 @@ export function detectionsOf(
       y2: toY(candidate.y + candidate.height / 2),
     };
     const inside = clip
-      ? { x1: clamp(box.x1, width), y1: clamp(box.y1, height), x2: clamp(box.x2, width), y2: clamp(box.y2, height) }
+      ? {
+          x1: clamp(box.x1, width),
+          y1: clamp(box.y1, height),
+          x2: clamp(box.x2, width),
+          y2: clamp(box.y2, height),
+        }
       : box;
     for (const [classId, score] of candidate.scores.entries()) {
       if (score > conf && (!classIds || classIds.includes(classId))) {

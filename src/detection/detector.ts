@@ -1,7 +1,7 @@
+import { dequantise } from '../conversion/quantise.js';
 import { type DetectionOptions, detectionsOf } from '../decoding/detections.js';
 import type { Detection } from '../decoding/nms.js';
 import { checkReadoutDelay, type Decoder, decodePotential } from '../decoding/readout.js';
-import { dequantise } from '../conversion/quantise.js';
 import type { Backend, BackendName } from '../engine/backend.js';
 import { type EnginePlan, planEngine, type RunOptions } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
@@ -147,17 +147,43 @@ export class SpikingDetector {
 
   /** The output map (H, W, C) in the float network's units after T steps. */
   outputMap(pixels: Uint8Array, onBlock?: (step: number) => void): Float64Array {
+    const [last] = this.readOuts(pixels, [this.options.steps], onBlock);
+    return last!.map;
+  }
+
+  /** Output maps at several steps, ascending, out of one simulation; `simulation` stands at the step when it is given. */
+  *readOuts(
+    pixels: Uint8Array,
+    steps: readonly number[],
+    onBlock?: (step: number) => void,
+  ): Generator<{ step: number; map: Float64Array }> {
     const { simulation, model } = this;
-    const { steps, readoutDelay, decode } = this.options;
+    const { readoutDelay, decode } = this.options;
+    const { threshold, lambda } = model.layers.at(-1)!;
     simulation.begin(pixels);
     let delayed: Float64Array | undefined;
     if (readoutDelay > 0) {
       simulation.advanceTo(readoutDelay, onBlock);
       delayed = simulation.outputPotential();
     }
-    simulation.advanceTo(steps, onBlock);
-    const { threshold, lambda } = model.layers.at(-1)!;
-    return decodePotential(decode, simulation.outputPotential(), delayed, steps - readoutDelay, threshold, lambda);
+    for (const step of steps) {
+      simulation.advanceTo(step, onBlock);
+      const potential = simulation.outputPotential();
+      yield {
+        step,
+        map: decodePotential(decode, potential, delayed, step - readoutDelay, threshold, lambda),
+      };
+    }
+  }
+
+  /** A photo as the network takes it, (height, width, 3) bytes. */
+  resize(photo: Photo, resize: Resize): Uint8Array {
+    return this.head.resize(photo, resize);
+  }
+
+  /** Detections on a photo from the output map that belongs to it. */
+  detections(map: ArrayLike<number>, photo: Photo, options: HeadOptions): Detection[] {
+    return this.head.detections(map, photo, options);
   }
 
   close(): void {
@@ -185,7 +211,11 @@ export class FloatDetector {
 
   /** The float network that a model's integers stand for: W/s, λ undone. */
   static ofModel({ network, layers, classes }: SpikingModel, backend: Backend): FloatDetector {
-    return new FloatDetector({ network, parameters: dequantise(network, layers), classes }, 'dequantised', backend);
+    return new FloatDetector(
+      { network, parameters: dequantise(network, layers), classes },
+      'dequantised',
+      backend,
+    );
   }
 
   detect(photo: Photo, options: HeadOptions): FloatResult {
@@ -207,4 +237,3 @@ export class FloatDetector {
     };
   }
 }
-

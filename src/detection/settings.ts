@@ -36,7 +36,10 @@ export const PRESETS: readonly Preset[] = ['default', 'paper'];
  * Fills in what is not given from a preset; throws `USAGE` for combinations that mean nothing.
  * Ranges of the run options are checked where the engine is planned.
  */
-export function resolveSettings(given: Partial<DetectionSettings>, preset: Preset = 'default'): DetectionSettings {
+export function resolveSettings(
+  given: Partial<DetectionSettings>,
+  preset: Preset = 'default',
+): DetectionSettings {
   if (!PRESETS.includes(preset)) throw usageError(`preset is "${preset}"; expected ${PRESETS.join(', ')}`);
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const settings: DetectionSettings = { ...(preset === 'paper' ? PAPER_SETTINGS : DEFAULT_SETTINGS), ...set };
@@ -48,8 +51,14 @@ export function resolveSettings(given: Partial<DetectionSettings>, preset: Prese
   }
   if (!DECODERS.includes(decode)) throw usageError(`decode is "${decode}"; expected ${DECODERS.join(', ')}`);
   if (schedule === 'layered') {
-    if (given.gamma !== undefined) throw usageError('gamma cannot be chosen in a layer-synchronous run: a layer fires once, up to 127 spikes');
-    if (given.readoutDelay) throw usageError('a layer-synchronous run has no read-out delay: its output is known at the last step only');
+    if (given.gamma !== undefined)
+      throw usageError(
+        'gamma cannot be chosen in a layer-synchronous run: a layer fires once, up to 127 spikes',
+      );
+    if (given.readoutDelay)
+      throw usageError(
+        'a layer-synchronous run has no read-out delay: its output is known at the last step only',
+      );
   }
   return settings;
 }

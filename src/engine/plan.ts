@@ -161,7 +161,9 @@ export function checkRunOptions(options: RunOptions): void {
   if (!within(v0, 0, 1 - Number.EPSILON)) throw usageError(`v0 is ${v0}; expected 0 ≤ v0 < 1`);
   if (neuron === 'ibt-memory' && v0 !== 0) throw usageError('v0 must be 0 with the neuron ibt-memory');
   if (schedule === 'layered' && steps > 127) {
-    throw usageError(`steps is ${steps}; a layer-synchronous run clips counts at 127, so it takes at most 127 steps`);
+    throw usageError(
+      `steps is ${steps}; a layer-synchronous run clips counts at 127, so it takes at most 127 steps`,
+    );
   }
 }
 

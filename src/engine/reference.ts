@@ -3,7 +3,14 @@
  * WASM kernels, which must equal this one bit for bit.
  */
 import { fanOut } from '../network/shapes.js';
-import type { Backend, EngineInstance, FloatConvolution, FloatKernels, StageState, StageStatistics } from './backend.js';
+import type {
+  Backend,
+  EngineInstance,
+  FloatConvolution,
+  FloatKernels,
+  StageState,
+  StageStatistics,
+} from './backend.js';
 import {
   type ConvolutionStage,
   type EnginePlan,
@@ -12,7 +19,8 @@ import {
   type Stage,
 } from './plan.js';
 
-const saturate = (v: number) => (v > POTENTIAL_LIMIT ? POTENTIAL_LIMIT : v < -POTENTIAL_LIMIT ? -POTENTIAL_LIMIT : v);
+const saturate = (v: number) =>
+  Math.min(Math.max(v, -POTENTIAL_LIMIT), POTENTIAL_LIMIT);
 
 /** Spikes of one block of steps, (steps, height, width, channels), and the cumulative counts at its end. */
 interface Output {
@@ -87,7 +95,12 @@ class ConvolutionState {
   }
 
   /** Σ W·x + times·B for one output cell: x is the image, a step's spikes, or net counts. */
-  private input(cell: number, input: ArrayLike<number> | undefined, start: number, times: number): Float64Array {
+  private input(
+    cell: number,
+    input: ArrayLike<number> | undefined,
+    start: number,
+    times: number,
+  ): Float64Array {
     const { stage, sums, current } = this;
     const { filters, bias, outWidth } = stage;
     if (input) {
@@ -195,7 +208,8 @@ class PoolState {
     this.stage = stage;
     this.output = { spikes: new Int8Array(outputs * blockLength), counts: new Int32Array(outputs) };
     this.counts = new Int32Array(cells);
-    this.estimate = stage.rule === 'gate:exp' || stage.rule === 'gate:fir' ? new Int32Array(cells) : this.counts;
+    this.estimate =
+      stage.rule === 'gate:exp' || stage.rule === 'gate:fir' ? new Int32Array(cells) : this.counts;
     this.recent = new Int8Array(stage.rule === 'gate:fir' ? 16 * cells : 0);
   }
 
@@ -305,7 +319,20 @@ class ReferenceInstance implements EngineInstance {
 
 /** One float convolution in the fixed order that {@link FloatKernels} promises. */
 function convolveFloat(convolution: FloatConvolution, input: Float32Array, output: Float32Array): void {
-  const { height, width, channels, outHeight, outWidth, filters, size, stride, padding, weights, bias, slope } = convolution;
+  const {
+    height,
+    width,
+    channels,
+    outHeight,
+    outWidth,
+    filters,
+    size,
+    stride,
+    padding,
+    weights,
+    bias,
+    slope,
+  } = convolution;
   const { fround } = Math;
   const perFilter = size * size * channels;
   for (let y = 0; y < outHeight; y++) {
@@ -320,7 +347,8 @@ function convolveFloat(convolution: FloatConvolution, input: Float32Array, outpu
             if (column < 0 || column >= width) continue;
             const source = (row * width + column) * channels;
             const target = j * perFilter + (ky * size + kx) * channels;
-            for (let c = 0; c < channels; c++) sum = fround(sum + fround(weights[target + c]! * input[source + c]!));
+            for (let c = 0; c < channels; c++)
+              sum = fround(sum + fround(weights[target + c]! * input[source + c]!));
           }
         }
         const value = fround(sum + bias[j]!);

@@ -1,9 +1,9 @@
-import { loadFont } from '@jimp/plugin-print/load-font';
-import * as fonts from '@jimp/plugin-print/fonts';
-import { methods as print, measureText } from '@jimp/plugin-print';
 import { createJimp } from '@jimp/core';
 import jpeg from '@jimp/js-jpeg';
 import png from '@jimp/js-png';
+import { measureText, methods as print } from '@jimp/plugin-print';
+import * as fonts from '@jimp/plugin-print/fonts';
+import { loadFont } from '@jimp/plugin-print/load-font';
 import type { Detection } from '../decoding/nms.js';
 import type { Photo } from './resize.js';
 
@@ -26,7 +26,11 @@ interface Rectangle {
   bottom: number;
 }
 
-function fill(bitmap: { data: Uint8Array; width: number; height: number }, area: Rectangle, colour: readonly number[]) {
+function fill(
+  bitmap: { data: Uint8Array; width: number; height: number },
+  area: Rectangle,
+  colour: readonly number[],
+) {
   for (let y = Math.max(0, area.top); y < Math.min(bitmap.height, area.bottom); y++) {
     for (let x = Math.max(0, area.left); x < Math.min(bitmap.width, area.right); x++) {
       bitmap.data.set([...colour, 255], (y * bitmap.width + x) * 4);
@@ -35,10 +39,15 @@ function fill(bitmap: { data: Uint8Array; width: number; height: number }, area:
 }
 
 /** The photo with boxes and labels drawn on it, as a JPEG or PNG file. */
-export async function drawDetections(photo: Photo, detections: readonly Detection[], format: 'jpeg' | 'png'): Promise<Uint8Array> {
+export async function drawDetections(
+  photo: Photo,
+  detections: readonly Detection[],
+  format: 'jpeg' | 'png',
+): Promise<Uint8Array> {
   const { width, height, rgb } = photo;
   const image = new Jimp({ width, height, color: 0x000000ff });
-  for (let pixel = 0; pixel < width * height; pixel++) image.bitmap.data.set(rgb.subarray(pixel * 3, pixel * 3 + 3), pixel * 4);
+  for (let pixel = 0; pixel < width * height; pixel++)
+    image.bitmap.data.set(rgb.subarray(pixel * 3, pixel * 3 + 3), pixel * 4);
   const large = Math.min(width, height) >= 900;
   const font = await loadFont(large ? fonts.SANS_32_WHITE : fonts.SANS_16_WHITE);
   const line = Math.max(2, Math.round(Math.min(width, height) / 200));
@@ -46,7 +55,12 @@ export async function drawDetections(photo: Photo, detections: readonly Detectio
   // the best on top
   for (const { class: name, classId, score, box } of detections.toReversed()) {
     const colour = colourOf(classId);
-    const [left, top, right, bottom] = [box.x1, box.y1, box.x2, box.y2].map(Math.round) as [number, number, number, number];
+    const [left, top, right, bottom] = [box.x1, box.y1, box.x2, box.y2].map(Math.round) as [
+      number,
+      number,
+      number,
+      number,
+    ];
     fill(image.bitmap, { left, top, right, bottom: top + line }, colour);
     fill(image.bitmap, { left, top: bottom - line, right, bottom }, colour);
     fill(image.bitmap, { left, top, right: left + line, bottom }, colour);
@@ -55,7 +69,11 @@ export async function drawDetections(photo: Photo, detections: readonly Detectio
     const textWidth = measureText(font, text) + 2 * line + 4;
     const labelTop = top >= labelHeight ? top - labelHeight : Math.max(0, top);
     const labelLeft = Math.max(0, Math.min(left, width - textWidth));
-    fill(image.bitmap, { left: labelLeft, top: labelTop, right: labelLeft + textWidth, bottom: labelTop + labelHeight }, colour);
+    fill(
+      image.bitmap,
+      { left: labelLeft, top: labelTop, right: labelLeft + textWidth, bottom: labelTop + labelHeight },
+      colour,
+    );
     image.print({ font, x: labelLeft + line + 2, y: labelTop, text });
   }
   return format === 'png' ? image.getBuffer('image/png') : image.getBuffer('image/jpeg', { quality: 92 });

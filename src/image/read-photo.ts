@@ -34,10 +34,15 @@ export async function decodePhoto(bytes: Uint8Array): Promise<Photo> {
       `the picture is ${width}×${height}; expected 1 to ${MAX_EXTENT} pixels a side and at most ${MAX_PIXELS / 1e6} megapixels`,
     );
   }
-  if (size.type === 'jpg' && !isCompleteJpeg(bytes)) throw imageError('the JPEG ends early: the file is truncated');
+  if (size.type === 'jpg' && !isCompleteJpeg(bytes))
+    throw imageError('the JPEG ends early: the file is truncated');
   try {
     const decoded = await Jimp.fromBuffer(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), {
-      'image/jpeg': { maxMemoryUsageInMB: 2048, maxResolutionInMP: MAX_PIXELS / 1e6, tolerantDecoding: false },
+      'image/jpeg': {
+        maxMemoryUsageInMB: 2048,
+        maxResolutionInMP: MAX_PIXELS / 1e6,
+        tolerantDecoding: false,
+      },
     });
     const { data, width: decodedWidth, height: decodedHeight } = decoded.bitmap;
     return { width: decodedWidth, height: decodedHeight, rgb: dropAlpha(data, decodedWidth * decodedHeight) };

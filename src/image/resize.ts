@@ -28,7 +28,8 @@ export function placementOf(
   targetHeight: number,
 ): Placement {
   const whole = { width, height, targetWidth, targetHeight };
-  if (resize === 'stretch') return { ...whole, left: 0, top: 0, scaledWidth: targetWidth, scaledHeight: targetHeight };
+  if (resize === 'stretch')
+    return { ...whole, left: 0, top: 0, scaledWidth: targetWidth, scaledHeight: targetHeight };
   const widthLimits = targetWidth * height < targetHeight * width;
   const scaledWidth = widthLimits ? targetWidth : Math.max(1, Math.floor((width * targetHeight) / height));
   const scaledHeight = widthLimits ? Math.max(1, Math.floor((height * targetWidth) / width)) : targetHeight;
@@ -56,7 +57,10 @@ function triangleFilter(extent: number, target: number) {
       Math.max(0, 1 - Math.abs((i + first - center + 0.5) / support)),
     );
     const total = weights.reduce((sum, weight) => sum + weight, 0);
-    return { first, coefficients: Int32Array.from(weights, (w) => Math.floor(0.5 + (w / total) * 2 ** PRECISION)) };
+    return {
+      first,
+      coefficients: Int32Array.from(weights, (w) => Math.floor(0.5 + (w / total) * 2 ** PRECISION)),
+    };
   });
 }
 
@@ -113,7 +117,8 @@ function boxReduce({ width, height, rgb }: Photo, factor: number): Photo {
       for (let channel = 0; channel < 3; channel++) {
         let sum = 0;
         for (let row = y * factor; row < lastRow; row++) {
-          for (let column = x * factor; column < lastColumn; column++) sum += rgb[(row * width + column) * 3 + channel]!;
+          for (let column = x * factor; column < lastColumn; column++)
+            sum += rgb[(row * width + column) * 3 + channel]!;
         }
         reduced[(y * reducedWidth + x) * 3 + channel] = Math.floor((2 * sum + area) / (2 * area));
       }
@@ -148,8 +153,12 @@ function bilinear({ width, height, rgb }: Photo, targetWidth: number, targetHeig
       const right = column.next > 0 ? left + 3 : left;
       const denominator = row.of * column.of;
       for (let channel = 0; channel < 3; channel++) {
-        const top = rgb[upper + left + channel]! * (column.of - column.next) + rgb[upper + right + channel]! * column.next;
-        const bottom = rgb[lower + left + channel]! * (column.of - column.next) + rgb[lower + right + channel]! * column.next;
+        const top =
+          rgb[upper + left + channel]! * (column.of - column.next) +
+          rgb[upper + right + channel]! * column.next;
+        const bottom =
+          rgb[lower + left + channel]! * (column.of - column.next) +
+          rgb[lower + right + channel]! * column.next;
         const numerator = top * (row.of - row.next) + bottom * row.next;
         result[at++] = Math.floor((2 * numerator + denominator) / (2 * denominator));
       }
@@ -165,7 +174,12 @@ const LETTERBOX_FILL = 128;
  * Brings a photo to the network's input, (targetHeight, targetWidth, 3) bytes, in integer arithmetic (DESIGN
  * section 6): the same bytes everywhere.
  */
-export function resizePhoto(resize: Resize, photo: Photo, targetWidth: number, targetHeight: number): Uint8Array {
+export function resizePhoto(
+  resize: Resize,
+  photo: Photo,
+  targetWidth: number,
+  targetHeight: number,
+): Uint8Array {
   if (resize === 'stretch') return stretch(photo, targetWidth, targetHeight);
   const place = placementOf(resize, photo.width, photo.height, targetWidth, targetHeight);
   const { left, top, scaledWidth, scaledHeight } = place;

@@ -33,7 +33,8 @@ export function boundViolation(
   }
   const limit = WEIGHT_LIMIT[weightBits];
   if (!(largest <= limit)) return `a weight is ±${largest}, above ${limit}`;
-  if (!(threshold >= 1 && threshold <= THRESHOLD_LIMIT)) return `its threshold is ${threshold}, not in 1..2^23`;
+  if (!(threshold >= 1 && threshold <= THRESHOLD_LIMIT))
+    return `its threshold is ${threshold}, not in 1..2^23`;
   if (!(negativeThreshold >= 0 && negativeThreshold <= THRESHOLD_LIMIT)) {
     return `its negative threshold is ${negativeThreshold}, not in 0..2^23`;
   }
@@ -55,12 +56,19 @@ export function convolutionSizes(network: Network) {
   });
 }
 
-function checkLayer(layer: SpikingLayer, filters: number, perFilter: number, weightBits: 16 | 8, onImage: boolean) {
+function checkLayer(
+  layer: SpikingLayer,
+  filters: number,
+  perFilter: number,
+  weightBits: 16 | 8,
+  onImage: boolean,
+) {
   const { name, weights, bias, threshold, negativeThreshold, scale, lambda, startDelay } = layer;
   const where = `layer ${name}`;
   const arrays = { bias, threshold, negativeThreshold, scale, lambda };
   for (const [what, array] of Object.entries(arrays)) {
-    if (array.length !== filters) throw fail(`${where}: ${what} has ${array.length} values, expected ${filters}`);
+    if (array.length !== filters)
+      throw fail(`${where}: ${what} has ${array.length} values, expected ${filters}`);
   }
   if (weights.length !== filters * perFilter) {
     throw fail(`${where}: weights has ${weights.length} values, expected ${filters * perFilter}`);
@@ -101,7 +109,8 @@ export function checkModel(model: SpikingModel): void {
   if (sizes.length !== model.layers.length) {
     throw fail(`integers for ${model.layers.length} convolutions, the network has ${sizes.length}`);
   }
-  if (head.inputs[0] !== sizes.at(-1)?.layer.name) throw fail('the region layer must follow the last convolution');
+  if (head.inputs[0] !== sizes.at(-1)?.layer.name)
+    throw fail('the region layer must follow the last convolution');
   for (const [i, { layer, perFilter, onImage }] of sizes.entries()) {
     const integers = model.layers[i]!;
     if (integers.name !== layer.name) throw fail(`expected layer ${layer.name}, found ${integers.name}`);

@@ -3,7 +3,13 @@ import { modelError, reasonOf } from '../errors.js';
 import type { Layer, Network } from '../network/network.js';
 import { checkModel, convolutionSizes } from './bounds.js';
 import { type Container, decodeSafetensors, encodeSafetensors, type TensorData } from './safetensors.js';
-import { NORMALISATIONS, type Provenance, RESIZES, type SpikingLayer, type SpikingModel } from './spiking-model.js';
+import {
+  NORMALISATIONS,
+  type Provenance,
+  RESIZES,
+  type SpikingLayer,
+  type SpikingModel,
+} from './spiking-model.js';
 
 const FORMAT = 'spiking-yolo';
 const FORMAT_VERSION = '1';
@@ -12,7 +18,9 @@ const FORMAT_VERSION = '1';
 function headerDigest({ metadata, tensors }: Container): string {
   const { digest: _, ...described } = metadata;
   const sorted = (entries: [string, unknown][]) => entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  const shapes = sorted([...tensors].map(([name, { shape, data }]) => [name, [data.BYTES_PER_ELEMENT, shape]]));
+  const shapes = sorted(
+    [...tensors].map(([name, { shape, data }]) => [name, [data.BYTES_PER_ELEMENT, shape]]),
+  );
   const text = JSON.stringify([sorted(Object.entries(described)), shapes]);
   return new Fnv1a64().update(new TextEncoder().encode(text)).digest();
 }
@@ -29,7 +37,8 @@ export function encodeModel(model: SpikingModel): Uint8Array<ArrayBuffer> {
   for (const [i, layer] of model.layers.entries()) {
     const { layer: geometry, channels } = sizes[i]!;
     const perChannel = [geometry.filters];
-    const add = (what: string, shape: number[], data: TensorData) => tensors.set(`${layer.name}.${what}`, { shape, data });
+    const add = (what: string, shape: number[], data: TensorData) =>
+      tensors.set(`${layer.name}.${what}`, { shape, data });
     add('weight', [geometry.filters, geometry.size, geometry.size, channels], layer.weights);
     add('bias', perChannel, layer.bias);
     add('threshold', perChannel, layer.threshold);
@@ -55,7 +64,10 @@ const isWholeNumber = (value: unknown, min: number, max: number) =>
 
 function isLayer(value: unknown): value is Layer {
   const layer = value as Layer;
-  const named = typeof layer?.name === 'string' && Array.isArray(layer.inputs) && layer.inputs.every((i) => typeof i === 'string');
+  const named =
+    typeof layer?.name === 'string' &&
+    Array.isArray(layer.inputs) &&
+    layer.inputs.every((i) => typeof i === 'string');
   if (!named) return false;
   switch (layer.kind) {
     case 'convolutional':
@@ -67,12 +79,18 @@ function isLayer(value: unknown): value is Layer {
         ['leaky', 'linear', 'relu'].includes(layer.activation)
       );
     case 'maxpool':
-      return isWholeNumber(layer.size, 1, 64) && isWholeNumber(layer.stride, 1, 64) && isWholeNumber(layer.padding, 0, 128);
+      return (
+        isWholeNumber(layer.size, 1, 64) &&
+        isWholeNumber(layer.stride, 1, 64) &&
+        isWholeNumber(layer.padding, 0, 128)
+      );
     case 'region':
       return (
         isWholeNumber(layer.classes, 1, 10000) &&
         Array.isArray(layer.anchors) &&
-        layer.anchors.every((anchor) => Array.isArray(anchor) && anchor.length === 2 && anchor.every((v) => v > 0 && v < 1e6))
+        layer.anchors.every(
+          (anchor) => Array.isArray(anchor) && anchor.length === 2 && anchor.every((v) => v > 0 && v < 1e6),
+        )
       );
     default:
       return false;
@@ -107,14 +125,19 @@ function isProvenance(value: unknown): value is Provenance {
 const isNames = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((name) => typeof name === 'string');
 
-function parseField<T>(metadata: Record<string, string>, field: string, isValid: (value: unknown) => value is T): T {
+function parseField<T>(
+  metadata: Record<string, string>,
+  field: string,
+  isValid: (value: unknown) => value is T,
+): T {
   let value: unknown;
   try {
     value = JSON.parse(metadata[field] ?? 'missing');
   } catch (error) {
     throw modelError(`the header's "${field}" is missing or not JSON`, error);
   }
-  if (!isValid(value)) throw modelError(`the header's "${field}" is not what format version ${FORMAT_VERSION} describes`);
+  if (!isValid(value))
+    throw modelError(`the header's "${field}" is not what format version ${FORMAT_VERSION} describes`);
   return value;
 }
 
@@ -124,18 +147,28 @@ export function decodeModel(bytes: Uint8Array): SpikingModel {
   const { metadata, tensors } = container;
   if (metadata.format !== FORMAT) throw modelError('this safetensors file is not a spiking-yolo model');
   if (metadata.format_version !== FORMAT_VERSION) {
-    throw modelError(`the model has format version ${metadata.format_version}, this program reads version ${FORMAT_VERSION}`);
+    throw modelError(
+      `the model has format version ${metadata.format_version}, this program reads version ${FORMAT_VERSION}`,
+    );
   }
-  if (metadata.digest !== headerDigest(container)) throw modelError('the header does not match its digest: the file is damaged');
+  if (metadata.digest !== headerDigest(container))
+    throw modelError('the header does not match its digest: the file is damaged');
   const resize = RESIZES.find((known) => known === metadata.resize);
-  if (!resize) throw modelError(`the header's "resize" is "${metadata.resize}"; expected ${RESIZES.join(', ')}`);
+  if (!resize)
+    throw modelError(`the header's "resize" is "${metadata.resize}"; expected ${RESIZES.join(', ')}`);
   const network = parseField(metadata, 'network', isNetwork);
   let layers: SpikingLayer[];
   try {
     layers = convolutionSizes(network).map(({ layer: { name } }) => {
-      const get = <T extends TensorData>(what: string, ...types: (abstract new (...args: never[]) => T)[]): T => {
+      const get = <T extends TensorData>(
+        what: string,
+        ...types: (abstract new (
+          ...args: never[]
+        ) => T)[]
+      ): T => {
         const data = tensors.get(`${name}.${what}`)?.data;
-        if (!data || !types.some((type) => data instanceof type)) throw modelError(`tensor ${name}.${what} is missing or of the wrong type`);
+        if (!data || !types.some((type) => data instanceof type))
+          throw modelError(`tensor ${name}.${what} is missing or of the wrong type`);
         return data as T;
       };
       return {

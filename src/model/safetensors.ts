@@ -57,10 +57,13 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function parseHeader(bytes: Uint8Array): { header: Record<string, unknown>; dataStart: number } {
-  if (bytes.length < 8) throw modelError(`the file has ${bytes.length} bytes; even a safetensors header length needs 8`);
+  if (bytes.length < 8)
+    throw modelError(`the file has ${bytes.length} bytes; even a safetensors header length needs 8`);
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
   if (length > Math.min(MAX_HEADER, bytes.length - 8)) {
-    throw modelError(`the header should have ${length} bytes, the file has ${bytes.length - 8} after the length: truncated, or not safetensors`);
+    throw modelError(
+      `the header should have ${length} bytes, the file has ${bytes.length - 8} after the length: truncated, or not safetensors`,
+    );
   }
   let header: unknown;
   try {
@@ -86,8 +89,16 @@ export function decodeSafetensors(bytes: Uint8Array): Container {
     const { dtype, shape, data_offsets: offsets } = isObject(entry) ? entry : {};
     const Type = Object.hasOwn(ARRAYS, String(dtype)) ? ARRAYS[dtype as Dtype] : undefined;
     const wellFormed =
-      Type !== undefined && Array.isArray(shape) && shape.every(isCount) && Array.isArray(offsets) && offsets.length === 2 && offsets.every(isCount);
-    if (!wellFormed) throw modelError(`tensor ${name.slice(0, 60)}: its header entry is malformed or of an unsupported type`);
+      Type !== undefined &&
+      Array.isArray(shape) &&
+      shape.every(isCount) &&
+      Array.isArray(offsets) &&
+      offsets.length === 2 &&
+      offsets.every(isCount);
+    if (!wellFormed)
+      throw modelError(
+        `tensor ${name.slice(0, 60)}: its header entry is malformed or of an unsupported type`,
+      );
     const [start, end] = offsets as [number, number];
     const elements = (shape as number[]).reduce((product, extent) => product * extent, 1);
     if (end - start !== elements * Type.BYTES_PER_ELEMENT || dataStart + end > bytes.length) {
@@ -105,7 +116,8 @@ export function decodeSafetensors(bytes: Uint8Array): Container {
   }
   let covered = 0;
   for (const [start, end] of spans.sort(([a, b], [c, d]) => a - c || b - d)) {
-    if (start !== covered) throw modelError(`tensors overlap or leave a gap at byte ${Math.min(start, covered)}`);
+    if (start !== covered)
+      throw modelError(`tensors overlap or leave a gap at byte ${Math.min(start, covered)}`);
     covered = end;
   }
   if (dataStart + covered !== bytes.length) {

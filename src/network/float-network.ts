@@ -1,5 +1,13 @@
 import type { Backend, FloatConvolution, FloatKernels } from '../engine/backend.js';
-import { type ConvolutionalLayer, IMAGE, type Layer, type MaxPoolLayer, type Network, negativeSlope, type Shape } from './network.js';
+import {
+  type ConvolutionalLayer,
+  IMAGE,
+  type Layer,
+  type MaxPoolLayer,
+  type Network,
+  negativeSlope,
+  type Shape,
+} from './network.js';
 import type { FoldedParameters } from './parameters.js';
 import { inferShapes } from './shapes.js';
 
@@ -14,7 +22,11 @@ export interface FloatNetwork {
 }
 
 /** Prepares the float network on a back-end; batch-normalisation must be folded in. */
-export function createFloatNetwork(network: Network, parameters: FoldedParameters, backend: Backend): FloatNetwork {
+export function createFloatNetwork(
+  network: Network,
+  parameters: FoldedParameters,
+  backend: Backend,
+): FloatNetwork {
   const shapes = inferShapes(network);
   const convolutions: FloatConvolution[] = [];
   const indexOf = new Map<string, number>();
@@ -39,7 +51,8 @@ export function createFloatNetwork(network: Network, parameters: FoldedParameter
   }
   const kernels: FloatKernels = backend.floatKernels(convolutions);
   const maps = new Map<string, Float32Array>();
-  for (const [name, { height, width, channels }] of shapes) maps.set(name, new Float32Array(height * width * channels));
+  for (const [name, { height, width, channels }] of shapes)
+    maps.set(name, new Float32Array(height * width * channels));
   const last = network.layers.findLast((layer): layer is Layer => layer.kind !== 'region')!;
 
   return {
@@ -62,7 +75,13 @@ export function createFloatNetwork(network: Network, parameters: FoldedParameter
   };
 }
 
-function maxPool(layer: MaxPoolLayer, inShape: Shape, outShape: Shape, input: Float32Array, output: Float32Array) {
+function maxPool(
+  layer: MaxPoolLayer,
+  inShape: Shape,
+  outShape: Shape,
+  input: Float32Array,
+  output: Float32Array,
+) {
   const { height, width, channels } = inShape;
   const offset = Math.floor(layer.padding / 2);
   output.fill(Number.NEGATIVE_INFINITY);

@@ -29,7 +29,10 @@ export async function processPhoto(
     result.elapsedMs.decode = decode;
     if (draw !== undefined) {
       const { drawDetections } = await import('../image/draw.js');
-      await writeWhole(draw, await drawDetections(photo, result.detections, /\.png$/i.test(draw) ? 'png' : 'jpeg'));
+      await writeWhole(
+        draw,
+        await drawDetections(photo, result.detections, /\.png$/i.test(draw) ? 'png' : 'jpeg'),
+      );
     }
     return { path, ...result };
   } catch (error) {

@@ -1,0 +1,29 @@
+import { XMLParser } from 'fast-xml-parser';
+import { fileError, reasonOf } from '../errors.js';
+import type { GroundTruth } from './mean-average-precision.js';
+
+const parser = new XMLParser({ isArray: (name) => name === 'object', processEntities: false });
+
+/** Objects of a PASCAL VOC annotation (XML); throws `FILE` unless every box has a class and four numbers. */
+export function parseVocAnnotation(xml: string): GroundTruth[] {
+  let root: { annotation?: { object?: Record<string, unknown>[] } };
+  try {
+    root = parser.parse(xml, true);
+  } catch (error) {
+    throw fileError(`the annotation is not well-formed XML: ${reasonOf(error)}`, error);
+  }
+  if (typeof root.annotation !== 'object') throw fileError('the annotation has no <annotation> element');
+  return (root.annotation.object ?? []).map((object, i) => {
+    const bounds = (object.bndbox ?? {}) as Record<string, unknown>;
+    const [x1, y1, x2, y2] = ['xmin', 'ymin', 'xmax', 'ymax'].map((key) => Number(bounds[key])) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    if (typeof object.name !== 'string' || ![x1, y1, x2, y2].every(Number.isFinite)) {
+      throw fileError(`object ${i + 1} of the annotation lacks a name or a box`);
+    }
+    return { class: object.name, box: { x1, y1, x2, y2 }, difficult: Number(object.difficult ?? 0) === 1 };
+  });
+}

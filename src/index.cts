@@ -1,0 +1,3 @@
+/** CommonJS entry: the same module, through Node's require of ES modules. */
+import api = require('./index.js');
+export = api;

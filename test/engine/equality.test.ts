@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Backend, FloatConvolution } from '../../src/engine/backend.js';
+import type { EnginePlan } from '../../src/engine/plan.js';
+import { referenceBackend } from '../../src/engine/reference.js';
+import { Simulation } from '../../src/engine/simulation.js';
+import { fastBackends } from '../support/backends.js';
+import { type RandomCase, randomCase, randomNumbers } from '../support/plans.js';
+
+/** Everything that can be observed of a run, at two steps of it. */
+function observe(backend: Backend, plan: EnginePlan, { pixels, steps }: RandomCase) {
+  const simulation = new Simulation(plan, backend);
+  // a second run on the same network must not remember the first
+  simulation.begin(pixels.map((value) => 255 - value));
+  simulation.advanceTo(1);
+  simulation.begin(pixels);
+  const seen: unknown[] = [];
+  for (const step of [Math.ceil(steps / 2), steps]) {
+    simulation.advanceTo(step);
+    for (const stage of plan.stages) {
+      if (stage.kind === 'convolution' && stage.fires) seen.push([stage.name, simulation.state(stage.name)]);
+    }
+    seen.push(simulation.outputPotential(), simulation.statistics(), simulation.checksum());
+  }
+  simulation.close();
+  return seen;
+}
+
+describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, backend] as const))('%s', (_, backend) => {
+  it('equals the reference bit for bit on random networks', () => {
+    fc.assert(
+      fc.property(randomCase, (random) => {
+        expect(observe(backend, random.plan, random)).toEqual(observe(referenceBackend, random.plan, random));
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('gives the same floats as the reference on random convolutions', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
+        const random = randomNumbers(seed);
+        const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
+        const size = [1, 3, 5][whole(0, 2)]!;
+        const [height, width, channels] = [whole(5, 12), whole(5, 12), whole(1, 19)];
+        const [stride, padding, filters] = [whole(1, 2), whole(0, size >> 1), whole(1, 35)];
+        const floats = (count: number) => Float32Array.from({ length: count }, () => (random() - 0.5) * 10 ** whole(-3, 3));
+        const convolution: FloatConvolution = {
+          height,
+          width,
+          channels,
+          filters,
+          size,
+          stride,
+          padding,
+          outHeight: Math.floor((height + 2 * padding - size) / stride) + 1,
+          outWidth: Math.floor((width + 2 * padding - size) / stride) + 1,
+          weights: floats(filters * size * size * channels),
+          bias: floats(filters),
+          slope: Math.fround(0.1),
+        };
+        const input = floats(height * width * channels);
+        const outputs = [backend, referenceBackend].map((each) => {
+          const output = new Float32Array(convolution.outHeight * convolution.outWidth * filters);
+          each.floatKernels([convolution]).convolve(0, input, output);
+          return new Int32Array(output.buffer);
+        });
+        expect(outputs[0]).toEqual(outputs[1]);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('reference', () => {
+  it('gives the same results for every block length', () => {
+    fc.assert(
+      fc.property(randomCase, (random) => {
+        const [first, ...others] = random.blockLengths.map((blockLength) =>
+          observe(referenceBackend, { ...random.plan, blockLength }, random),
+        );
+        for (const other of others) expect(other).toEqual(first);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('reads out a potential that is linear in the counts', () => {
+    fc.assert(
+      fc.property(randomCase, ({ plan, pixels, steps }) => {
+        const simulation = new Simulation(plan, referenceBackend);
+        simulation.begin(pixels);
+        simulation.advanceTo(steps);
+        const head = simulation.outputStage;
+        const source = plan.stages[head.input];
+        if (source?.kind !== 'convolution') return;
+        const { counts } = simulation.state(source.name);
+        const potential = simulation.outputPotential();
+        const at = (y: number, x: number, j: number) => {
+          let sum = BigInt(steps) * BigInt(head.bias[j]!);
+          for (let ky = 0; ky < head.size; ky++) {
+            for (let kx = 0; kx < head.size; kx++) {
+              const row = y * head.stride - head.padding + ky;
+              const column = x * head.stride - head.padding + kx;
+              if (row < 0 || row >= head.height || column < 0 || column >= head.width) continue;
+              for (let c = 0; c < head.channels; c++) {
+                const weight = head.weights[((j * head.size + ky) * head.size + kx) * head.channels + c]!;
+                sum += BigInt(weight) * BigInt(counts[(row * head.width + column) * head.channels + c]!);
+              }
+            }
+          }
+          return Number(sum);
+        };
+        const expected = Float64Array.from(potential, (_, i) => {
+          const cell = Math.floor(i / head.filters);
+          return at(Math.floor(cell / head.outWidth), cell % head.outWidth, i % head.filters);
+        });
+        expect(potential).toEqual(expected);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});

@@ -1,0 +1,191 @@
+import fc from 'fast-check';
+import {
+  type ConvolutionStage,
+  type EnginePlan,
+  firingLimits,
+  NEURONS,
+  POOLS,
+  type PoolStage,
+  type Stage,
+} from '../../src/engine/plan.js';
+
+/** Repeatable numbers in [0, 1): mulberry32. */
+export function randomNumbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A random network with everything that an engine can be asked for, and the picture it is shown. */
+export interface RandomCase {
+  plan: EnginePlan;
+  pixels: Uint8Array;
+  /** Block lengths that must not matter. */
+  blockLengths: number[];
+  steps: number;
+}
+
+interface Shape {
+  height: number;
+  width: number;
+  channels: number;
+}
+
+const weightLimit = { 16: 32639, 8: 127 } as const;
+
+interface Choices {
+  neuron: (typeof NEURONS)[number];
+  rho: number;
+  alpha: number;
+  /** Scales weights so that their sum comes up to the proved bound, where potentials saturate. */
+  atBound: boolean;
+  v0: number;
+}
+
+function convolution(
+  random: () => number,
+  shape: Shape,
+  bits: 16 | 8,
+  fires: boolean,
+  input: number,
+  index: number,
+  { neuron, rho, alpha, atBound, v0 }: Choices,
+  startDelay: number,
+): ConvolutionStage {
+  const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
+  const size = [1, 3, 3, 5][whole(0, 3)]!;
+  const stride = random() < 0.25 ? 2 : 1;
+  const padding = whole(0, Math.floor(size / 2));
+  const outHeight = Math.floor((shape.height + 2 * padding - size) / stride) + 1;
+  const outWidth = Math.floor((shape.width + 2 * padding - size) / stride) + 1;
+  if (outHeight < 1 || outWidth < 1) {
+    return convolution(random, shape, bits, fires, input, index, { neuron, rho, alpha, atBound, v0 }, startDelay);
+  }
+  const filters = whole(1, 37);
+  const perFilter = size * size * shape.channels;
+  const greatest = input < 0 ? 255 : 127;
+  const weights = bits === 8 ? new Int8Array(filters * perFilter) : new Int16Array(filters * perFilter);
+  const bias = new Int32Array(filters);
+  const threshold = new Int32Array(filters);
+  for (let f = 0; f < filters; f++) {
+    const share = Math.floor((2 ** 30 - 2 ** 23 - 1) / greatest / perFilter);
+    const limit = Math.min(weightLimit[bits], share);
+    for (let i = 0; i < perFilter; i++) {
+      weights[f * perFilter + i] = atBound
+        ? limit * (f % 2 === 0 ? 1 : -1)
+        : Math.round((random() * 2 - 1) ** 3 * limit);
+    }
+    bias[f] = atBound ? (f % 2 === 0 ? 2 ** 23 : -(2 ** 23)) : whole(-limit, limit);
+    threshold[f] = atBound
+      ? whole(1, 3)
+      : Math.max(1, Math.floor((limit * greatest * Math.sqrt(perFilter) * (0.1 + random())) / (input < 0 ? 2 : 40)));
+    threshold[f] = Math.min(threshold[f]!, alpha > 0 && alpha < 1 ? 838_860 : 2 ** 23);
+  }
+  const negative = threshold.map((theta) => (alpha === 0 ? 0 : Math.floor(theta / alpha + 0.5)));
+  return {
+    kind: 'convolution',
+    name: `conv${index}`,
+    input,
+    ...shape,
+    outHeight,
+    outWidth,
+    filters,
+    size,
+    stride,
+    padding,
+    weights,
+    bias,
+    firing: firingLimits(neuron, rho, threshold, negative),
+    startPotential: threshold.map((theta) => Math.floor((neuron === 'ibt-memory' ? 0 : v0) * theta)),
+    startDelay,
+    fires,
+  };
+}
+
+function pool(
+  random: () => number,
+  shape: Shape,
+  input: number,
+  index: number,
+  rule: (typeof POOLS)[number],
+): PoolStage | undefined {
+  const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
+  const size = whole(1, 3);
+  const stride = whole(1, 3);
+  const padding = random() < 0.7 ? size - 1 : 0;
+  const offset = Math.floor(padding / 2);
+  const outHeight = Math.floor((shape.height + padding - size) / stride) + 1;
+  const outWidth = Math.floor((shape.width + padding - size) / stride) + 1;
+  const windowsHold = (extent: number, out: number) => out >= 1 && (out - 1) * stride - offset < extent;
+  if (!windowsHold(shape.height, outHeight) || !windowsHold(shape.width, outWidth)) return undefined;
+  return { kind: 'pool', name: `pool${index}`, input, ...shape, outHeight, outWidth, size, stride, offset, rule };
+}
+
+const shapeOf = (stage: Stage): Shape => ({
+  height: stage.outHeight,
+  width: stage.outWidth,
+  channels: stage.kind === 'pool' ? stage.channels : stage.filters,
+});
+
+/** Builds a random network from a seed: mostly a chain, sometimes with stages that several others read. */
+function buildCase(
+  seed: number,
+  neuron: Choices['neuron'],
+  rule: (typeof POOLS)[number],
+  alpha: number,
+  gamma: number,
+  delays: number[],
+): RandomCase {
+  const random = randomNumbers(seed);
+  const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
+  const bits = random() < 0.5 ? 16 : 8;
+  const image: Shape = { height: whole(3, 13), width: whole(3, 13), channels: whole(1, 4) };
+  const choices = {
+    neuron,
+    rho: whole(128, 256) / 256,
+    alpha,
+    atBound: random() < 0.25,
+    v0: random() < 0.5 ? 0 : random(),
+  };
+  const stages: Stage[] = [];
+  let shape = image;
+  const layers = whole(1, 3);
+  let from = -1;
+  const grow = (stage: Stage) => {
+    stages.push(stage);
+    const branches = random() < 0.2;
+    from = branches ? whole(0, stages.length - 1) : stages.length - 1;
+    shape = shapeOf(stages[from]!);
+  };
+  for (let layer = 0; layer < layers; layer++) {
+    grow(convolution(random, shape, bits, true, from, stages.length, choices, delays[layer] ?? 0));
+    for (let pools = whole(0, 2); pools > 0; pools--) {
+      const stage = pool(random, shape, from, stages.length, rule);
+      if (stage) grow(stage);
+    }
+  }
+  stages.push(convolution(random, shape, bits, false, from, stages.length, choices, 0));
+  const steps = whole(1, 21);
+  return {
+    plan: { stages, gamma, blockLength: whole(1, 16) },
+    pixels: Uint8Array.from({ length: image.height * image.width * image.channels }, () => whole(0, 255)),
+    blockLengths: [1, whole(1, steps), steps],
+    steps,
+  };
+}
+
+/** Random networks over sizes, neuron rules, pools, α, Γ, start delays, and weights at the proved bounds. */
+export const randomCase = fc
+  .record({
+    seed: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+    neuron: fc.constantFrom(...NEURONS),
+    rule: fc.constantFrom(...POOLS),
+    alpha: fc.constantFrom(0, 0.1, 1),
+    gamma: fc.constantFrom(1, 2, 3, 4, 127),
+    delays: fc.oneof(fc.constant<number[]>([]), fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 3 })),
+  })
+  .map(({ seed, neuron, rule, alpha, gamma, delays }) => buildCase(seed, neuron, rule, alpha, gamma, delays));
