@@ -18,9 +18,9 @@ const clamp = (value: number, max: number) => Math.min(Math.max(value, 0), max);
 
 /**
  * Boxes in pixels of the original photo from the network's output map (H, W, C).
+ * Boxes compete at their full size and are then cut at the photo's border, as in darknet.
  *
  * @param placement where the photo lies in the network's input
- * @param clip false leaves boxes that reach beyond the photo as they are
  */
 export function detectionsOf(
   region: RegionLayer,
@@ -29,7 +29,6 @@ export function detectionsOf(
   classes: readonly string[],
   placement: Placement,
   { conf, iou, maxDet, classIds }: DetectionOptions,
-  clip = true,
 ): Detection[] {
   const { width, height, left, top, scaledWidth, scaledHeight, targetWidth, targetHeight } = placement;
   const found: Detection[] = [];
@@ -42,19 +41,15 @@ export function detectionsOf(
       x2: toX(candidate.x + candidate.width / 2),
       y2: toY(candidate.y + candidate.height / 2),
     };
-    const inside = clip
-      ? {
-          x1: clamp(box.x1, width),
-          y1: clamp(box.y1, height),
-          x2: clamp(box.x2, width),
-          y2: clamp(box.y2, height),
-        }
-      : box;
     for (const [classId, score] of candidate.scores.entries()) {
       if (score > conf && (!classIds || classIds.includes(classId))) {
-        found.push({ class: classes[classId]!, classId, score, box: inside });
+        found.push({ class: classes[classId]!, classId, score, box });
       }
     }
   }
-  return suppress(found, iou, maxDet);
+  return suppress(found, iou, maxDet).map((detection) => {
+    const { x1, y1, x2, y2 } = detection.box;
+    const box = { x1: clamp(x1, width), y1: clamp(y1, height), x2: clamp(x2, width), y2: clamp(y2, height) };
+    return { ...detection, box };
+  });
 }

@@ -218,6 +218,11 @@ export class FloatDetector {
     );
   }
 
+  /** Detections on a photo from the output map that belongs to it. */
+  detections(map: ArrayLike<number>, photo: Photo, options: HeadOptions): Detection[] {
+    return this.head.detections(map, photo, options);
+  }
+
   detect(photo: Photo, options: HeadOptions): FloatResult {
     const start = performance.now();
     const pixels = this.head.resize(photo, options.resize);

@@ -33,13 +33,11 @@ export function placementOf(
   const widthLimits = targetWidth * height < targetHeight * width;
   const scaledWidth = widthLimits ? targetWidth : Math.max(1, Math.floor((width * targetHeight) / height));
   const scaledHeight = widthLimits ? Math.max(1, Math.floor((height * targetWidth) / width)) : targetHeight;
-  return {
-    ...whole,
-    left: Math.floor((targetWidth - scaledWidth) / 2),
-    top: Math.floor((targetHeight - scaledHeight) / 2),
-    scaledWidth,
-    scaledHeight,
-  };
+  const left = (targetWidth - scaledWidth) / 2;
+  const top = (targetHeight - scaledHeight) / 2;
+  // darknet puts the photo at whole pixels, but takes boxes back from half ones
+  if (resize === 'letterbox:darknet') return { ...whole, left, top, scaledWidth, scaledHeight };
+  return { ...whole, left: Math.floor(left), top: Math.floor(top), scaledWidth, scaledHeight };
 }
 
 /** Bits of the fixed-point filter coefficients, as in Pillow: 255 · 2^22 stays below 2^31. */
@@ -189,7 +187,7 @@ export function resizePhoto(
   const result = new Uint8Array(targetWidth * targetHeight * 3).fill(LETTERBOX_FILL);
   for (let y = 0; y < scaledHeight; y++) {
     const row = scaled.subarray(y * scaledWidth * 3, (y + 1) * scaledWidth * 3);
-    result.set(row, ((top + y) * targetWidth + left) * 3);
+    result.set(row, ((Math.floor(top) + y) * targetWidth + Math.floor(left)) * 3);
   }
   return result;
 }

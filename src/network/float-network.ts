@@ -17,8 +17,8 @@ export type ActivationObserver = (layer: ConvolutionalLayer, activation: Float32
 /** The float network (ANN): the target of the spiking one, and the source of its λ. */
 export interface FloatNetwork {
   readonly network: Network;
-  /** pixels (height, width, 3) bytes → output map (H, W, C), reused by the next call. */
-  forward(pixels: Uint8Array, observe?: ActivationObserver): Float32Array;
+  /** pixels (height, width, 3), 0..255 → output map (H, W, C), reused by the next call. */
+  forward(pixels: ArrayLike<number>, observe?: ActivationObserver): Float32Array;
 }
 
 /** Prepares the float network on a back-end; batch-normalisation must be folded in. */
