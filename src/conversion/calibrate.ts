@@ -65,7 +65,8 @@ export async function calibrate(
           .get(layer.name)!
           .add(activation, layer.filters, norm === 'channel' ? (channel) => channel : () => 0);
       });
-      onPhoto?.(++done, pass);
+      done++;
+      onPhoto?.(done, pass);
     }
     if (done === 0) throw conversionError('calibration needs at least one photo');
     if (pass > 0 && done !== photoCount)
