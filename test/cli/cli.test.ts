@@ -1,0 +1,251 @@
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodePhoto } from '../../src/image/read-photo.js';
+import { lite, root } from '../support/shared.js';
+
+/** The command line as it ships (`npm test` builds it first). */
+function run(args: string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}) {
+  const { status, stdout, stderr, signal } = spawnSync(process.execPath, [`${root}dist/cli/main.js`, ...args], {
+    encoding: 'utf8',
+    cwd: options.cwd ?? root,
+    env: { ...process.env, ...options.env },
+  });
+  return { status, stdout, stderr, signal };
+}
+
+/** Expects one clear line on stderr, nothing on stdout that looks like success, and no stack trace. */
+function expectError(result: ReturnType<typeof run>, status: number, message: RegExp) {
+  expect(result.stderr).toMatch(message);
+  expect(result.stderr).not.toMatch(/\n\s+at /);
+  expect(result.stderr.trim().split('\n').filter((line) => line.startsWith('error:'))).toHaveLength(1);
+  expect(result.status).toBe(status);
+}
+
+const LITE = ['--model', 'tiny-yolo-lite-voc'];
+const cat = `${root}samples/cat.jpg`;
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'cli-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('detect', () => {
+  it('finds the cat with no option at all', () => {
+    const { stdout, status } = run(['detect', 'samples/cat.jpg']);
+    expect(stdout).toMatch(/^samples\/cat\.jpg: 451×300, 16 steps/);
+    expect(stdout).toMatch(/\n {2}cat +0\.\d\d /);
+    expect(status).toBe(0);
+  });
+
+  it('prints a JSON array with everything that is known about a photo', () => {
+    const { stdout, status } = run(['detect', cat, ...LITE, '--format', 'json', '--checksum', '--conf', '0.2']);
+    expect(status).toBe(0);
+    const [result, ...others] = JSON.parse(stdout);
+    expect(others).toEqual([]);
+    expect(result).toMatchObject({ path: cat, width: 451, height: 300, steps: 16, model: 'tiny-yolo-lite-voc', resize: 'stretch' });
+    expect(result.detections[0]).toMatchObject({ class: 'cat', classId: 7 });
+    const { x1, y1, x2, y2 } = result.detections[0].box;
+    expect(x1 >= 0 && y1 >= 0 && x2 <= 451 && y2 <= 300 && x1 < x2 && y1 < y2).toBe(true);
+    expect(result.spikeChecksum).toMatch(/^[0-9a-f]{16}$/);
+    expect(result.spikesPerNeuron).toBeGreaterThan(0);
+    expect(result.sops).toBeGreaterThan(result.spikes);
+    expect(Object.keys(result.elapsedMs)).toEqual(['decode', 'resize', 'network', 'postprocess']);
+    expect(Object.keys(result.backend)).toEqual(['name', 'isa']);
+  });
+
+  it('gives the same checksum on every back-end and in worker threads', () => {
+    const sum = (args: string[]) => JSON.parse(run(['detect', cat, ...LITE, '--format', 'json', '--checksum', ...args]).stdout)[0].spikeChecksum;
+    const expected = sum([]);
+    expect(expected).toMatch(/^[0-9a-f]{16}$/);
+    expect(sum(['--backend', 'wasm'])).toBe(expected);
+    expect(sum(['--block-length', '3'])).toBe(expected);
+    expect(sum([`${root}samples/astronaut.jpg`, '--workers', '2'])).toBe(expected);
+  });
+
+  it('takes folders, several photos, and goes on after a bad one', () => {
+    const photos = join(folder, 'photos');
+    mkdirSync(photos);
+    copyFileSync(cat, join(photos, 'b.jpg'));
+    writeFileSync(join(photos, 'a.jpg'), 'not a photo');
+    const result = run(['detect', photos, cat, ...LITE, '--format', 'json', '--steps', '4', '--workers', '2']);
+    expectError(result, 1, /a\.jpg: not a JPEG, PNG or BMP/);
+    const [bad, ...good] = JSON.parse(result.stdout);
+    expect(bad).toMatchObject({ path: join(photos, 'a.jpg'), error: { code: 'IMAGE' } });
+    expect(good.map(({ path }: { path: string }) => path)).toEqual([join(photos, 'b.jpg'), cat]);
+  });
+
+  it('draws boxes into a file or a folder', async () => {
+    const file = join(folder, 'drawn', 'cat.jpg');
+    expect(run(['detect', cat, ...LITE, '--draw', file]).status).toBe(0);
+    expect(await decodePhoto(new Uint8Array(readFileSync(file)))).toMatchObject({ width: 451, height: 300 });
+    const into = join(folder, 'all');
+    expect(run(['detect', cat, `${root}samples/astronaut.jpg`, ...LITE, '--steps', '2', '--draw', into]).status).toBe(0);
+    expect(readdirSync(into).sort()).toEqual(['astronaut.jpg', 'cat.jpg']);
+  });
+
+  it('runs the float network of a model and of darknet files, and says which', () => {
+    const source = (args: string[]) => JSON.parse(run(['detect', cat, '--ann', '--format', 'json', ...args]).stdout)[0].ann.source;
+    expect(source(LITE)).toBe('dequantised');
+    expect(source(['--cfg', lite.cfg, '--weights', lite.weights, '--names', lite.names])).toBe('trained');
+  });
+
+  it('runs the paper’s settings on the -paper model, and says so', () => {
+    const { stderr, stdout, status } = run(['detect', cat, '--preset', 'paper', '--steps', '50', '--format', 'json']);
+    expect(stderr).toMatch(/tiny-yolo-lite-voc-paper/);
+    expect(JSON.parse(stdout)[0]).toMatchObject({ steps: 50, model: 'tiny-yolo-lite-voc-paper' });
+    expect(status).toBe(0);
+    expectError(run(['detect', cat, '--preset', 'paper', '--model', 'tiny-yolo-voc']), 2, /spiking-yolo convert .*--preset paper/);
+  });
+
+  it('reports clipped neurons of a layer-synchronous run', () => {
+    const { stdout } = run(['detect', cat, ...LITE, '--schedule', 'layered', '--format', 'json']);
+    expect(JSON.parse(stdout)[0].clippedNeurons).toBeGreaterThanOrEqual(0);
+  });
+});
+
+describe('bad usage', () => {
+  it.each([
+    [['detect'], /missing required argument/],
+    [['detect', cat, '--no-such-option'], /unknown option/],
+    [['frobnicate'], /unknown command/],
+    [['detect', cat, '--steps', 'many'], /expected a number/],
+    [['detect', cat, '--steps', '0'], /steps is 0/],
+    [['detect', cat, '--steps', '2.5'], /steps is 2.5/],
+    [['detect', cat, '--neuron', 'leaky'], /Allowed choices/],
+    [['detect', cat, '--pool', 'max'], /pool is "max"/],
+    [['detect', cat, '--rho', '0.4'], /rho is 0.4/],
+    [['detect', cat, '--gamma', '128'], /gamma is 128/],
+    [['detect', cat, '--v0', '0.5'], /v0 must be 0/],
+    [['detect', cat, '--conf', '2'], /conf is 2/],
+    [['detect', cat, '--schedule', 'layered', '--gamma', '4'], /gamma cannot be chosen/],
+    [['detect', cat, '--schedule', 'layered', '--readout-delay', '4'], /no read-out delay/],
+    [['detect', cat, '--schedule', 'layered', '--steps', '128'], /at most 127/],
+    [['detect', cat, '--readout-delay', '16'], /read-out delay is 16/],
+    [['detect', cat, '--classes', 'cat,unicorn'], /class "unicorn"/],
+    [['detect', cat, '--model', 'no-such-model'], /neither a file nor one of/],
+    [['detect', cat, '--norm', 'layer'], /chosen when a model is converted/],
+    [['detect', cat, '--weight-bits', '8'], /chosen when a model is converted/],
+    [['detect', cat, '--cfg', lite.cfg], /go together/],
+    [['detect', cat, '--cfg', lite.cfg, '--weights', lite.weights, '--names', lite.names], /convert them first/],
+    [['detect', cat, cat, '--draw', 'one.jpg'], /names one file for 2 photos/],
+    [['detect', cat, '--workers', '0'], /workers is 0/],
+    [['detect', cat, '--format', 'yaml'], /format is "yaml"/],
+    [['detect', cat, '--backend', 'wasm', '--isa', 'avx2'], /for native only/],
+    [['convert', '--cfg', lite.cfg], /required option/],
+  ])('%j exits with 2 and one message', (args, message) => {
+    expectError(run(args), 2, message);
+  });
+
+  it('refuses a forced back-end that does not exist, by option and by variable', () => {
+    expectError(run(['detect', cat], { env: { SPIKING_YOLO_BACKEND: 'gpu' } }), 2, /SPIKING_YOLO_BACKEND is "gpu"/);
+    expectError(run(['detect', cat, '--isa', 'mmx', '--backend', 'native']), 1, /"mmx" is not in this addon|native addon is not built/);
+  });
+});
+
+describe('bad files', () => {
+  const convertWith = (files: Partial<typeof lite>, extra: string[] = []) => {
+    const { cfg, weights, names } = { ...lite, ...files };
+    return run(['convert', '--cfg', cfg, '--weights', weights, '--names', names, '--calibration', `${root}samples`, '--out', join(folder, 'out.safetensors'), ...extra]);
+  };
+  const variant = (name: string, content: string | Uint8Array) => {
+    const path = join(folder, name);
+    writeFileSync(path, content);
+    return path;
+  };
+  const nothingWritten = () => expect(readdirSync(folder).filter((name) => /out\.safetensors|\.tmp$/.test(name))).toEqual([]);
+
+  it('convert refuses each, exits with 1 and leaves nothing behind', () => {
+    const weights = readFileSync(lite.weights);
+    const cfg = readFileSync(lite.cfg, 'utf8');
+    const withNaN = new Uint8Array(weights);
+    withNaN.fill(0xff, 1000, 1004);
+    mkdirSync(join(folder, 'empty'), { recursive: true });
+    const broken = join(folder, 'broken-photos');
+    mkdirSync(broken, { recursive: true });
+    writeFileSync(join(broken, 'x.jpg'), 'text');
+    const cases: [ReturnType<typeof run>, RegExp][] = [
+      [convertWith({ weights: variant('short.weights', weights.subarray(0, 1e6)) }), /short\.weights: .*bytes are missing/],
+      [convertWith({ weights: variant('long.weights', Buffer.concat([weights, Buffer.alloc(8)])) }), /8 bytes are left over/],
+      [convertWith({ weights: variant('nan.weights', withNaN) }), /nan\.weights: .*not a finite number/],
+      [convertWith({ cfg: variant('odd.cfg', cfg.replace('[maxpool]', '[lstm]')) }), /odd\.cfg: \[lstm\] line \d+/],
+      [convertWith({ names: variant('few.names', 'cat\n') }), /few\.names: the file names 1 classes/],
+      [convertWith({ cfg: join(folder, 'missing.cfg') }), /missing\.cfg: cannot read it: there is no such file/],
+      [convertWith({}, ['--calibration', join(folder, 'empty')]), /holds no JPEG, PNG or BMP/],
+      [convertWith({}, ['--calibration', broken]), /x\.jpg: not a JPEG/],
+      [convertWith({}, ['--out', join(folder, 'few.names', 'model.safetensors')]), /cannot write it/],
+      [convertWith({}, ['--out', '/proc/model.safetensors']), /cannot write it/],
+    ];
+    for (const [result, message] of cases) expectError(result, 1, message);
+    nothingWritten();
+  });
+
+  it('a full disk is an error, and nothing half-written stays', () => {
+    if (!existsSync('/dev/full')) return;
+    const { status, stderr } = spawnSync('sh', ['-c', `"${process.execPath}" "${root}dist/cli/main.js" detect "${cat}" --model tiny-yolo-lite-voc --steps 2 > /dev/full`], { encoding: 'utf8' });
+    expect(stderr).toMatch(/cannot write to stdout/);
+    expect(status).toBe(1);
+  });
+
+  it('detect refuses damaged models and photos', () => {
+    const model = readFileSync(`${root}models/tiny-yolo-lite-voc.safetensors`);
+    const cut = variant('cut.safetensors', model.subarray(0, model.length - 5));
+    const flipped = new Uint8Array(model);
+    flipped[40]! ^= 4;
+    expectError(run(['detect', cat, '--model', cut]), 1, /cut\.safetensors: /);
+    expectError(run(['detect', cat, '--model', variant('flipped.safetensors', flipped)]), 1, /flipped\.safetensors: /);
+    expectError(run(['detect', cat, '--model', lite.weights]), 1, /not safetensors|truncated/);
+    expectError(run(['detect', join(folder, 'nowhere.jpg'), ...LITE]), 1, /nowhere\.jpg: cannot read it/);
+    expectError(run(['detect', variant('text.jpg', 'text'), ...LITE]), 1, /text\.jpg: not a JPEG/);
+    const photo = readFileSync(cat);
+    expectError(run(['detect', variant('cut.jpg', photo.subarray(0, photo.length * 0.7)), ...LITE]), 1, /truncated/);
+    const result = run(['detect', cat, ...LITE, '--steps', '2', '--draw', join(folder, 'text.jpg', 'x')]);
+    expectError(result, 1, /cannot write it/);
+  });
+});
+
+describe('convert and eval', () => {
+  it('convert writes a model that detect runs, the same bytes each time', () => {
+    const out = (name: string) => join(folder, name);
+    const make = (path: string, extra: string[] = []) =>
+      run(['convert', '--cfg', lite.cfg, '--weights', lite.weights, '--names', lite.names, '--calibration', `${root}samples`, '--resize', 'stretch', '--out', path, ...extra]);
+    expect(make(out('one.safetensors')).status).toBe(0);
+    expect(make(out('two.safetensors'), ['--backend', 'wasm']).status).toBe(0);
+    expect(Buffer.compare(readFileSync(out('one.safetensors')), readFileSync(out('two.safetensors')))).toBe(0);
+    for (const extra of [['--weight-bits', '8'], ['--norm', 'layer'], ['--norm', 'none'], ['--preset', 'paper']]) {
+      const path = out(`${extra[1]}.safetensors`);
+      expect(make(path, extra), extra.join(' ')).toMatchObject({ status: 0 });
+      expect(run(['detect', cat, '--model', path, '--steps', '2']).status).toBe(0);
+    }
+  });
+
+  it('eval scores annotated photos and counts those it cannot read', () => {
+    const images = join(folder, 'eval');
+    mkdirSync(images);
+    copyFileSync(cat, join(images, 'cat.jpg'));
+    copyFileSync(cat, join(images, 'unannotated.jpg'));
+    writeFileSync(
+      join(images, 'cat.xml'),
+      '<annotation><object><name>cat</name><difficult>0</difficult><bndbox><xmin>48</xmin><ymin>60</ymin><xmax>420</xmax><ymax>299</ymax></bndbox></object></annotation>',
+    );
+    const result = run(['eval', ...LITE, '--images', images, '--annotations', images, '--steps', '4,16', '--format', 'json']);
+    expectError(result, 1, /unannotated\.xml/);
+    const { ann, snn, images: count, failures } = JSON.parse(result.stdout);
+    expect([count, failures]).toEqual([1, 1]);
+    expect(snn.map(({ steps }: { steps: number }) => steps)).toEqual([4, 16]);
+    expect(snn[1].relativeError).toBeLessThan(snn[0].relativeError);
+    expect(ann.map11).toBe(1);
+  });
+});
+
+describe('info', () => {
+  it('names the back-end in its first line', () => {
+    const expected = process.env.SPIKING_YOLO_TEST_WITHOUT_NATIVE === '1' ? 'wasm' : 'native';
+    expect(run(['info']).stdout).toMatch(new RegExp(`^back-end: ${expected}\n`));
+    expect(run(['info'], { env: { SPIKING_YOLO_BACKEND: 'wasm' } }).stdout).toMatch(/^back-end: wasm\ninstruction set: simd128\n/);
+    expect(run(['info', '--backend', 'reference']).stdout).toMatch(/^back-end: reference\n/);
+    expect(run(['info']).stdout).toMatch(/tiny-yolo-voc .*\(default\)/);
+  });
+});
