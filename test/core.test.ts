@@ -8,10 +8,15 @@ function reached(file: string, seen = new Map<string, string[]>()): Map<string, 
   if (seen.has(file)) return seen;
   const text = readFileSync(file, 'utf8');
   // type-only imports leave no trace in the JavaScript
-  const imports = [...text.matchAll(/(?:import|export)\s+(?!type\s)[^;]*?from\s+'([^']+)'/g)].map((match) => match[1]!);
+  const imports = [...text.matchAll(/(?:import|export)\s+(?!type\s)[^;]*?from\s+'([^']+)'/g)].map(
+    (match) => match[1]!,
+  );
   const dynamic = [...text.matchAll(/import\('([^']+)'\)/g)].map((match) => match[1]!);
   const all = [...imports, ...dynamic];
-  seen.set(file, all.filter((name) => !name.startsWith('.')));
+  seen.set(
+    file,
+    all.filter((name) => !name.startsWith('.')),
+  );
   for (const name of all) {
     if (name.startsWith('.')) reached(join(dirname(file), name.replace(/\.js$/, '.ts')), seen);
   }

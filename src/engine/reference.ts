@@ -19,8 +19,7 @@ import {
   type Stage,
 } from './plan.js';
 
-const saturate = (v: number) =>
-  Math.min(Math.max(v, -POTENTIAL_LIMIT), POTENTIAL_LIMIT);
+const saturate = (v: number) => Math.min(Math.max(v, -POTENTIAL_LIMIT), POTENTIAL_LIMIT);
 
 /** Spikes of one block of steps, (steps, height, width, channels), and the cumulative counts at its end. */
 interface Output {

@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,11 +17,15 @@ import { lite, root } from '../support/shared.js';
 
 /** The command line as it ships (`npm test` builds it first). */
 function run(args: string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}) {
-  const { status, stdout, stderr, signal } = spawnSync(process.execPath, [`${root}dist/cli/main.js`, ...args], {
-    encoding: 'utf8',
-    cwd: options.cwd ?? root,
-    env: { ...process.env, ...options.env },
-  });
+  const { status, stdout, stderr, signal } = spawnSync(
+    process.execPath,
+    [`${root}dist/cli/main.js`, ...args],
+    {
+      encoding: 'utf8',
+      cwd: options.cwd ?? root,
+      env: { ...process.env, ...options.env },
+    },
+  );
   return { status, stdout, stderr, signal };
 }
 
@@ -20,7 +33,12 @@ function run(args: string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } 
 function expectError(result: ReturnType<typeof run>, status: number, message: RegExp) {
   expect(result.stderr).toMatch(message);
   expect(result.stderr).not.toMatch(/\n\s+at /);
-  expect(result.stderr.trim().split('\n').filter((line) => line.startsWith('error:'))).toHaveLength(1);
+  expect(
+    result.stderr
+      .trim()
+      .split('\n')
+      .filter((line) => line.startsWith('error:')),
+  ).toHaveLength(1);
   expect(result.status).toBe(status);
 }
 
@@ -41,11 +59,27 @@ describe('detect', () => {
   });
 
   it('prints a JSON array with everything that is known about a photo', () => {
-    const { stdout, status } = run(['detect', cat, ...LITE, '--format', 'json', '--checksum', '--conf', '0.2']);
+    const { stdout, status } = run([
+      'detect',
+      cat,
+      ...LITE,
+      '--format',
+      'json',
+      '--checksum',
+      '--conf',
+      '0.2',
+    ]);
     expect(status).toBe(0);
     const [result, ...others] = JSON.parse(stdout);
     expect(others).toEqual([]);
-    expect(result).toMatchObject({ path: cat, width: 451, height: 300, steps: 16, model: 'tiny-yolo-lite-voc', resize: 'stretch' });
+    expect(result).toMatchObject({
+      path: cat,
+      width: 451,
+      height: 300,
+      steps: 16,
+      model: 'tiny-yolo-lite-voc',
+      resize: 'stretch',
+    });
     expect(result.detections[0]).toMatchObject({ class: 'cat', classId: 7 });
     const { x1, y1, x2, y2 } = result.detections[0].box;
     expect(x1 >= 0 && y1 >= 0 && x2 <= 451 && y2 <= 300 && x1 < x2 && y1 < y2).toBe(true);
@@ -57,7 +91,9 @@ describe('detect', () => {
   });
 
   it('gives the same checksum on every back-end and in worker threads', () => {
-    const sum = (args: string[]) => JSON.parse(run(['detect', cat, ...LITE, '--format', 'json', '--checksum', ...args]).stdout)[0].spikeChecksum;
+    const sum = (args: string[]) =>
+      JSON.parse(run(['detect', cat, ...LITE, '--format', 'json', '--checksum', ...args]).stdout)[0]
+        .spikeChecksum;
     const expected = sum([]);
     expect(expected).toMatch(/^[0-9a-f]{16}$/);
     expect(sum(['--backend', 'wasm'])).toBe(expected);
@@ -70,7 +106,18 @@ describe('detect', () => {
     mkdirSync(photos);
     copyFileSync(cat, join(photos, 'b.jpg'));
     writeFileSync(join(photos, 'a.jpg'), 'not a photo');
-    const result = run(['detect', photos, cat, ...LITE, '--format', 'json', '--steps', '4', '--workers', '2']);
+    const result = run([
+      'detect',
+      photos,
+      cat,
+      ...LITE,
+      '--format',
+      'json',
+      '--steps',
+      '4',
+      '--workers',
+      '2',
+    ]);
     expectError(result, 1, /a\.jpg: not a JPEG, PNG or BMP/);
     const [bad, ...good] = JSON.parse(result.stdout);
     expect(bad).toMatchObject({ path: join(photos, 'a.jpg'), error: { code: 'IMAGE' } });
@@ -82,22 +129,38 @@ describe('detect', () => {
     expect(run(['detect', cat, ...LITE, '--draw', file]).status).toBe(0);
     expect(await decodePhoto(new Uint8Array(readFileSync(file)))).toMatchObject({ width: 451, height: 300 });
     const into = join(folder, 'all');
-    expect(run(['detect', cat, `${root}samples/astronaut.jpg`, ...LITE, '--steps', '2', '--draw', into]).status).toBe(0);
+    expect(
+      run(['detect', cat, `${root}samples/astronaut.jpg`, ...LITE, '--steps', '2', '--draw', into]).status,
+    ).toBe(0);
     expect(readdirSync(into).sort()).toEqual(['astronaut.jpg', 'cat.jpg']);
   });
 
   it('runs the float network of a model and of darknet files, and says which', () => {
-    const source = (args: string[]) => JSON.parse(run(['detect', cat, '--ann', '--format', 'json', ...args]).stdout)[0].ann.source;
+    const source = (args: string[]) =>
+      JSON.parse(run(['detect', cat, '--ann', '--format', 'json', ...args]).stdout)[0].ann.source;
     expect(source(LITE)).toBe('dequantised');
     expect(source(['--cfg', lite.cfg, '--weights', lite.weights, '--names', lite.names])).toBe('trained');
   });
 
   it('runs the paper’s settings on the -paper model, and says so', () => {
-    const { stderr, stdout, status } = run(['detect', cat, '--preset', 'paper', '--steps', '50', '--format', 'json']);
+    const { stderr, stdout, status } = run([
+      'detect',
+      cat,
+      '--preset',
+      'paper',
+      '--steps',
+      '50',
+      '--format',
+      'json',
+    ]);
     expect(stderr).toMatch(/tiny-yolo-lite-voc-paper/);
     expect(JSON.parse(stdout)[0]).toMatchObject({ steps: 50, model: 'tiny-yolo-lite-voc-paper' });
     expect(status).toBe(0);
-    expectError(run(['detect', cat, '--preset', 'paper', '--model', 'tiny-yolo-voc']), 2, /spiking-yolo convert .*--preset paper/);
+    expectError(
+      run(['detect', cat, '--preset', 'paper', '--model', 'tiny-yolo-voc']),
+      2,
+      /spiking-yolo convert .*--preset paper/,
+    );
   });
 
   it('reports clipped neurons of a layer-synchronous run', () => {
@@ -129,7 +192,10 @@ describe('bad usage', () => {
     [['detect', cat, '--norm', 'layer'], /chosen when a model is converted/],
     [['detect', cat, '--weight-bits', '8'], /chosen when a model is converted/],
     [['detect', cat, '--cfg', lite.cfg], /go together/],
-    [['detect', cat, '--cfg', lite.cfg, '--weights', lite.weights, '--names', lite.names], /convert them first/],
+    [
+      ['detect', cat, '--cfg', lite.cfg, '--weights', lite.weights, '--names', lite.names],
+      /convert them first/,
+    ],
     [['detect', cat, cat, '--draw', 'one.jpg'], /names one file for 2 photos/],
     [['detect', cat, '--workers', '0'], /workers is 0/],
     [['detect', cat, '--format', 'yaml'], /format is "yaml"/],
@@ -140,22 +206,44 @@ describe('bad usage', () => {
   });
 
   it('refuses a forced back-end that does not exist, by option and by variable', () => {
-    expectError(run(['detect', cat], { env: { SPIKING_YOLO_BACKEND: 'gpu' } }), 2, /SPIKING_YOLO_BACKEND is "gpu"/);
-    expectError(run(['detect', cat, '--isa', 'mmx', '--backend', 'native']), 1, /"mmx" is not in this addon|native addon is not built/);
+    expectError(
+      run(['detect', cat], { env: { SPIKING_YOLO_BACKEND: 'gpu' } }),
+      2,
+      /SPIKING_YOLO_BACKEND is "gpu"/,
+    );
+    expectError(
+      run(['detect', cat, '--isa', 'mmx', '--backend', 'native']),
+      1,
+      /"mmx" is not in this addon|native addon is not built/,
+    );
   });
 });
 
 describe('bad files', () => {
   const convertWith = (files: Partial<typeof lite>, extra: string[] = []) => {
     const { cfg, weights, names } = { ...lite, ...files };
-    return run(['convert', '--cfg', cfg, '--weights', weights, '--names', names, '--calibration', `${root}samples`, '--out', join(folder, 'out.safetensors'), ...extra]);
+    return run([
+      'convert',
+      '--cfg',
+      cfg,
+      '--weights',
+      weights,
+      '--names',
+      names,
+      '--calibration',
+      `${root}samples`,
+      '--out',
+      join(folder, 'out.safetensors'),
+      ...extra,
+    ]);
   };
   const variant = (name: string, content: string | Uint8Array) => {
     const path = join(folder, name);
     writeFileSync(path, content);
     return path;
   };
-  const nothingWritten = () => expect(readdirSync(folder).filter((name) => /out\.safetensors|\.tmp$/.test(name))).toEqual([]);
+  const nothingWritten = () =>
+    expect(readdirSync(folder).filter((name) => /out\.safetensors|\.tmp$/.test(name))).toEqual([]);
 
   it('convert refuses each, exits with 1 and leaves nothing behind', () => {
     const weights = readFileSync(lite.weights);
@@ -167,12 +255,24 @@ describe('bad files', () => {
     mkdirSync(broken, { recursive: true });
     writeFileSync(join(broken, 'x.jpg'), 'text');
     const cases: [ReturnType<typeof run>, RegExp][] = [
-      [convertWith({ weights: variant('short.weights', weights.subarray(0, 1e6)) }), /short\.weights: .*bytes are missing/],
-      [convertWith({ weights: variant('long.weights', Buffer.concat([weights, Buffer.alloc(8)])) }), /8 bytes are left over/],
+      [
+        convertWith({ weights: variant('short.weights', weights.subarray(0, 1e6)) }),
+        /short\.weights: .*bytes are missing/,
+      ],
+      [
+        convertWith({ weights: variant('long.weights', Buffer.concat([weights, Buffer.alloc(8)])) }),
+        /8 bytes are left over/,
+      ],
       [convertWith({ weights: variant('nan.weights', withNaN) }), /nan\.weights: .*not a finite number/],
-      [convertWith({ cfg: variant('odd.cfg', cfg.replace('[maxpool]', '[lstm]')) }), /odd\.cfg: \[lstm\] line \d+/],
+      [
+        convertWith({ cfg: variant('odd.cfg', cfg.replace('[maxpool]', '[lstm]')) }),
+        /odd\.cfg: \[lstm\] line \d+/,
+      ],
       [convertWith({ names: variant('few.names', 'cat\n') }), /few\.names: the file names 1 classes/],
-      [convertWith({ cfg: join(folder, 'missing.cfg') }), /missing\.cfg: cannot read it: there is no such file/],
+      [
+        convertWith({ cfg: join(folder, 'missing.cfg') }),
+        /missing\.cfg: cannot read it: there is no such file/,
+      ],
       [convertWith({}, ['--calibration', join(folder, 'empty')]), /holds no JPEG, PNG or BMP/],
       [convertWith({}, ['--calibration', broken]), /x\.jpg: not a JPEG/],
       [convertWith({}, ['--out', join(folder, 'few.names', 'model.safetensors')]), /cannot write it/],
@@ -184,7 +284,14 @@ describe('bad files', () => {
 
   it('a full disk is an error, and nothing half-written stays', () => {
     if (!existsSync('/dev/full')) return;
-    const { status, stderr } = spawnSync('sh', ['-c', `"${process.execPath}" "${root}dist/cli/main.js" detect "${cat}" --model tiny-yolo-lite-voc --steps 2 > /dev/full`], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(
+      'sh',
+      [
+        '-c',
+        `"${process.execPath}" "${root}dist/cli/main.js" detect "${cat}" --model tiny-yolo-lite-voc --steps 2 > /dev/full`,
+      ],
+      { encoding: 'utf8' },
+    );
     expect(stderr).toMatch(/cannot write to stdout/);
     expect(status).toBe(1);
   });
@@ -195,12 +302,20 @@ describe('bad files', () => {
     const flipped = new Uint8Array(model);
     flipped[40]! ^= 4;
     expectError(run(['detect', cat, '--model', cut]), 1, /cut\.safetensors: /);
-    expectError(run(['detect', cat, '--model', variant('flipped.safetensors', flipped)]), 1, /flipped\.safetensors: /);
+    expectError(
+      run(['detect', cat, '--model', variant('flipped.safetensors', flipped)]),
+      1,
+      /flipped\.safetensors: /,
+    );
     expectError(run(['detect', cat, '--model', lite.weights]), 1, /not safetensors|truncated/);
     expectError(run(['detect', join(folder, 'nowhere.jpg'), ...LITE]), 1, /nowhere\.jpg: cannot read it/);
     expectError(run(['detect', variant('text.jpg', 'text'), ...LITE]), 1, /text\.jpg: not a JPEG/);
     const photo = readFileSync(cat);
-    expectError(run(['detect', variant('cut.jpg', photo.subarray(0, photo.length * 0.7)), ...LITE]), 1, /truncated/);
+    expectError(
+      run(['detect', variant('cut.jpg', photo.subarray(0, photo.length * 0.7)), ...LITE]),
+      1,
+      /truncated/,
+    );
     const result = run(['detect', cat, ...LITE, '--steps', '2', '--draw', join(folder, 'text.jpg', 'x')]);
     expectError(result, 1, /cannot write it/);
   });
@@ -210,11 +325,33 @@ describe('convert and eval', () => {
   it('convert writes a model that detect runs, the same bytes each time', () => {
     const out = (name: string) => join(folder, name);
     const make = (path: string, extra: string[] = []) =>
-      run(['convert', '--cfg', lite.cfg, '--weights', lite.weights, '--names', lite.names, '--calibration', `${root}samples`, '--resize', 'stretch', '--out', path, ...extra]);
+      run([
+        'convert',
+        '--cfg',
+        lite.cfg,
+        '--weights',
+        lite.weights,
+        '--names',
+        lite.names,
+        '--calibration',
+        `${root}samples`,
+        '--resize',
+        'stretch',
+        '--out',
+        path,
+        ...extra,
+      ]);
     expect(make(out('one.safetensors')).status).toBe(0);
     expect(make(out('two.safetensors'), ['--backend', 'wasm']).status).toBe(0);
-    expect(Buffer.compare(readFileSync(out('one.safetensors')), readFileSync(out('two.safetensors')))).toBe(0);
-    for (const extra of [['--weight-bits', '8'], ['--norm', 'layer'], ['--norm', 'none'], ['--preset', 'paper']]) {
+    expect(Buffer.compare(readFileSync(out('one.safetensors')), readFileSync(out('two.safetensors')))).toBe(
+      0,
+    );
+    for (const extra of [
+      ['--weight-bits', '8'],
+      ['--norm', 'layer'],
+      ['--norm', 'none'],
+      ['--preset', 'paper'],
+    ]) {
       const path = out(`${extra[1]}.safetensors`);
       expect(make(path, extra), extra.join(' ')).toMatchObject({ status: 0 });
       expect(run(['detect', cat, '--model', path, '--steps', '2']).status).toBe(0);
@@ -230,7 +367,18 @@ describe('convert and eval', () => {
       join(images, 'cat.xml'),
       '<annotation><object><name>cat</name><difficult>0</difficult><bndbox><xmin>48</xmin><ymin>60</ymin><xmax>420</xmax><ymax>299</ymax></bndbox></object></annotation>',
     );
-    const result = run(['eval', ...LITE, '--images', images, '--annotations', images, '--steps', '4,16', '--format', 'json']);
+    const result = run([
+      'eval',
+      ...LITE,
+      '--images',
+      images,
+      '--annotations',
+      images,
+      '--steps',
+      '4,16',
+      '--format',
+      'json',
+    ]);
     expectError(result, 1, /unannotated\.xml/);
     const { ann, snn, images: count, failures } = JSON.parse(result.stdout);
     expect([count, failures]).toEqual([1, 1]);
@@ -244,7 +392,9 @@ describe('info', () => {
   it('names the back-end in its first line', () => {
     const expected = process.env.SPIKING_YOLO_TEST_WITHOUT_NATIVE === '1' ? 'wasm' : 'native';
     expect(run(['info']).stdout).toMatch(new RegExp(`^back-end: ${expected}\n`));
-    expect(run(['info'], { env: { SPIKING_YOLO_BACKEND: 'wasm' } }).stdout).toMatch(/^back-end: wasm\ninstruction set: simd128\n/);
+    expect(run(['info'], { env: { SPIKING_YOLO_BACKEND: 'wasm' } }).stdout).toMatch(
+      /^back-end: wasm\ninstruction set: simd128\n/,
+    );
     expect(run(['info', '--backend', 'reference']).stdout).toMatch(/^back-end: reference\n/);
     expect(run(['info']).stdout).toMatch(/tiny-yolo-voc .*\(default\)/);
   });

@@ -18,7 +18,10 @@ import { lite, root } from '../support/shared.js';
 
 describe('order statistics', () => {
   it('are those of sorting, for any floats, groups and percentile', () => {
-    const value = fc.oneof(fc.float({ noNaN: true, noDefaultInfinity: true }), fc.constantFrom(0, -0, 1, -1, 2 ** -149));
+    const value = fc.oneof(
+      fc.float({ noNaN: true, noDefaultInfinity: true }),
+      fc.constantFrom(0, -0, 1, -1, 2 ** -149),
+    );
     fc.assert(
       fc.property(
         fc.array(fc.array(value, { minLength: 3, maxLength: 3 }), { minLength: 1, maxLength: 60 }),
@@ -28,7 +31,8 @@ describe('order statistics', () => {
           const groups = grouped ? 1 : 3;
           const statistics = new OrderStatistics(groups, (count) => percentileRank(count, percentile));
           for (let pass = 0; pass < PASSES; pass++) {
-            for (const row of rows) statistics.add(Float32Array.from(row), 3, (channel) => (grouped ? 0 : channel));
+            for (const row of rows)
+              statistics.add(Float32Array.from(row), 3, (channel) => (grouped ? 0 : channel));
             statistics.endPass();
           }
           for (let group = 0; group < groups; group++) {
@@ -36,7 +40,9 @@ describe('order statistics', () => {
             const sorted = values.toSorted((a, b) => b - a);
             const k = percentileRank(values.length, percentile);
             expect(statistics.kthLargest(group) + 0).toBe(sorted[k - 1]! + 0);
-            expect(-statistics.kthSmallest(group) + 0).toBe(values.map((v) => -v).sort((a, b) => b - a)[k - 1]! + 0);
+            expect(-statistics.kthSmallest(group) + 0).toBe(
+              values.map((v) => -v).sort((a, b) => b - a)[k - 1]! + 0,
+            );
             expect(statistics.largestMagnitude[group]).toBe(Math.max(...values.map(Math.abs)));
           }
         },
@@ -46,7 +52,12 @@ describe('order statistics', () => {
   });
 
   it('rank as the design says', () => {
-    expect([percentileRank(1000, 99), percentileRank(49, 99), percentileRank(50, 99), percentileRank(10, 100)]).toEqual([10, 1, 1, 1]);
+    expect([
+      percentileRank(1000, 99),
+      percentileRank(49, 99),
+      percentileRank(50, 99),
+      percentileRank(10, 100),
+    ]).toEqual([10, 1, 1, 1]);
     expect(percentileRank(150, 99)).toBe(2);
   });
 });
@@ -62,16 +73,44 @@ describe('λ', () => {
 const network: Network = {
   input: { height: 4, width: 4, channels: 3 },
   layers: [
-    { kind: 'convolutional', name: 'a', inputs: ['image'], filters: 3, size: 3, stride: 1, padding: 1, activation: 'leaky' },
-    { kind: 'convolutional', name: 'b', inputs: ['a'], filters: 2, size: 3, stride: 1, padding: 1, activation: 'relu' },
-    { kind: 'convolutional', name: 'c', inputs: ['b'], filters: 6, size: 1, stride: 1, padding: 0, activation: 'linear' },
+    {
+      kind: 'convolutional',
+      name: 'a',
+      inputs: ['image'],
+      filters: 3,
+      size: 3,
+      stride: 1,
+      padding: 1,
+      activation: 'leaky',
+    },
+    {
+      kind: 'convolutional',
+      name: 'b',
+      inputs: ['a'],
+      filters: 2,
+      size: 3,
+      stride: 1,
+      padding: 1,
+      activation: 'relu',
+    },
+    {
+      kind: 'convolutional',
+      name: 'c',
+      inputs: ['b'],
+      filters: 6,
+      size: 1,
+      stride: 1,
+      padding: 0,
+      activation: 'linear',
+    },
     { kind: 'region', name: 'r', inputs: ['c'], classes: 1, anchors: [[1, 1]] },
   ],
 };
 
 const randomParameters = (seed: number) => {
   const random = randomNumbers(seed);
-  const floats = (count: number) => Float32Array.from({ length: count }, () => (random() - 0.5) * 4 * random());
+  const floats = (count: number) =>
+    Float32Array.from({ length: count }, () => (random() - 0.5) * 4 * random());
   const lambda = (count: number) => Float64Array.from({ length: count }, () => 0.5 + 4 * random());
   return {
     parameters: new Map([
@@ -90,39 +129,43 @@ const randomParameters = (seed: number) => {
 describe('quantisation', () => {
   it('takes the largest scale within the bounds, and rounds eq. 5 at that scale', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 1e9 }), fc.constantFrom(8 as const, 16 as const), (seed, bits) => {
-        const { parameters, lambdas } = randomParameters(seed);
-        const layers = quantise(network, parameters, lambdas, bits);
-        const slopes = [0.1, 0, undefined];
-        for (const [index, layer] of layers.entries()) {
-          const { weights, bias } = parameters.get(layer.name)!;
-          const perFilter = weights.length / bias.length;
-          const previous = index === 0 ? undefined : lambdas.get(layers[index - 1]!.name)!;
-          const unit = index === 0 ? 255 : 1;
-          for (let j = 0; j < bias.length; j++) {
-            const atScale = (s: number) => ({
-              weights: Array.from(weights.subarray(j * perFilter, (j + 1) * perFilter), (w, i) =>
-                roundHalfUp(((w * (previous?.[i % previous.length] ?? 1)) / layer.lambda[j]!) * s),
-              ),
-              bias: roundHalfUp(unit * (bias[j]! / layer.lambda[j]!) * s),
-              threshold: unit * s,
-              negativeThreshold: slopes[index] ? roundHalfUp((unit * s) / slopes[index]!) : 0,
-            });
-            const s = layer.scale[j]!;
-            expect(boundViolation(atScale(s), bits, index === 0)).toBeUndefined();
-            expect(boundViolation(atScale(s + 1), bits, index === 0)).toBeDefined();
-            const expected = atScale(s);
-            expect(Array.from(layer.weights.subarray(j * perFilter, (j + 1) * perFilter), (w) => w + 0)).toEqual(
-              expected.weights.map((w) => w + 0),
-            );
-            expect([layer.bias[j]! + 0, layer.threshold[j], layer.negativeThreshold[j]]).toEqual([
-              expected.bias + 0,
-              expected.threshold,
-              expected.negativeThreshold,
-            ]);
+      fc.property(
+        fc.integer({ min: 0, max: 1e9 }),
+        fc.constantFrom(8 as const, 16 as const),
+        (seed, bits) => {
+          const { parameters, lambdas } = randomParameters(seed);
+          const layers = quantise(network, parameters, lambdas, bits);
+          const slopes = [0.1, 0, undefined];
+          for (const [index, layer] of layers.entries()) {
+            const { weights, bias } = parameters.get(layer.name)!;
+            const perFilter = weights.length / bias.length;
+            const previous = index === 0 ? undefined : lambdas.get(layers[index - 1]!.name)!;
+            const unit = index === 0 ? 255 : 1;
+            for (let j = 0; j < bias.length; j++) {
+              const atScale = (s: number) => ({
+                weights: Array.from(weights.subarray(j * perFilter, (j + 1) * perFilter), (w, i) =>
+                  roundHalfUp(((w * (previous?.[i % previous.length] ?? 1)) / layer.lambda[j]!) * s),
+                ),
+                bias: roundHalfUp(unit * (bias[j]! / layer.lambda[j]!) * s),
+                threshold: unit * s,
+                negativeThreshold: slopes[index] ? roundHalfUp((unit * s) / slopes[index]!) : 0,
+              });
+              const s = layer.scale[j]!;
+              expect(boundViolation(atScale(s), bits, index === 0)).toBeUndefined();
+              expect(boundViolation(atScale(s + 1), bits, index === 0)).toBeDefined();
+              const expected = atScale(s);
+              expect(
+                Array.from(layer.weights.subarray(j * perFilter, (j + 1) * perFilter), (w) => w + 0),
+              ).toEqual(expected.weights.map((w) => w + 0));
+              expect([layer.bias[j]! + 0, layer.threshold[j], layer.negativeThreshold[j]]).toEqual([
+                expected.bias + 0,
+                expected.threshold,
+                expected.negativeThreshold,
+              ]);
+            }
           }
-        }
-      }),
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -156,14 +199,21 @@ describe('conversion', () => {
   it('gives the same bytes on every back-end', async () => {
     const trained = await loadDarknet(lite);
     // a smaller input keeps the reference quick
-    const small = { ...trained, network: { ...trained.network, input: { height: 64, width: 64, channels: 3 } } };
+    const small = {
+      ...trained,
+      network: { ...trained.network, input: { height: 64, width: 64, channels: 3 } },
+    };
     const photo = await decodePhoto(new Uint8Array(readFileSync(`${root}samples/cat.jpg`)));
     const photos = async function* () {
       yield resizePhoto('stretch', photo, 64, 64);
     };
     const files = [];
     for (const backend of [referenceBackend, ...fastBackends]) {
-      files.push(encodeModel(await convertNetwork(small, photos, { ...DEFAULT_CONVERSION, resize: 'stretch' }, backend)));
+      files.push(
+        encodeModel(
+          await convertNetwork(small, photos, { ...DEFAULT_CONVERSION, resize: 'stretch' }, backend),
+        ),
+      );
     }
     for (const file of files.slice(1)) expect(file).toEqual(files[0]);
   });
@@ -171,6 +221,8 @@ describe('conversion', () => {
   it('refuses to calibrate without a photo', async () => {
     const trained = await loadDarknet(lite);
     const none = async function* (): AsyncGenerator<Uint8Array> {};
-    await expect(convertNetwork(trained, none, DEFAULT_CONVERSION, fastBackends[0]!)).rejects.toMatchObject({ code: 'CONVERSION' });
+    await expect(convertNetwork(trained, none, DEFAULT_CONVERSION, fastBackends[0]!)).rejects.toMatchObject({
+      code: 'CONVERSION',
+    });
   });
 });

@@ -46,26 +46,48 @@ describe('parseCfg', () => {
 
   it.each([
     ['an unknown section', tiny.replace('[maxpool]', '[dropout]'), /\[dropout\] line 14/],
-    ['an unknown key', tiny.replace('pad=1', 'pad=1\nspatial=1'), /\[convolutional\] line 12: option "spatial"/],
-    ['an unknown activation', tiny.replace('leaky', 'mish'), /\[convolutional\] line 12: "activation" is "mish"/],
+    [
+      'an unknown key',
+      tiny.replace('pad=1', 'pad=1\nspatial=1'),
+      /\[convolutional\] line 12: option "spatial"/,
+    ],
+    [
+      'an unknown activation',
+      tiny.replace('leaky', 'mish'),
+      /\[convolutional\] line 12: "activation" is "mish"/,
+    ],
     ['an even size', tiny.replace('size=3', 'size=4'), /"size" is 4/],
     ['a number that is none', tiny.replace('filters=2', 'filters=two'), /line 8: "filters" is "two"/],
     ['a fractional number', tiny.replace('filters=2', 'filters=2.5'), /"filters" is "2.5"/],
     ['a key given twice', tiny.replace('filters=2', 'filters=2\nfilters=2'), /given twice/],
     ['groups', tiny.replace('filters=2', 'filters=2\ngroups=2'), /"groups" is "2"/],
     ['a missing width', tiny.replace('width=8', ''), /\[net\] line 1: "width" is missing/],
-    ['a region that does not fit', tiny.replace('filters=6', 'filters=7'), /need 6 channels, the layer before it has 7/],
+    [
+      'a region that does not fit',
+      tiny.replace('filters=6', 'filters=7'),
+      /need 6 channels, the layer before it has 7/,
+    ],
     ['too few anchors', tiny.replace('1.0,2.0', '1.0'), /"anchors" needs 2/],
     ['no region', tiny.slice(0, tiny.indexOf('[region]')), /last section must be \[region\]/],
     ['a section after the region', `${tiny}\n[maxpool]\nsize=2\n`, /no section may follow/],
-    ['a pool before any convolution', tiny.replace('[convolutional]', '[maxpool]\nsize=2\n[convolutional]'), /before the first/],
+    [
+      'a pool before any convolution',
+      tiny.replace('[convolutional]', '[maxpool]\nsize=2\n[convolutional]'),
+      /before the first/,
+    ],
     ['a head that is not linear', tiny.replace('linear', 'leaky'), /activation=linear/],
-    ['a broken header', tiny.replace('[maxpool]', '[maxpool'), /line 14: "\[maxpool" is not a section header/],
+    [
+      'a broken header',
+      tiny.replace('[maxpool]', '[maxpool'),
+      /line 14: "\[maxpool" is not a section header/,
+    ],
     ['a line that is no option', tiny.replace('stride=2', 'stride 2'), /line 16: expected "key=value"/],
     ['an empty file', '', /no section/],
     ['text of another kind', 'hello world', /line 1/],
   ])('refuses %s, naming the place', (_, text, message) => {
-    expect(() => parseCfg(text)).toThrow(expect.objectContaining({ code: 'CFG', message: expect.stringMatching(message) }));
+    expect(() => parseCfg(text)).toThrow(
+      expect.objectContaining({ code: 'CFG', message: expect.stringMatching(message) }),
+    );
   });
 
   const debian = '/usr/share/darknet/cfg/';
@@ -86,7 +108,7 @@ describe('parseWeights', () => {
   const file = (header: number[], headerBytes: number) => {
     const bytes = new Uint8Array(headerBytes + 4 * count);
     const view = new DataView(bytes.buffer);
-    header.forEach((value, i) => view.setInt32(4 * i, value, true));
+    for (const [i, value] of header.entries()) view.setInt32(4 * i, value, true);
     for (let i = 0; i < count; i++) view.setFloat32(headerBytes + 4 * i, i + 1, true);
     return bytes;
   };
@@ -117,11 +139,14 @@ describe('parseWeights', () => {
     expect(() => parseWeights(described, longer)).toThrow(/3 bytes are left over/);
   });
 
-  it.each([Number.NaN, Number.POSITIVE_INFINITY])('refuses %d among the values, naming its place', (value) => {
-    const bytes = file([0, 2, 0], 20);
-    new DataView(bytes.buffer).setFloat32(20 + 4 * 10, value, true);
-    expect(() => parseWeights(described, bytes)).toThrow(/conv1 weights: value 2 \(byte 60\)/);
-  });
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])(
+    'refuses %d among the values, naming its place',
+    (value) => {
+      const bytes = file([0, 2, 0], 20);
+      new DataView(bytes.buffer).setFloat32(20 + 4 * 10, value, true);
+      expect(() => parseWeights(described, bytes)).toThrow(/conv1 weights: value 2 \(byte 60\)/);
+    },
+  );
 });
 
 describe('parseNames', () => {

@@ -1,8 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Jimp } from '../../src/image/read-photo.js';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { foldBatchNorm } from '../../src/conversion/fold.js';
 import { parseCfg } from '../../src/darknet/cfg.js';
@@ -10,7 +18,7 @@ import { loadDarknet } from '../../src/darknet/load.js';
 import { parseWeights } from '../../src/darknet/weights.js';
 import type { Detection } from '../../src/decoding/nms.js';
 import { FloatDetector } from '../../src/detection/detector.js';
-import { decodePhoto } from '../../src/image/read-photo.js';
+import { decodePhoto, Jimp } from '../../src/image/read-photo.js';
 import { type Photo, resizePhoto } from '../../src/image/resize.js';
 import { createFloatNetwork } from '../../src/network/float-network.js';
 import { best } from '../support/backends.js';
@@ -45,15 +53,24 @@ function darknetValid(files: typeof trial3, photos: string[]): Map<string, Row[]
   writeFileSync(join(run, 'photos.txt'), `${photos.join('\n')}\n`);
   const classes = readFileSync(files.names, 'utf8').trim().split('\n');
   copyFileSync(files.names, join(run, 'names'));
-  writeFileSync(join(run, 'voc.data'), `classes=${classes.length}\nvalid=photos.txt\nnames=names\nresults=results\n`);
-  execFileSync('darknet', ['detector', 'valid', 'voc.data', files.cfg, files.weights, '-out', 'out_'], { cwd: run, stdio: 'pipe' });
+  writeFileSync(
+    join(run, 'voc.data'),
+    `classes=${classes.length}\nvalid=photos.txt\nnames=names\nresults=results\n`,
+  );
+  execFileSync('darknet', ['detector', 'valid', 'voc.data', files.cfg, files.weights, '-out', 'out_'], {
+    cwd: run,
+    stdio: 'pipe',
+  });
   const rows = new Map<string, Row[]>();
   for (const name of classes) {
     for (const line of readFileSync(join(run, 'results', `out_${name}.txt`), 'utf8').split('\n')) {
       if (line === '') continue;
       const [id, score, x1, y1, x2, y2] = line.split(' ') as [string, ...string[]];
       const key = `${name} ${id}`;
-      const row: Row = { score: Number(score), box: [x1, y1, x2, y2].map((value) => Number(value) - 1) as Row['box'] };
+      const row: Row = {
+        score: Number(score),
+        box: [x1, y1, x2, y2].map((value) => Number(value) - 1) as Row['box'],
+      };
       rows.set(key, [...(rows.get(key) ?? []), row]);
     }
   }
@@ -77,7 +94,8 @@ function floatLetterbox({ width, height, rgb }: Photo, size: number): Float64Arr
       rgb[(Math.min(row, height - 1) * width + Math.min(column, width - 1)) * 3 + c]!;
     const [column, row] = [Math.floor(sx), Math.floor(sy)];
     const between = (r: number) => at(column, r) * (1 - sx + column) + at(column + 1, r) * (sx - column);
-    result[((top + y) * size + left + x) * 3 + c] = between(row) * (1 - sy + row) + between(row + 1) * (sy - row);
+    result[((top + y) * size + left + x) * 3 + c] =
+      between(row) * (1 - sy + row) + between(row + 1) * (sy - row);
   }
   return result;
 }
@@ -88,7 +106,9 @@ function unmatched(rows: Row[], others: Row[]): Row[] {
     ({ score, box }) =>
       score >= LOWEST &&
       !others.some(
-        (other) => Math.abs(other.score - score) <= 0.01 && other.box.every((value, i) => Math.abs(value - box[i]!) <= 1),
+        (other) =>
+          Math.abs(other.score - score) <= 0.01 &&
+          other.box.every((value, i) => Math.abs(value - box[i]!) <= 1),
       ),
   );
 }
@@ -158,7 +178,11 @@ it.each([1, 2, 3])('pools of size %i are placed as darknet places them', async (
   for (let i = 0; i < 32 * 32; i++) picture.bitmap.data.set(pixels.subarray(3 * i, 3 * i + 3), 4 * i);
   const path = join(folder, `pool${size}.png`);
   writeFileSync(path, await picture.getBuffer('image/png'));
-  const files = { cfg: join(folder, `pool${size}.cfg`), weights: join(folder, `pool${size}.weights`), names: join(folder, 'one') };
+  const files = {
+    cfg: join(folder, `pool${size}.cfg`),
+    weights: join(folder, `pool${size}.weights`),
+    names: join(folder, 'one'),
+  };
   writeFileSync(files.cfg, cfg);
   writeFileSync(files.weights, bytes);
   writeFileSync(files.names, 'thing\n');
@@ -167,12 +191,18 @@ it.each([1, 2, 3])('pools of size %i are placed as darknet places them', async (
   for (const copy of photos.slice(1)) copyFileSync(path, copy);
   const theirs = darknetValid(files, photos).get(`thing pool${size}`) ?? [];
   const detector = new FloatDetector(
-    { network: described.network, parameters: foldBatchNorm(parseWeights(described, bytes)), classes: ['thing'] },
+    {
+      network: described.network,
+      parameters: foldBatchNorm(parseWeights(described, bytes)),
+      classes: ['thing'],
+    },
     'trained',
     best,
   );
   const photo = { width: 32, height: 32, rgb: pixels };
-  const ours = detector.detect(photo, { conf: 0.005, iou: 0.45, maxDet: 1000, resize: 'letterbox:darknet' }).detections.map(toRow);
+  const ours = detector
+    .detect(photo, { conf: 0.005, iou: 0.45, maxDet: 1000, resize: 'letterbox:darknet' })
+    .detections.map(toRow);
   expect(network.forward(pixels).length).toBeGreaterThan(0);
   expect(ours.length).toBeGreaterThan(3);
   expect(unmatched(ours, theirs)).toEqual([]);

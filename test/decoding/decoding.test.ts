@@ -20,16 +20,33 @@ describe('decodeRegion', () => {
     expect(candidate!.y).toBeCloseTo(0.75, 12);
     expect(candidate!.width).toBeCloseTo(0.5 / 2, 12);
     expect(candidate!.height).toBeCloseTo(2, 12);
-    expect([...candidate!.scores].map((s) => s / objectness)).toEqual([expect.closeTo(0.75, 12), expect.closeTo(0.25, 12)]);
+    expect([...candidate!.scores].map((s) => s / objectness)).toEqual([
+      expect.closeTo(0.75, 12),
+      expect.closeTo(0.25, 12),
+    ]);
   });
 });
 
 describe('detectionsOf', () => {
   it('brings boxes back to the photo’s pixels, from stretch and letterbox, and cuts them at its border', () => {
     const options = { conf: 0.5, iou: 0.45, maxDet: 10 };
-    const [stretched] = detectionsOf(region, shape, map, ['a', 'b'], placementOf('stretch', 200, 100, 64, 32), options);
+    const [stretched] = detectionsOf(
+      region,
+      shape,
+      map,
+      ['a', 'b'],
+      placementOf('stretch', 200, 100, 64, 32),
+      options,
+    );
     expect(stretched).toMatchObject({ class: 'a', classId: 0, box: { x1: 125, y1: 0, x2: 175, y2: 100 } });
-    const [boxed] = detectionsOf(region, shape, map, ['a', 'b'], placementOf('letterbox', 100, 100, 64, 32), options);
+    const [boxed] = detectionsOf(
+      region,
+      shape,
+      map,
+      ['a', 'b'],
+      placementOf('letterbox', 100, 100, 64, 32),
+      options,
+    );
     // 32×32 pixels in the middle of 64×32: x = 48 of 64 lies at (48 − 16) / 32 of the photo
     expect(boxed!.box.x1).toBeCloseTo(((40 - 16) / 32) * 100, 9);
     expect(boxed!.box.x2).toBeCloseTo(100, 9);
@@ -38,18 +55,28 @@ describe('detectionsOf', () => {
   it('reports only the classes asked for', () => {
     const place = placementOf('stretch', 200, 100, 64, 32);
     const options = { conf: 0.1, iou: 0.45, maxDet: 10 };
-    expect(detectionsOf(region, shape, map, ['a', 'b'], place, options).map((d) => d.class)).toEqual(['a', 'b']);
-    expect(detectionsOf(region, shape, map, ['a', 'b'], place, { ...options, classIds: [1] }).map((d) => d.class)).toEqual(['b']);
+    expect(detectionsOf(region, shape, map, ['a', 'b'], place, options).map((d) => d.class)).toEqual([
+      'a',
+      'b',
+    ]);
+    expect(
+      detectionsOf(region, shape, map, ['a', 'b'], place, { ...options, classIds: [1] }).map((d) => d.class),
+    ).toEqual(['b']);
   });
 });
 
 describe('suppress', () => {
   const at = (x: number, score: number, classId = 0): Detection => ({
-    class: 'c', classId, score, box: { x1: x, y1: 0, x2: x + 10, y2: 10 },
+    class: 'c',
+    classId,
+    score,
+    box: { x1: x, y1: 0, x2: x + 10, y2: 10 },
   });
 
   it('keeps the best of boxes that overlap within a class, and both across classes', () => {
-    expect(suppress([at(0, 0.5), at(1, 0.9), at(2, 0.4, 1), at(30, 0.3)], 0.45, 10).map((d) => d.score)).toEqual([0.9, 0.4, 0.3]);
+    expect(
+      suppress([at(0, 0.5), at(1, 0.9), at(2, 0.4, 1), at(30, 0.3)], 0.45, 10).map((d) => d.score),
+    ).toEqual([0.9, 0.4, 0.3]);
   });
 
   it('counts overlap against kept boxes only, strictly above the limit', () => {
@@ -71,12 +98,25 @@ describe('decodePotential', () => {
 
   it('reads vmem exactly and count in whole spikes toward zero', () => {
     const v = Float64Array.of(1050, -330);
-    expect([...decodePotential('vmem', v, undefined, 10, theta, lambda)]).toEqual([expect.closeTo(2.1, 12), expect.closeTo(-2.64, 12)]);
-    expect([...decodePotential('count', v, undefined, 10, theta, lambda)]).toEqual([2, expect.closeTo(-2.4, 12)]);
+    expect([...decodePotential('vmem', v, undefined, 10, theta, lambda)]).toEqual([
+      expect.closeTo(2.1, 12),
+      expect.closeTo(-2.64, 12),
+    ]);
+    expect([...decodePotential('count', v, undefined, 10, theta, lambda)]).toEqual([
+      2,
+      expect.closeTo(-2.4, 12),
+    ]);
   });
 
   it('leaves out what came before the read-out delay', () => {
-    const [first] = decodePotential('vmem', Float64Array.of(1050, 0), Float64Array.of(50, 0), 5, theta, lambda);
+    const [first] = decodePotential(
+      'vmem',
+      Float64Array.of(1050, 0),
+      Float64Array.of(50, 0),
+      5,
+      theta,
+      lambda,
+    );
     expect(first).toBeCloseTo((1000 / (5 * 100)) * 2, 12);
   });
 });
@@ -85,6 +125,7 @@ describe('checkReadoutDelay', () => {
   it('allows 0, or more than every start delay', () => {
     expect(() => checkReadoutDelay(0, 16, [3])).not.toThrow();
     expect(() => checkReadoutDelay(4, 16, [3])).not.toThrow();
-    for (const delay of [1, 3, 16, -1, 2.5]) expect(() => checkReadoutDelay(delay, 16, [3])).toThrow(expect.objectContaining({ code: 'USAGE' }));
+    for (const delay of [1, 3, 16, -1, 2.5])
+      expect(() => checkReadoutDelay(delay, 16, [3])).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
 });

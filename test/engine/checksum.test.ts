@@ -14,7 +14,9 @@ function fnv1a64(bytes: Iterable<number>): string {
 }
 
 const littleEndian = (value: number, bytes: number) =>
-  Array.from({ length: bytes }, (_, i) => Number((BigInt.asUintN(64, BigInt(value)) >> BigInt(8 * i)) & 255n));
+  Array.from({ length: bytes }, (_, i) =>
+    Number((BigInt.asUintN(64, BigInt(value)) >> BigInt(8 * i)) & 255n),
+  );
 
 describe('FNV-1a 64', () => {
   it('gives the published test vectors', () => {
@@ -25,17 +27,37 @@ describe('FNV-1a 64', () => {
   });
 });
 
-const conv = (fields: Partial<ConvolutionStage> & Pick<ConvolutionStage, 'name' | 'input' | 'weights'>): ConvolutionStage => {
+const conv = (
+  fields: Partial<ConvolutionStage> & Pick<ConvolutionStage, 'name' | 'input' | 'weights'>,
+): ConvolutionStage => {
   const base = {
-    kind: 'convolution' as const, height: 1, width: 1, channels: 1, outHeight: 1, outWidth: 1, filters: 1, size: 1, stride: 1, padding: 0,
-    bias: Int32Array.of(0), startPotential: Int32Array.of(0), startDelay: 0, fires: true,
+    kind: 'convolution' as const,
+    height: 1,
+    width: 1,
+    channels: 1,
+    outHeight: 1,
+    outWidth: 1,
+    filters: 1,
+    size: 1,
+    stride: 1,
+    padding: 0,
+    bias: Int32Array.of(0),
+    startPotential: Int32Array.of(0),
+    startDelay: 0,
+    fires: true,
     firing: firingLimits('ibt', 0.5, Int32Array.of(100), Int32Array.of(1000)),
   };
   return { ...base, ...fields };
 };
 
 /** Networks small enough to be simulated by loops written out below, with no code of the engine's. */
-const networks: { name: string; plan: EnginePlan; pixels: Uint8Array; steps: number; byHand: () => string }[] = [
+const networks: {
+  name: string;
+  plan: EnginePlan;
+  pixels: Uint8Array;
+  steps: number;
+  byHand: () => string;
+}[] = [
   {
     name: 'one ibt neuron and a head',
     plan: {
@@ -71,10 +93,30 @@ const networks: { name: string; plan: EnginePlan; pixels: Uint8Array; steps: num
       blockLength: 3,
       stages: [
         conv({
-          name: 'a', input: -1, height: 2, width: 2, outHeight: 2, outWidth: 2, weights: Int16Array.of(5), bias: Int32Array.of(-300),
+          name: 'a',
+          input: -1,
+          height: 2,
+          width: 2,
+          outHeight: 2,
+          outWidth: 2,
+          weights: Int16Array.of(5),
+          bias: Int32Array.of(-300),
           firing: firingLimits('ibt-memory', 0.75, Int32Array.of(400), Int32Array.of(4000)),
         }),
-        { kind: 'pool', name: 'p', input: 0, height: 2, width: 2, channels: 1, outHeight: 1, outWidth: 1, size: 2, stride: 2, offset: 0, rule: 'exact' },
+        {
+          kind: 'pool',
+          name: 'p',
+          input: 0,
+          height: 2,
+          width: 2,
+          channels: 1,
+          outHeight: 1,
+          outWidth: 1,
+          size: 2,
+          stride: 2,
+          offset: 0,
+          rule: 'exact',
+        },
         conv({ name: 'head', input: 1, weights: Int16Array.of(9), fires: false }),
       ] satisfies Stage[],
     },
@@ -111,14 +153,34 @@ const networks: { name: string; plan: EnginePlan; pixels: Uint8Array; steps: num
       blockLength: 16,
       stages: [
         conv({
-          name: 'a', input: -1, width: 3, outWidth: 3, size: 3, padding: 1, weights: Int8Array.of(0, 0, 0, 1, -2, 4, 0, 0, 0),
+          name: 'a',
+          input: -1,
+          width: 3,
+          outWidth: 3,
+          size: 3,
+          padding: 1,
+          weights: Int8Array.of(0, 0, 0, 1, -2, 4, 0, 0, 0),
           firing: firingLimits('signed', 0.5, Int32Array.of(90), Int32Array.of(900)),
         }),
         conv({
-          name: 'b', input: 0, width: 3, outWidth: 3, size: 3, padding: 1, weights: Int8Array.of(9, 9, 9, 3, 7, -5, 9, 9, 9),
+          name: 'b',
+          input: 0,
+          width: 3,
+          outWidth: 3,
+          size: 3,
+          padding: 1,
+          weights: Int8Array.of(9, 9, 9, 3, 7, -5, 9, 9, 9),
           firing: firingLimits('signed', 0.5, Int32Array.of(6), Int32Array.of(60)),
         }),
-        conv({ name: 'head', input: 1, width: 3, outWidth: 3, weights: Int8Array.of(1), bias: Int32Array.of(1), fires: false }),
+        conv({
+          name: 'head',
+          input: 1,
+          width: 3,
+          outWidth: 3,
+          weights: Int8Array.of(1),
+          bias: Int32Array.of(1),
+          fires: false,
+        }),
       ],
     },
     pixels: Uint8Array.of(10, 60, 25),
@@ -147,13 +209,14 @@ const networks: { name: string; plan: EnginePlan; pixels: Uint8Array; steps: num
 ];
 
 describe.each(networks)('$name', ({ plan, pixels, steps, byHand }) => {
-  it.each([referenceBackend, ...fastBackends].map((backend) => [`${backend.name} ${backend.isa}`, backend] as const))(
-    'has the checksum worked out by hand on %s',
-    (_, backend) => {
-      const simulation = new Simulation(plan, backend);
-      simulation.begin(pixels);
-      simulation.advanceTo(steps);
-      expect(simulation.checksum()).toBe(byHand());
-    },
-  );
+  it.each(
+    [referenceBackend, ...fastBackends].map(
+      (backend) => [`${backend.name} ${backend.isa}`, backend] as const,
+    ),
+  )('has the checksum worked out by hand on %s', (_, backend) => {
+    const simulation = new Simulation(plan, backend);
+    simulation.begin(pixels);
+    simulation.advanceTo(steps);
+    expect(simulation.checksum()).toBe(byHand());
+  });
 });

@@ -26,51 +26,57 @@ function observe(backend: Backend, plan: EnginePlan, { pixels, steps }: RandomCa
   return seen;
 }
 
-describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, backend] as const))('%s', (_, backend) => {
-  it('equals the reference bit for bit on random networks', () => {
-    fc.assert(
-      fc.property(randomCase, (random) => {
-        expect(observe(backend, random.plan, random)).toEqual(observe(referenceBackend, random.plan, random));
-      }),
-      { numRuns: 150 },
-    );
-  });
+describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, backend] as const))(
+  '%s',
+  (_, backend) => {
+    it('equals the reference bit for bit on random networks', () => {
+      fc.assert(
+        fc.property(randomCase, (random) => {
+          expect(observe(backend, random.plan, random)).toEqual(
+            observe(referenceBackend, random.plan, random),
+          );
+        }),
+        { numRuns: 150 },
+      );
+    });
 
-  it('gives the same floats as the reference on random convolutions', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
-        const random = randomNumbers(seed);
-        const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
-        const size = [1, 3, 5][whole(0, 2)]!;
-        const [height, width, channels] = [whole(5, 12), whole(5, 12), whole(1, 19)];
-        const [stride, padding, filters] = [whole(1, 2), whole(0, size >> 1), whole(1, 35)];
-        const floats = (count: number) => Float32Array.from({ length: count }, () => (random() - 0.5) * 10 ** whole(-3, 3));
-        const convolution: FloatConvolution = {
-          height,
-          width,
-          channels,
-          filters,
-          size,
-          stride,
-          padding,
-          outHeight: Math.floor((height + 2 * padding - size) / stride) + 1,
-          outWidth: Math.floor((width + 2 * padding - size) / stride) + 1,
-          weights: floats(filters * size * size * channels),
-          bias: floats(filters),
-          slope: Math.fround(0.1),
-        };
-        const input = floats(height * width * channels);
-        const outputs = [backend, referenceBackend].map((each) => {
-          const output = new Float32Array(convolution.outHeight * convolution.outWidth * filters);
-          each.floatKernels([convolution]).convolve(0, input, output);
-          return new Int32Array(output.buffer);
-        });
-        expect(outputs[0]).toEqual(outputs[1]);
-      }),
-      { numRuns: 60 },
-    );
-  });
-});
+    it('gives the same floats as the reference on random convolutions', () => {
+      fc.assert(
+        fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
+          const random = randomNumbers(seed);
+          const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
+          const size = [1, 3, 5][whole(0, 2)]!;
+          const [height, width, channels] = [whole(5, 12), whole(5, 12), whole(1, 19)];
+          const [stride, padding, filters] = [whole(1, 2), whole(0, size >> 1), whole(1, 35)];
+          const floats = (count: number) =>
+            Float32Array.from({ length: count }, () => (random() - 0.5) * 10 ** whole(-3, 3));
+          const convolution: FloatConvolution = {
+            height,
+            width,
+            channels,
+            filters,
+            size,
+            stride,
+            padding,
+            outHeight: Math.floor((height + 2 * padding - size) / stride) + 1,
+            outWidth: Math.floor((width + 2 * padding - size) / stride) + 1,
+            weights: floats(filters * size * size * channels),
+            bias: floats(filters),
+            slope: Math.fround(0.1),
+          };
+          const input = floats(height * width * channels);
+          const outputs = [backend, referenceBackend].map((each) => {
+            const output = new Float32Array(convolution.outHeight * convolution.outWidth * filters);
+            each.floatKernels([convolution]).convolve(0, input, output);
+            return new Int32Array(output.buffer);
+          });
+          expect(outputs[0]).toEqual(outputs[1]);
+        }),
+        { numRuns: 60 },
+      );
+    });
+  },
+);
 
 describe('reference', () => {
   it('gives the same results for every block length', () => {

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ConvolutionStage, type EnginePlan, firingLimits, NEURONS, type Neuron } from '../../src/engine/plan.js';
+import {
+  type ConvolutionStage,
+  type EnginePlan,
+  firingLimits,
+  NEURONS,
+  type Neuron,
+} from '../../src/engine/plan.js';
 import { referenceBackend } from '../../src/engine/reference.js';
 import { Simulation } from '../../src/engine/simulation.js';
 import { best } from '../support/backends.js';
@@ -35,7 +41,14 @@ const neuronStage = (
 });
 
 /** The rule as DESIGN section 2 words it, one spike at a time, in plain numbers. */
-function fireByTheBook(neuron: Neuron, rho: number, theta: number, negative: number, v: number, n: number): [number, number] {
+function fireByTheBook(
+  neuron: Neuron,
+  rho: number,
+  theta: number,
+  negative: number,
+  v: number,
+  n: number,
+): [number, number] {
   const infinite = negative === 0;
   const up = neuron === 'ibt-memory' ? (n >= 0 ? theta : negative) : theta;
   const upLimit = neuron === 'ibt-memory' ? rho * up : theta;
@@ -64,7 +77,11 @@ describe('neuron rules', () => {
         const negative = alpha === 0 ? 0 : Math.floor(theta / alpha + 0.5);
         const firing = firingLimits(neuron, r / 256, Int32Array.of(theta), Int32Array.of(negative));
         const stage = neuronStage(-1, 0, z, firing);
-        const plan: EnginePlan = { stages: [stage, { ...stage, name: 'head', input: 0, fires: false }], gamma, blockLength: 7 };
+        const plan: EnginePlan = {
+          stages: [stage, { ...stage, name: 'head', input: 0, fires: false }],
+          gamma,
+          blockLength: 7,
+        };
         const simulation = new Simulation(plan, referenceBackend);
         simulation.begin(Uint8Array.of(0));
         let v = 0;
@@ -92,13 +109,18 @@ describe('neuron rules', () => {
           const firing = firingLimits('ibt-memory', 0.5, Int32Array.of(theta), Int32Array.of(theta * 10));
           for (const z of weights) {
             const stage = neuronStage(-1, 0, z * 37, firing);
-            const plan: EnginePlan = { stages: [stage, { ...stage, name: 'head', input: 0, fires: false }], gamma, blockLength: 4 };
+            const plan: EnginePlan = {
+              stages: [stage, { ...stage, name: 'head', input: 0, fires: false }],
+              gamma,
+              blockLength: 4,
+            };
             const simulation = new Simulation(plan, best);
             simulation.begin(Uint8Array.of(0));
             for (let step = 1; step <= 9; step++) {
               simulation.advanceTo(step);
               const sum = step * z * 37;
-              const expected = sum >= 0 ? Math.floor(sum / theta + 0.5) : Math.floor(sum / (10 * theta) + 0.5);
+              const expected =
+                sum >= 0 ? Math.floor(sum / theta + 0.5) : Math.floor(sum / (10 * theta) + 0.5);
               expect(simulation.state('n0').counts[0]).toBe(expected + 0);
             }
           }
@@ -115,7 +137,11 @@ describe('neuron rules', () => {
         const firing = firingLimits(neuron, r / 256, Int32Array.of(theta), Int32Array.of(negative));
         // the start potential plays the part of what is left over from earlier input
         const stage = neuronStage(-1, 0, 0, firing, Math.abs(z) * 9);
-        const plan: EnginePlan = { stages: [stage, { ...stage, name: 'head', input: 0, fires: false }], gamma, blockLength: 1 };
+        const plan: EnginePlan = {
+          stages: [stage, { ...stage, name: 'head', input: 0, fires: false }],
+          gamma,
+          blockLength: 1,
+        };
         const simulation = new Simulation(plan, referenceBackend);
         simulation.begin(Uint8Array.of(0));
         const sent: number[] = [];
@@ -141,7 +167,11 @@ describe('neuron rules', () => {
       fc.property(rule, ({ r, theta, z, gamma, steps }) => {
         const firing = firingLimits('ibt-memory', r / 256, Int32Array.of(theta), Int32Array.of(theta * 10));
         const stage = neuronStage(-1, 0, z, firing);
-        const plan: EnginePlan = { stages: [stage, { ...stage, name: 'head', input: 0, fires: false }], gamma, blockLength: 1 };
+        const plan: EnginePlan = {
+          stages: [stage, { ...stage, name: 'head', input: 0, fires: false }],
+          gamma,
+          blockLength: 1,
+        };
         const simulation = new Simulation(plan, referenceBackend);
         simulation.begin(Uint8Array.of(0));
         let before = 0;

@@ -29,10 +29,14 @@ const convert = (percentile: number, weightBits: 16 | 8 = 16) =>
 
 /** Relative L2 error of the output map after each of some step counts. */
 function errors(settings: Partial<DetectionSettings>, steps: number[], of: SpikingModel): number[] {
-  const target = Float64Array.from(createFloatNetwork(trained.network, trained.parameters, best).forward(pixels));
+  const target = Float64Array.from(
+    createFloatNetwork(trained.network, trained.parameters, best).forward(pixels),
+  );
   const detector = new SpikingDetector(of, { ...DEFAULT_SETTINGS, ...settings, steps: steps.at(-1)! }, best);
   const norm = Math.hypot(...target);
-  const result = [...detector.readOuts(pixels, steps)].map(({ map }) => Math.hypot(...map.map((v, i) => v - target[i]!)) / norm);
+  const result = [...detector.readOuts(pixels, steps)].map(
+    ({ map }) => Math.hypot(...map.map((v, i) => v - target[i]!)) / norm,
+  );
   detector.close();
   return result;
 }
@@ -55,7 +59,8 @@ describeWithShared('YOLO-LITE trial3', () => {
 
   it('gives the reference’s spikes on every back-end (few steps)', () => {
     const expected = checksum(referenceBackend, { steps: 3 });
-    for (const backend of fastBackends) expect(checksum(backend, { steps: 3 }), backend.isa).toEqual(expected);
+    for (const backend of fastBackends)
+      expect(checksum(backend, { steps: 3 }), backend.isa).toEqual(expected);
   });
 
   it.each<[string, Partial<DetectionSettings>]>([
@@ -80,7 +85,9 @@ describeWithShared('YOLO-LITE trial3', () => {
     const steps = [8, 16, 32, 64, 128, 256, 512, 1024];
     const memory = errors({ neuron: 'ibt-memory', pool: 'exact' }, steps, calibrated);
     const ibt = errors({ neuron: 'ibt', pool: 'exact', gamma: 1 }, steps, calibrated);
-    console.log(`steps       ${steps.join('  ')}\nibt-memory  ${memory.map((e) => e.toFixed(4)).join('  ')}\nibt         ${ibt.map((e) => e.toFixed(4)).join('  ')}`);
+    console.log(
+      `steps       ${steps.join('  ')}\nibt-memory  ${memory.map((e) => e.toFixed(4)).join('  ')}\nibt         ${ibt.map((e) => e.toFixed(4)).join('  ')}`,
+    );
     expect(memory.at(-1)).toBeLessThan(0.01);
     // until the floor of the integer weights is near
     for (let i = 1; i < memory.length; i++) {

@@ -9,7 +9,9 @@ const found = (x: number, score: number) => ({ class: 'a', box: box(x), score })
 
 /** The definition, written as slowly as it reads: every threshold is tried, every point of the curve looked at. */
 function bySlowDefinition(photos: EvaluatedPhoto[]) {
-  const claims = photos.flatMap((photo, p) => photo.detections.map((d, i) => ({ ...d, p, i }))).sort((a, b) => b.score - a.score);
+  const claims = photos
+    .flatMap((photo, p) => photo.detections.map((d, i) => ({ ...d, p, i })))
+    .sort((a, b) => b.score - a.score);
   const positives = photos.flatMap((photo) => photo.groundTruth).filter((t) => !t.difficult).length;
   const iou = (a: { x1: number; x2: number }, b: { x1: number; x2: number }) => {
     const overlap = Math.max(0, Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1) + 1);
@@ -21,7 +23,10 @@ function bySlowDefinition(photos: EvaluatedPhoto[]) {
     let wrong = 0;
     for (const claim of claims.slice(0, last + 1)) {
       const truths = photos[claim.p]!.groundTruth;
-      const best = truths.reduce<(typeof truths)[0] | undefined>((b, t) => (!b || iou(claim.box, t.box) > iou(claim.box, b.box) ? t : b), undefined);
+      const best = truths.reduce<(typeof truths)[0] | undefined>(
+        (b, t) => (!b || iou(claim.box, t.box) > iou(claim.box, b.box) ? t : b),
+        undefined,
+      );
       const hit = best && iou(claim.box, best.box) >= 0.5;
       if (hit && best.difficult) continue;
       if (hit && !taken.has(best)) {
@@ -31,7 +36,8 @@ function bySlowDefinition(photos: EvaluatedPhoto[]) {
     }
     return { precision: right + wrong === 0 ? 0 : right / (right + wrong), recall: right / positives };
   });
-  const best = (atLeast: number) => Math.max(0, ...points.filter((p) => p.recall >= atLeast).map((p) => p.precision));
+  const best = (atLeast: number) =>
+    Math.max(0, ...points.filter((p) => p.recall >= atLeast).map((p) => p.precision));
   const recalls = [...new Set(points.map((p) => p.recall))].sort((a, b) => a - b);
   let area = 0;
   let previous = 0;
@@ -53,20 +59,32 @@ describe('meanAveragePrecision', () => {
   });
 
   it('ignores difficult objects and counts a second box on an object as wrong', () => {
-    const photos = [{ detections: [found(50, 0.95), found(0, 0.9), found(1, 0.8)], groundTruth: [truth(0), truth(50, true)] }];
+    const photos = [
+      {
+        detections: [found(50, 0.95), found(0, 0.9), found(1, 0.8)],
+        groundTruth: [truth(0), truth(50, true)],
+      },
+    ];
     expect(meanAveragePrecision(['a'], photos).mapAll).toBe(1);
     const twice = [{ detections: [found(1, 0.95), found(0, 0.9)], groundTruth: [truth(0), truth(30)] }];
     expect(meanAveragePrecision(['a'], twice).mapAll).toBeCloseTo(0.5, 12);
   });
 
   it('leaves out classes without an object', () => {
-    expect(meanAveragePrecision(['a', 'z'], [{ detections: [found(0, 0.9)], groundTruth: [truth(0)] }]).mapAll).toBe(1);
+    expect(
+      meanAveragePrecision(['a', 'z'], [{ detections: [found(0, 0.9)], groundTruth: [truth(0)] }]).mapAll,
+    ).toBe(1);
   });
 
   it('equals the definition on random cases', () => {
     const photo = fc.record({
-      detections: fc.array(fc.record({ x: fc.integer({ min: 0, max: 60 }), score: fc.double({ min: 0, max: 1, noNaN: true }) }), { maxLength: 8 }),
-      truths: fc.array(fc.record({ x: fc.integer({ min: 0, max: 60 }), difficult: fc.boolean() }), { maxLength: 5 }),
+      detections: fc.array(
+        fc.record({ x: fc.integer({ min: 0, max: 60 }), score: fc.double({ min: 0, max: 1, noNaN: true }) }),
+        { maxLength: 8 },
+      ),
+      truths: fc.array(fc.record({ x: fc.integer({ min: 0, max: 60 }), difficult: fc.boolean() }), {
+        maxLength: 5,
+      }),
     });
     fc.assert(
       fc.property(fc.array(photo, { minLength: 1, maxLength: 4 }), (cases) => {
@@ -86,7 +104,8 @@ describe('meanAveragePrecision', () => {
 });
 
 describe('parseVocAnnotation', () => {
-  const object = '<object><name>dog</name><difficult>1</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>';
+  const object =
+    '<object><name>dog</name><difficult>1</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>';
 
   it('reads one or several objects', () => {
     const one = { class: 'dog', difficult: true, box: { x1: 1, y1: 2, x2: 30, y2: 40 } };
@@ -95,10 +114,13 @@ describe('parseVocAnnotation', () => {
     expect(parseVocAnnotation('<annotation><folder>x</folder></annotation>')).toEqual([]);
   });
 
-  it.each(['<annotation><object>', '<other/>', 'text', `<annotation>${object.replace('<name>dog</name>', '')}</annotation>`, `<annotation>${object.replace('30', 'wide')}</annotation>`])(
-    'refuses %s',
-    (xml) => {
-      expect(() => parseVocAnnotation(xml)).toThrow(expect.objectContaining({ code: 'FILE' }));
-    },
-  );
+  it.each([
+    '<annotation><object>',
+    '<other/>',
+    'text',
+    `<annotation>${object.replace('<name>dog</name>', '')}</annotation>`,
+    `<annotation>${object.replace('30', 'wide')}</annotation>`,
+  ])('refuses %s', (xml) => {
+    expect(() => parseVocAnnotation(xml)).toThrow(expect.objectContaining({ code: 'FILE' }));
+  });
 });

@@ -9,7 +9,42 @@ const cat = new Uint8Array(readFileSync(`${root}samples/cat.jpg`));
 /** Inserts an EXIF segment that says how the photo must be turned. */
 function withOrientation(jpeg: Uint8Array, orientation: number): Uint8Array {
   const exif = [
-    0xff, 0xe1, 0, 34, 0x45, 0x78, 0x69, 0x66, 0, 0, 0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0, 0, 0, 0, 0,
+    0xff,
+    0xe1,
+    0,
+    34,
+    0x45,
+    0x78,
+    0x69,
+    0x66,
+    0,
+    0,
+    0x4d,
+    0x4d,
+    0,
+    42,
+    0,
+    0,
+    0,
+    8,
+    0,
+    1,
+    0x01,
+    0x12,
+    0,
+    3,
+    0,
+    0,
+    0,
+    1,
+    0,
+    orientation,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
   ];
   return Uint8Array.from([...jpeg.subarray(0, 2), ...exif, ...jpeg.subarray(2)]);
 }
@@ -39,7 +74,8 @@ describe('decodePhoto', () => {
     const turned = await decodePhoto(withOrientation(cat, 6));
     expect([turned.width, turned.height]).toEqual([300, 451]);
     // orientation 6: shown turned by 90° clockwise, so the top left corner comes to the top right
-    const pixel = (photo: typeof turned, x: number, y: number) => photo.rgb.subarray((y * photo.width + x) * 3, (y * photo.width + x) * 3 + 3);
+    const pixel = (photo: typeof turned, x: number, y: number) =>
+      photo.rgb.subarray((y * photo.width + x) * 3, (y * photo.width + x) * 3 + 3);
     expect(pixel(turned, 299, 0)).toEqual(pixel(upright, 0, 0));
     expect(pixel(turned, 299, 450)).toEqual(pixel(upright, 450, 0));
   });
@@ -69,20 +105,26 @@ describe('drawDetections', () => {
   it('draws the box’s outline and leaves its inside alone', async () => {
     const photo = { width: 200, height: 160, rgb: new Uint8Array(200 * 160 * 3).fill(90) };
     const box = { x1: 40, y1: 50, x2: 150, y2: 120 };
-    const drawn = await decodePhoto(await drawDetections(photo, [{ class: 'cat', classId: 7, score: 0.9, box }], 'png'));
+    const drawn = await decodePhoto(
+      await drawDetections(photo, [{ class: 'cat', classId: 7, score: 0.9, box }], 'png'),
+    );
     const pixel = (x: number, y: number) => [...drawn.rgb.subarray((y * 200 + x) * 3, (y * 200 + x) * 3 + 3)];
     expect(pixel(41, 80)).not.toEqual([90, 90, 90]);
     expect(pixel(149, 80)).toEqual(pixel(41, 80));
     expect(pixel(100, 85)).toEqual([90, 90, 90]);
     expect(pixel(10, 10)).toEqual([90, 90, 90]);
     // letters on the label, above the box: white on the class's colour
-    const label = Array.from({ length: 60 * 20 }, (_, i) => pixel(40 + (i % 60), 30 + Math.floor(i / 60)).join());
+    const label = Array.from({ length: 60 * 20 }, (_, i) =>
+      pixel(40 + (i % 60), 30 + Math.floor(i / 60)).join(),
+    );
     expect(new Set(label).size).toBeGreaterThan(3);
   });
 
   it('copes with boxes at and beyond the border', async () => {
     const photo = { width: 30, height: 20, rgb: new Uint8Array(30 * 20 * 3) };
     const box = { x1: -10, y1: -10, x2: 300, y2: 200 };
-    await expect(drawDetections(photo, [{ class: 'a long name indeed', classId: 19, score: 1, box }], 'jpeg')).resolves.toBeDefined();
+    await expect(
+      drawDetections(photo, [{ class: 'a long name indeed', classId: 19, score: 1, box }], 'jpeg'),
+    ).resolves.toBeDefined();
   });
 });

@@ -5,7 +5,11 @@ import { randomNumbers } from '../support/plans.js';
 
 const randomPhoto = (width: number, height: number, seed = 1): Photo => {
   const random = randomNumbers(seed);
-  return { width, height, rgb: Uint8Array.from({ length: width * height * 3 }, () => Math.floor(random() * 256)) };
+  return {
+    width,
+    height,
+    rgb: Uint8Array.from({ length: width * height * 3 }, () => Math.floor(random() * 256)),
+  };
 };
 
 /** A triangle filter in floats, written from its definition (weights 1 − |distance| / support, normalised). */
@@ -14,7 +18,9 @@ function floatStretch({ width, height, rgb }: Photo, target: number): Float64Arr
     const support = Math.max(1, extent / target);
     return Array.from({ length: target }, (_, out) => {
       const center = ((out + 0.5) * extent) / target;
-      const w = Array.from({ length: extent }, (_, i) => Math.max(0, 1 - Math.abs(i + 0.5 - center) / support));
+      const w = Array.from({ length: extent }, (_, i) =>
+        Math.max(0, 1 - Math.abs(i + 0.5 - center) / support),
+      );
       const total = w.reduce((sum, value) => sum + value, 0);
       return w.map((value) => value / total);
     });
@@ -35,13 +41,18 @@ function floatStretch({ width, height, rgb }: Photo, target: number): Float64Arr
 describe('stretch', () => {
   it('is the antialiased triangle filter, rounded after each axis', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 24 }), (w, h, target) => {
-        const photo = randomPhoto(w, h, w * 41 + h);
-        const exact = floatStretch(photo, target);
-        resizePhoto('stretch', photo, target, target).forEach((byte, i) => {
-          expect(Math.abs(byte - exact[i]!)).toBeLessThanOrEqual(1.01);
-        });
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 1, max: 24 }),
+        (w, h, target) => {
+          const photo = randomPhoto(w, h, w * 41 + h);
+          const exact = floatStretch(photo, target);
+          resizePhoto('stretch', photo, target, target).forEach((byte, i) => {
+            expect(Math.abs(byte - exact[i]!)).toBeLessThanOrEqual(1.01);
+          });
+        },
+      ),
       { numRuns: 40 },
     );
   });
@@ -64,13 +75,22 @@ describe('letterbox', () => {
 
   it('averages boxes first where the photo is at least twice the target, unless darknet’s is asked for', () => {
     // stripes one pixel wide: sampling alone sees one of the two colours, an average sees their mean
-    const stripes = { width: 128, height: 128, rgb: Uint8Array.from({ length: 128 * 128 * 3 }, (_, i) => (Math.floor(i / 3) % 2) * 200) };
+    const stripes = {
+      width: 128,
+      height: 128,
+      rgb: Uint8Array.from({ length: 128 * 128 * 3 }, (_, i) => (Math.floor(i / 3) % 2) * 200),
+    };
     expect(new Set(resizePhoto('letterbox', stripes, 64, 64))).toEqual(new Set([100]));
     expect(new Set(resizePhoto('letterbox:darknet', stripes, 64, 64)).size).toBeGreaterThan(2);
   });
 
   it('handles extreme proportions and single pixels', () => {
-    for (const [w, h] of [[1, 1], [1, 500], [500, 1], [3, 2]] as const) {
+    for (const [w, h] of [
+      [1, 1],
+      [1, 500],
+      [500, 1],
+      [3, 2],
+    ] as const) {
       for (const how of ['letterbox', 'letterbox:darknet', 'stretch'] as const) {
         expect(resizePhoto(how, randomPhoto(w, h), 32, 32)).toHaveLength(32 * 32 * 3);
       }

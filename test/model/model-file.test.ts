@@ -20,10 +20,15 @@ function readSafetensors(file: Buffer) {
     F64: (at) => file.readDoubleLE(at),
   };
   const tensors: Record<string, { shape: number[]; values: number[] }> = {};
-  for (const [name, { dtype, shape, data_offsets }] of Object.entries<any>(header)) {
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries<{
+    dtype: string;
+    shape: number[];
+    data_offsets: [number, number];
+  }>(header)) {
     if (name === '__metadata__') continue;
     const values: number[] = [];
-    for (let at = data_offsets[0]; at < data_offsets[1]; at += width[dtype]!) values.push(read[dtype]!(8 + length + at));
+    for (let at = data_offsets[0]; at < data_offsets[1]; at += width[dtype]!)
+      values.push(read[dtype]!(8 + length + at));
     tensors[name] = { shape, values };
   }
   return { metadata: header.__metadata__ as Record<string, string>, tensors };
@@ -44,7 +49,9 @@ describe('a model file', () => {
     for (const layer of model.layers) {
       expect(tensors[`${layer.name}.weight`]!.values).toEqual(Array.from(layer.weights));
       expect(tensors[`${layer.name}.threshold`]!.values).toEqual(Array.from(layer.threshold));
-      expect(tensors[`${layer.name}.threshold_negative`]!.values).toEqual(Array.from(layer.negativeThreshold));
+      expect(tensors[`${layer.name}.threshold_negative`]!.values).toEqual(
+        Array.from(layer.negativeThreshold),
+      );
       expect(tensors[`${layer.name}.lambda`]!.values).toEqual(Array.from(layer.lambda));
       expect(tensors[`${layer.name}.start_delay`]!.values).toEqual([layer.startDelay]);
     }
@@ -58,10 +65,15 @@ describe('a model file', () => {
   it('is refused when cut at any byte', () => {
     const bytes = new Uint8Array(file);
     const headerEnd = 8 + Number(file.readBigUInt64LE(0));
-    const cuts = fc.oneof(fc.integer({ min: 0, max: headerEnd + 64 }), fc.integer({ min: 0, max: bytes.length - 1 }));
+    const cuts = fc.oneof(
+      fc.integer({ min: 0, max: headerEnd + 64 }),
+      fc.integer({ min: 0, max: bytes.length - 1 }),
+    );
     fc.assert(
       fc.property(cuts, (length) => {
-        expect(() => decodeModel(bytes.subarray(0, length))).toThrow(expect.objectContaining({ code: 'MODEL' }));
+        expect(() => decodeModel(bytes.subarray(0, length))).toThrow(
+          expect.objectContaining({ code: 'MODEL' }),
+        );
       }),
       { numRuns: 300 },
     );
@@ -89,9 +101,17 @@ describe('a model file', () => {
   });
 
   it.each<[string, (broken: SpikingModel) => void, RegExp]>([
-    ['a weight beyond the bound', (m) => ((m.layers[1]!.weights as Int16Array)[0] = -32768), /layer conv2 channel 0: a weight is ±32768/],
+    [
+      'a weight beyond the bound',
+      (m) => ((m.layers[1]!.weights as Int16Array)[0] = -32768),
+      /layer conv2 channel 0: a weight is ±32768/,
+    ],
     ['a threshold of 0', (m) => (m.layers[0]!.threshold[3] = 0), /layer conv1 channel 3: its threshold is 0/],
-    ['a bias beyond the bound', (m) => (m.layers[2]!.bias[1] = 2 ** 23 + 1), /layer conv3 channel 1: its bias/],
+    [
+      'a bias beyond the bound',
+      (m) => (m.layers[2]!.bias[1] = 2 ** 23 + 1),
+      /layer conv3 channel 1: its bias/,
+    ],
     ['a sum that could overflow', (m) => m.layers[4]!.weights.fill(32639), /can reach/],
     ['a λ that is not a number', (m) => (m.layers[1]!.lambda[0] = Number.NaN), /λ is NaN/],
     ['a missing layer', (m) => m.layers.pop(), /integers for 6 convolutions/],
@@ -99,6 +119,8 @@ describe('a model file', () => {
   ])('is neither written nor loaded with %s', (_, damage, message) => {
     const broken = structuredClone(model);
     damage(broken);
-    expect(() => encodeModel(broken)).toThrow(expect.objectContaining({ code: 'MODEL', message: expect.stringMatching(message) }));
+    expect(() => encodeModel(broken)).toThrow(
+      expect.objectContaining({ code: 'MODEL', message: expect.stringMatching(message) }),
+    );
   });
 });

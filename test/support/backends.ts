@@ -12,8 +12,10 @@ function nativeBackends(): Backend[] {
 }
 
 /** Every back-end and instruction set of this machine but the reference; a missing addon fails the suite. */
-export const fastBackends: readonly Backend[] = [...nativeBackends(), selectBackend({ backend: 'wasm' }).backend];
+export const fastBackends: readonly Backend[] = [
+  ...nativeBackends(),
+  selectBackend({ backend: 'wasm' }).backend,
+];
 
 /** The fastest of them. */
 export const best: Backend = fastBackends[0]!;
-

@@ -63,7 +63,16 @@ function convolution(
   const outHeight = Math.floor((shape.height + 2 * padding - size) / stride) + 1;
   const outWidth = Math.floor((shape.width + 2 * padding - size) / stride) + 1;
   if (outHeight < 1 || outWidth < 1) {
-    return convolution(random, shape, bits, fires, input, index, { neuron, rho, alpha, atBound, v0 }, startDelay);
+    return convolution(
+      random,
+      shape,
+      bits,
+      fires,
+      input,
+      index,
+      { neuron, rho, alpha, atBound, v0 },
+      startDelay,
+    );
   }
   const filters = whole(1, 37);
   const perFilter = size * size * shape.channels;
@@ -82,7 +91,10 @@ function convolution(
     bias[f] = atBound ? (f % 2 === 0 ? 2 ** 23 : -(2 ** 23)) : whole(-limit, limit);
     threshold[f] = atBound
       ? whole(1, 3)
-      : Math.max(1, Math.floor((limit * greatest * Math.sqrt(perFilter) * (0.1 + random())) / (input < 0 ? 2 : 40)));
+      : Math.max(
+          1,
+          Math.floor((limit * greatest * Math.sqrt(perFilter) * (0.1 + random())) / (input < 0 ? 2 : 40)),
+        );
     threshold[f] = Math.min(threshold[f]!, alpha > 0 && alpha < 1 ? 838_860 : 2 ** 23);
   }
   const negative = threshold.map((theta) => (alpha === 0 ? 0 : Math.floor(theta / alpha + 0.5)));
@@ -122,7 +134,18 @@ function pool(
   const outWidth = Math.floor((shape.width + padding - size) / stride) + 1;
   const windowsHold = (extent: number, out: number) => out >= 1 && (out - 1) * stride - offset < extent;
   if (!windowsHold(shape.height, outHeight) || !windowsHold(shape.width, outWidth)) return undefined;
-  return { kind: 'pool', name: `pool${index}`, input, ...shape, outHeight, outWidth, size, stride, offset, rule };
+  return {
+    kind: 'pool',
+    name: `pool${index}`,
+    input,
+    ...shape,
+    outHeight,
+    outWidth,
+    size,
+    stride,
+    offset,
+    rule,
+  };
 }
 
 const shapeOf = (stage: Stage): Shape => ({
