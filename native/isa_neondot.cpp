@@ -8,28 +8,7 @@ namespace neondot {
 
 constexpr int kVectorBytes = 16;
 
-struct Op16 {
-  using Spike = int16_t;
-  using Sum = int32x4_t;
-  using Weights = int16x8_t;
-  static constexpr int kParts = 4;
-  static constexpr int kMaxGroups = 1;
-  static constexpr int kRows = 4;
-  static constexpr int kOffset = 0;
-  static constexpr int position(int filter, int channel) { return filter / 4 * 8 + channel * 4 + filter % 4; }
-  static Sum zero() { return vdupq_n_s32(0); }
-  static Weights load(const uint8_t* p) { return vld1q_s16(reinterpret_cast<const int16_t*>(p)); }
-  static int16x4_t broadcast(const uint8_t* p) {
-    int32_t pair;
-    __builtin_memcpy(&pair, p, 4);
-    return vreinterpret_s16_s32(vdup_n_s32(pair));
-  }
-  static Sum dot(Sum acc, Weights w, int16x4_t s) {
-    acc = vmlal_lane_s16(acc, vget_low_s16(w), s, 0);
-    return vmlal_lane_s16(acc, vget_high_s16(w), s, 1);
-  }
-  static void store(int32_t* p, Sum acc) { vst1q_s32(p, acc); }
-};
+#include "neon16.inl"
 
 struct Op8 {
   using Spike = int8_t;

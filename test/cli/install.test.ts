@@ -17,7 +17,9 @@ it('installing without a compiler prints one line with the reason and exits with
       encoding: 'utf8',
       env: { PATH: join(folder, 'bin'), HOME: dirname(folder) },
     });
-    expect(stdout).toBe('spiking-yolo: no native addon (no C++ compiler on PATH); the WASM kernel is in charge.\n');
+    expect(stdout).toBe(
+      'spiking-yolo: no native addon (no C++ compiler on PATH); the WASM kernel is in charge.\n',
+    );
     expect(stderr).toBe('');
     expect(status).toBe(0);
   } finally {
