@@ -7,6 +7,11 @@ namespace spiking {
 namespace avx2 {
 
 constexpr int kVectorBytes = 32;
+typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+
+#include "masks.inl"
+
+static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
 
 struct Op16 {
   using Spike = int16_t;
@@ -30,8 +35,6 @@ struct Op16 {
 using Op8 = Op16;
 
 #include "kernels.inl"
-
-static inline bool any(Ints mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
 
 }  // namespace avx2
 

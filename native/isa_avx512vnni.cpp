@@ -1,5 +1,6 @@
 // AVX-512 VNNI: vpdpwssd on pairs of channels with 16-bit weights, vpdpbusd on quads with 8-bit weights, 16 filters a
 // vector. vpdpbusd takes one unsigned operand: the weights + 128; 128·Σspikes is subtracted again.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in the compiler's own header
 #include <immintrin.h>
 
 #include "kernels.h"
@@ -8,6 +9,29 @@ namespace spiking {
 namespace avx512vnni {
 
 constexpr int kVectorBytes = 64;
+typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+
+// Masks live in mask registers.
+typedef __mmask16 Mask;
+
+static inline __m512i raw(Ints a) { return reinterpret_cast<__m512i>(a); }
+static inline Ints ints(__m512i a) { return reinterpret_cast<Ints>(a); }
+static inline Mask atLeast(Ints a, Ints b) { return _mm512_cmpge_epi32_mask(raw(a), raw(b)); }
+static inline Mask either(Mask a, Mask b) { return a | b; }
+static inline Mask within(Mask a, Mask b) { return a & b; }
+static inline Mask without(Mask a, Mask b) { return a & Mask(~b); }
+static inline Ints choose(Mask mask, Ints a, Ints b) { return ints(_mm512_mask_blend_epi32(mask, raw(b), raw(a))); }
+static inline Ints zeroUnless(Mask mask, Ints a) { return ints(_mm512_maskz_mov_epi32(mask, raw(a))); }
+static inline Ints addWhere(Ints a, Mask mask, Ints b) {
+  return ints(_mm512_mask_add_epi32(raw(a), mask, raw(a), raw(b)));
+}
+static inline Ints subtractWhere(Ints a, Mask mask, Ints b) {
+  return ints(_mm512_mask_sub_epi32(raw(a), mask, raw(a), raw(b)));
+}
+static inline Ints maxInts(Ints a, Ints b) { return ints(_mm512_max_epi32(raw(a), raw(b))); }
+static inline Ints minInts(Ints a, Ints b) { return ints(_mm512_min_epi32(raw(a), raw(b))); }
+static inline int countOf(Mask mask) { return __builtin_popcount(mask); }
+static inline bool any(Mask mask) { return mask != 0; }
 
 struct Op16 {
   using Spike = int16_t;
@@ -37,8 +61,6 @@ struct Op8 : Op16 {
 };
 
 #include "kernels.inl"
-
-static inline bool any(Ints mask) { return _mm512_movepi32_mask(reinterpret_cast<__m512i>(mask)) != 0; }
 
 }  // namespace avx512vnni
 

@@ -7,13 +7,16 @@ namespace spiking {
 namespace neon {
 
 constexpr int kVectorBytes = 16;
+typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+
+#include "masks.inl"
+
+static inline bool any(Mask mask) { return vmaxvq_u32(reinterpret_cast<uint32x4_t>(mask)) != 0; }
 
 #include "neon16.inl"
 using Op8 = Op16;
 
 #include "kernels.inl"
-
-static inline bool any(Ints mask) { return vmaxvq_u32(reinterpret_cast<uint32x4_t>(mask)) != 0; }
 
 }  // namespace neon
 

@@ -5,6 +5,15 @@ namespace spiking {
 namespace portable {
 
 constexpr int kVectorBytes = 16;
+typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+
+#include "masks.inl"
+
+static inline bool any(Mask mask) {
+  int32_t seen = 0;
+  for (int i = 0; i < kVectorBytes / 4; i++) seen |= mask[i];
+  return seen != 0;
+}
 
 struct Op16 {
   using Spike = int16_t;
@@ -40,12 +49,6 @@ struct Op16 {
 using Op8 = Op16;
 
 #include "kernels.inl"
-
-static inline bool any(Ints mask) {
-  int32_t seen = 0;
-  for (int i = 0; i < kLanes; i++) seen |= mask[i];
-  return seen != 0;
-}
 
 }  // namespace portable
 

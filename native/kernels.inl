@@ -1,13 +1,11 @@
 // The kernels, written once and compiled once per instruction set. The including file defines, in its own namespace:
-//   kVectorBytes; any(Ints) and Op16, Op8 (Spike, kParts, kMaxGroups, zero, load, broadcast, dot, store, position,
-//   kOffset): a multiply-add of one 4-byte word of spikes with the weights of 16 / kParts filters.
+//   kVectorBytes and Ints; Mask and its operations (masks.inl where vectors of −1 and 0 serve);
+//   Op16, Op8 (Spike, kParts, kMaxGroups, kRows, kOffset, zero, load, broadcast, dot, store, position): a multiply-add of
+//   one 4-byte word of spikes with the weights of 16 / kParts filters.
 // Everything here is exact integer arithmetic, or float arithmetic in one fixed order without fused multiply-add.
 
-typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
 typedef float Floats __attribute__((vector_size(kVectorBytes)));
 constexpr int kLanes = kVectorBytes / 4;
-
-static inline bool any(Ints mask);
 
 static inline Ints loadInts(const int32_t* p) {
   Ints v;
@@ -16,8 +14,6 @@ static inline Ints loadInts(const int32_t* p) {
 }
 static inline void storeInts(int32_t* p, Ints v) { __builtin_memcpy(p, &v, sizeof v); }
 static inline Ints allInts(int32_t value) { return Ints{} + value; }
-static inline Ints maxInts(Ints a, Ints b) { return a > b ? a : b; }
-static inline Ints minInts(Ints a, Ints b) { return a < b ? a : b; }
 
 template <class Spike>
 struct Spikes;
@@ -192,10 +188,23 @@ struct Tally {
   int64_t clipped;
 };
 
+// From this Γ on, a neuron's spikes of one direction are first counted by division, all but the last few.
+constexpr int kBurst = 8;
+
+// How many spikes the distance to the limit amounts to, at most Γ and never too many: float32, rounded down by one.
+// The quotient is exact enough: up to 127 it is off by less than 2^-16.
+static inline Ints burst(Ints distance, Ints amount, int gamma) {
+  Floats quotient = __builtin_convertvector(distance, Floats) / __builtin_convertvector(amount, Floats);
+  const Floats most = Floats{} + float(gamma + 1);
+  quotient = quotient > 0 ? quotient : Floats{};  // 0 / 0 too: a limit that is never reached
+  quotient = quotient < most ? quotient : most;
+  return maxInts(__builtin_convertvector(quotient, Ints) - 1, Ints{});
+}
+
 // V = sat(V + z), then the neuron rule up to Γ times, for 16 filters over `rows` steps (DESIGN section 2; eq. 7).
 // z of row r is at z + r·zStride, plus B from `bias` if not null.
-template <class Spike>
-static inline void fire(const Convolution& c, const int32_t* z, size_t zStride, const int32_t* bias, int rows,
+template <class Spike, bool BURST>
+static inline void fireLanes(const Convolution& c, const int32_t* z, size_t zStride, const int32_t* bias, int rows,
                         size_t neuron, int filter, uint8_t* out, size_t stepBytes, Tally& tally) {
   for (int lane = 0; lane < 16; lane += kLanes) {
     const int32_t* table = c.firing + filter + lane;
@@ -211,19 +220,36 @@ static inline void fire(const Convolution& c, const int32_t* z, size_t zStride, 
     for (int r = 0; r < rows; r++) {
       v = minInts(maxInts(v + (loadInts(z + r * zStride + lane) + b), -limit), limit);
       const Ints before = n;
+      Ints left = allInts(c.gamma);
+      if (BURST) {
+        // up from N ≥ 0 and down from N ≤ 0 the limits stay the same from spike to spike
+        const Ints above = v - minInts(upPositive, limit);
+        const Ints below = maxInts(downNegative, -limit) - v;
+        const Ints ups = zeroUnless(atLeast(n, Ints{}), burst(above, takePositive, c.gamma));
+        const Ints downs = zeroUnless(atLeast(Ints{}, n), burst(below, giveNegative, c.gamma));
+        v += downs * giveNegative - ups * takePositive;
+        n += ups - downs;
+        left -= ups + downs;
+      }
       for (int k = 0;; k++) {
-        const Ints notNegative = n >= 0;
-        const Ints positive = n > 0;
-        const Ints up = v >= (notNegative ? upPositive : upNegative);
-        const Ints down = (v <= (positive ? downPositive : downNegative)) & ~up;
-        if (!any(up | down)) break;
-        if (k == c.gamma) {
-          for (int i = 0; i < kLanes; i++) tally.clipped += (up[i] | down[i]) & 1;
+        const Mask notNegative = atLeast(n, Ints{});
+        const Mask notPositive = atLeast(Ints{}, n);
+        const Mask up = atLeast(v, choose(notNegative, upPositive, upNegative));
+        const Mask down = without(atLeast(choose(notPositive, downNegative, downPositive), v), up);
+        const Mask fires = either(up, down);
+        if (!any(fires)) break;
+        const Mask allowed = BURST ? within(fires, atLeast(left, allInts(1))) : fires;
+        if (BURST ? !any(allowed) : k == c.gamma) {
+          tally.clipped += countOf(fires);
           break;
         }
-        v -= up & (notNegative ? takePositive : takeNegative);
-        v += down & (positive ? givePositive : giveNegative);
-        n += down - up;
+        const Mask goingUp = within(up, allowed);
+        const Mask goingDown = within(down, allowed);
+        v = subtractWhere(v, goingUp, choose(notNegative, takePositive, takeNegative));
+        v = addWhere(v, goingDown, choose(notPositive, giveNegative, givePositive));
+        n = addWhere(n, goingUp, allInts(1));
+        n = subtractWhere(n, goingDown, allInts(1));
+        if (BURST) left -= allInts(1);
       }
       const Ints s = n - before;
       tally.sent += maxInts(s, -s);
@@ -232,6 +258,13 @@ static inline void fire(const Convolution& c, const int32_t* z, size_t zStride, 
     storeInts(c.potential + neuron + lane, v);
     storeInts(c.counts + neuron + lane, n);
   }
+}
+
+template <class Spike>
+static inline void fire(const Convolution& c, const int32_t* z, size_t zStride, const int32_t* bias, int rows,
+                        size_t neuron, int filter, uint8_t* out, size_t stepBytes, Tally& tally) {
+  if (c.gamma >= kBurst) fireLanes<Spike, true>(c, z, zStride, bias, rows, neuron, filter, out, stepBytes, tally);
+  else fireLanes<Spike, false>(c, z, zStride, bias, rows, neuron, filter, out, stepBytes, tally);
 }
 
 static void add(Counters& counters, const Tally& tally) {
@@ -389,7 +422,6 @@ static inline void poolLanes(const PoolCell* cells, int cellCount, int lane, int
   }
   Ints total = {};
   for (int t = steps - 1; t >= 0; t--) {
-    Ints s[CELLS > 0 ? CELLS : 1];
     Ints chosen = loadSpikes<Spike>(cells[0].spikes + t * stepBytes + lane * sizeof(Spike));
     if (EXACT) {
       n[0] -= chosen;
@@ -404,11 +436,11 @@ static inline void poolLanes(const PoolCell* cells, int cellCount, int lane, int
       Ints best = n[0];
       n[0] -= chosen;
       for (int i = 1; i < cellsHere; i++) {
-        s[0] = loadSpikes<Spike>(cells[i].spikes + t * stepBytes + lane * sizeof(Spike));
-        const Ints better = n[i] > best;
-        chosen = better ? s[0] : chosen;
-        best = better ? n[i] : best;
-        n[i] -= s[0];
+        const Ints s = loadSpikes<Spike>(cells[i].spikes + t * stepBytes + lane * sizeof(Spike));
+        const Mask notBetter = atLeast(best, n[i]);
+        chosen = choose(notBetter, chosen, s);
+        best = choose(notBetter, best, n[i]);
+        n[i] -= s;
       }
       total += chosen;
     }
