@@ -13,8 +13,9 @@ namespace {
 // Kernels may read, but not use, this far past the end of a buffer (a tile's rows beyond the last step or position).
 constexpr size_t kSlack = 1 << 20;
 // Packed weights up to this size stay in cache while all filters of a cell are computed; larger layers go filter tile
-// by filter tile.
+// by filter tile, and a tile's weights stay within kCachedTile (with two groups at least).
 constexpr size_t kCachedWeights = 256 * 1024;
+constexpr size_t kCachedTile = 640 * 1024;
 
 int padded(int channels) { return (channels + kFilterGroup - 1) / kFilterGroup * kFilterGroup; }
 
@@ -110,7 +111,11 @@ void Engine::planConvolution(Stage& stage) {
   c.words = (channels * spikeBytes + 3) / 4;
   c.wide = spec.wide;
   c.gamma = gamma_;
-  stage.weights = Memory(size_t(filters) * spec.size * spec.size * c.words * 4);
+  const size_t groupBytes = size_t(spec.size) * spec.size * c.words * 64;
+  const int cachedGroups = std::max<int>(2, kCachedTile / groupBytes);
+  c.tileGroups = kernels_.tileGroups(spec.wide, std::min(filters / kFilterGroup, cachedGroups));
+  c.tileRows = kernels_.tileRows(spec.wide, c.tileGroups);
+  stage.weights = Memory(filters / kFilterGroup * groupBytes);
   kernels_.packWeights(c, spec.weights, stage.weights.as<uint8_t>());
   c.weights = stage.weights.as<uint8_t>();
   stage.bias = copyPadded(spec.bias, spec.filters, filters, 1, 0);
@@ -125,6 +130,7 @@ void Engine::planConvolution(Stage& stage) {
   }
   const size_t sumBytes = size_t(spec.outWidth) * filters * 8;
   if (sumBytes > rowSums_.size()) rowSums_ = Memory(sumBytes);
+  if (size_t(filters) * 4 > scaledBias_.size()) scaledBias_ = Memory(size_t(filters) * 4);
   if (spec.input < 0) {
     stage.current = Memory(outCells * filters * 4);
     c.current = stage.current.as<int32_t>();
@@ -139,8 +145,7 @@ void Engine::planConvolution(Stage& stage) {
   stage.counts = Memory(outCells * filters * 4);
   c.counts = stage.counts.as<int32_t>();
   if (spec.input >= 0) {
-    const int tileSteps = kernels_.tileSteps(spec.wide, filters / kFilterGroup);
-    const size_t tiles = size_t(blockLength_ + tileSteps - 1) / tileSteps;
+    const size_t tiles = size_t(blockLength_ + c.tileRows - 1) / c.tileRows;
     stage.lists = Memory(cells * tiles * c.words * 2);
     stage.listSizes = Memory(cells * tiles * 2);
     stage.sums = Memory(cells * blockLength_ * 4 + 64 * 4);
@@ -207,26 +212,46 @@ size_t Engine::neurons(int stage) const {
 
 size_t Engine::outputSize() const { return neurons(stageCount() - 1); }
 
+namespace {
+
+// Writes one base-128 digit of each value, whole rows at a time.
+template <class Spike, class Value>
+void writeDigits(const Value* from, size_t count, int64_t unit, Spike* to) {
+  if (unit == 1) {
+    for (size_t i = 0; i < count; i++) to[i] = Spike(int32_t(from[i]) % 128);
+  } else {
+    for (size_t i = 0; i < count; i++) to[i] = Spike(from[i] / unit % 128);
+  }
+}
+
+template <class Value>
+int64_t largestMagnitude(const Value* values, size_t count) {
+  Value high = 0, low = 0;
+  for (size_t i = 0; i < count; i++) {
+    high = values[i] > high ? values[i] : high;
+    low = values[i] < low ? values[i] : low;
+  }
+  return std::max<int64_t>(high, -int64_t(low));
+}
+
+}  // namespace
+
 // Base-128 digits of the stage's input: the image's bytes, or the cumulative counts of its input stage.
-WindowBuffer Engine::windowOf(const Stage& stage, const uint8_t* pixels) {
+template <class Value>
+WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourceChannels) {
   const Convolution& c = stage.convolution;
-  const int tileSteps = kernels_.tileSteps(c.wide, c.paddedFilters / kFilterGroup);
   const int spikeBytes = kernels_.spikeBytes(c.wide);
   const int channels = c.words * 4 / spikeBytes;
-  const int sourceChannels = pixels ? c.channels : c.input->paddedChannels;
   const size_t cells = size_t(c.height) * c.width;
-  const int32_t* counts = pixels ? nullptr : c.input->counts;
-  int64_t largest = 0;
-  for (size_t i = 0; i < cells * sourceChannels; i++) {
-    largest = std::max<int64_t>(largest, pixels ? pixels[i] : std::abs(int64_t(counts[i])));
-  }
   WindowBuffer window{};
-  for (window.planes = 1; largest > 127; largest /= 128) window.planes++;
+  window.planes = 1;
+  for (int64_t left = largestMagnitude(values, cells * sourceChannels); left > 127; left /= 128) window.planes++;
   // positions of a tile beyond the last one read zeros or the next row
-  window.widthCells = std::max(c.width + 2 * c.padding, (c.outWidth - 1 + tileSteps) * c.stride + c.size);
+  window.widthCells = std::max(c.width + 2 * c.padding, (c.outWidth - 1 + c.tileRows) * c.stride + c.size);
   const size_t rows = std::max(c.height + 2 * c.padding, (c.outHeight - 1) * c.stride + c.size) + 1;
   window.planeCells = rows * window.widthCells;
-  const size_t bytes = window.planeCells * window.planes * channels * spikeBytes + kSlack;
+  const size_t cellBytes = size_t(channels) * spikeBytes;
+  const size_t bytes = window.planeCells * window.planes * cellBytes + kSlack;
   if (bytes > window_.size()) window_ = Memory(bytes);
   else std::memset(window_.as<uint8_t>(), 0, bytes);
   const size_t sumBytes = (window.planeCells * window.planes + 4096) * 4;
@@ -234,25 +259,34 @@ WindowBuffer Engine::windowOf(const Stage& stage, const uint8_t* pixels) {
   else std::memset(windowSums_.as<uint8_t>(), 0, sumBytes);
   window.data = window_.as<uint8_t>();
   window.sums = windowSums_.as<int32_t>();
+  // rows of cells with the same number of channels on both sides are one run of values
+  const int run = sourceChannels == channels ? c.width : 1;
   for (int plane = 0; plane < window.planes; plane++) {
     const int64_t unit = int64_t(1) << (7 * plane);
     for (int y = 0; y < c.height; y++) {
+      const size_t firstCell = plane * window.planeCells + size_t(y + c.padding) * window.widthCells + c.padding;
+      for (int x = 0; x < c.width; x += run) {
+        const Value* from = values + (size_t(y) * c.width + x) * sourceChannels;
+        uint8_t* to = window.data + (firstCell + x) * cellBytes;
+        const size_t count = size_t(run) * sourceChannels;
+        if (spikeBytes == 2) writeDigits(from, count, unit, reinterpret_cast<int16_t*>(to));
+        else writeDigits(from, count, unit, reinterpret_cast<int8_t*>(to));
+      }
+      if (spikeBytes == 2) continue;  // no kernel with 16-bit spikes asks for sums
       for (int x = 0; x < c.width; x++) {
-        const size_t from = (size_t(y) * c.width + x) * sourceChannels;
-        const size_t cell = plane * window.planeCells + size_t(y + c.padding) * window.widthCells + x + c.padding;
+        const int8_t* cell = reinterpret_cast<const int8_t*>(window.data) + (firstCell + x) * channels;
         int32_t sum = 0;
-        for (int ch = 0; ch < c.channels; ch++) {
-          const int64_t value = pixels ? pixels[from + ch] : counts[from + ch];
-          const int digit = int(value / unit % 128);
-          sum += digit;
-          if (spikeBytes == 2) reinterpret_cast<int16_t*>(window.data)[cell * channels + ch] = int16_t(digit);
-          else reinterpret_cast<int8_t*>(window.data)[cell * channels + ch] = int8_t(digit);
-        }
-        window.sums[cell] = sum;
+        for (int ch = 0; ch < channels; ch++) sum += cell[ch];
+        window.sums[firstCell + x] = sum;
       }
     }
   }
   return window;
+}
+
+WindowBuffer Engine::countsWindow(const Stage& stage) {
+  const Convolution& c = stage.convolution;
+  return windowOf(stage, c.input->counts, c.input->paddedChannels);
 }
 
 void Engine::begin(const uint8_t* pixels) {
@@ -275,14 +309,13 @@ void Engine::begin(const uint8_t* pixels) {
   for (Stage& stage : stages_) {
     if (stage.spec.pool || stage.spec.input >= 0) continue;
     const Convolution& c = stage.convolution;
-    const WindowBuffer window = windowOf(stage, pixels);
-    int64_t* sums = rowSums_.as<int64_t>();
+    const WindowBuffer window = windowOf(stage, pixels, c.channels);
+    int32_t* current = stage.current.as<int32_t>();
     const size_t rowNeurons = size_t(c.outWidth) * c.paddedFilters;
     for (int y = 0; y < c.outHeight; y++) {
-      kernels_.sumRow(c, y, window, 0, c.paddedFilters, sums, scratch_.as<uint8_t>());
-      int32_t* current = stage.current.as<int32_t>() + y * rowNeurons;
-      for (size_t i = 0; i < rowNeurons; i++) current[i] = int32_t(sums[i]) + c.bias[i % c.paddedFilters];
+      kernels_.presentRow(c, y, window, current + y * rowNeurons, scratch_.as<uint8_t>());
     }
+    stage.largestCurrent = largestMagnitude(current, rowNeurons * c.outHeight);
   }
 }
 
@@ -319,7 +352,7 @@ void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
   Convolution& c = stage.convolution;
   const int spikeBytes = kernels_.spikeBytes(c.wide);
   const size_t weightBytes = stage.weights.size();
-  const int tileFilters = kernels_.tileGroups(c.wide) * kFilterGroup;
+  const int tileFilters = c.tileGroups * kFilterGroup;
   const int filtersAtOnce = c.current || weightBytes <= kCachedWeights ? c.paddedFilters : tileFilters;
   Stage* poolStage = stage.fusedPool < 0 ? nullptr : &stages_[stage.fusedPool];
   for (int first = 0; first < c.paddedFilters; first += filtersAtOnce) {
@@ -373,22 +406,37 @@ void Engine::runConvolution(Stage& stage, int step, int steps) {
   uint8_t* scratch = scratch_.as<uint8_t>();
   Counters& counters = stage.counters;
   if (delay > 0 && step == delay) {
-    if (c.current) {
-      runRows(stage, step, 1, [&](int y, const Strip& strip) {
-        kernels_.fireSumsRow(c, y, nullptr, int64_t(step) + 1, strip, counters);
-      });
-      return;
-    }
-    const WindowBuffer window = windowOf(stage, nullptr);
-    int64_t* sums = rowSums_.as<int64_t>();
-    runRows(stage, step, 1, [&](int y, const Strip& strip) {
-      kernels_.sumRow(c, y, window, strip.firstFilter, strip.filters, sums, scratch);
-      kernels_.fireSumsRow(c, y, sums, int64_t(step) + 1, strip, counters);
-    });
+    endWindow(stage, step);
     return;
   }
   runRows(stage, step, steps,
           [&](int y, const Strip& strip) { kernels_.fireRow(c, y, steps, strip, scratch, counters); });
+}
+
+// The step in which a start delay ends: the whole input so far at once, in 32 bits where that is enough.
+void Engine::endWindow(Stage& stage, int step) {
+  Convolution& c = stage.convolution;
+  const int64_t times = int64_t(step) + 1;
+  uint8_t* scratch = scratch_.as<uint8_t>();
+  Counters& counters = stage.counters;
+  const int64_t start = largestMagnitude(stage.startPotential.as<int32_t>(), c.paddedFilters);
+  const int64_t constant = c.current ? stage.largestCurrent : largestMagnitude(c.bias, c.paddedFilters);
+  const bool narrow = times * constant + start < kPotentialLimit;
+  WindowBuffer window{};
+  if (!c.current) window = countsWindow(stage);
+  if (narrow && window.planes <= 1) {
+    int32_t* bias = scaledBias_.as<int32_t>();
+    for (int f = 0; !c.current && f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
+    runRows(stage, step, 1, [&](int y, const Strip& strip) {
+      kernels_.fireWindowRow(c, y, c.current ? nullptr : &window, bias, int32_t(times), strip, scratch, counters);
+    });
+    return;
+  }
+  int64_t* sums = c.current ? nullptr : rowSums_.as<int64_t>();
+  runRows(stage, step, 1, [&](int y, const Strip& strip) {
+    if (sums) kernels_.sumRow(c, y, window, strip.firstFilter, strip.filters, sums, scratch);
+    kernels_.fireSumsRow(c, y, sums, times, strip, counters);
+  });
 }
 
 void Engine::runPool(Stage& stage, int step, int steps) {
@@ -416,7 +464,7 @@ void Engine::outputPotential(double* potential) {
   const int64_t times = stage.step;
   const bool onImage = stage.spec.input < 0;
   WindowBuffer window{};
-  if (!onImage) window = windowOf(stage, nullptr);
+  if (!onImage) window = countsWindow(stage);
   int64_t* sums = rowSums_.as<int64_t>();
   for (int y = 0; y < c.outHeight; y++) {
     if (!onImage) kernels_.sumRow(c, y, window, 0, c.paddedFilters, sums, scratch_.as<uint8_t>());

@@ -77,6 +77,7 @@ class Engine {
     SpikeBuffer output{};
     Counters counters{};
     double synapticOperations = 0;
+    int64_t largestCurrent = 0;
     Memory weights, bias, firing, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
@@ -89,14 +90,17 @@ class Engine {
   template <class FireRow>
   void runRows(Stage& stage, int step, int steps, FireRow fireRow);
   void swapEstimates(Stage& stage);
-  WindowBuffer windowOf(const Stage& stage, const uint8_t* pixels);
+  void endWindow(Stage& stage, int step);
+  template <class Value>
+  WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels);
+  WindowBuffer countsWindow(const Stage& stage);
 
   const Kernels& kernels_;
   const int gamma_;
   const int blockLength_;
   size_t pixelBytes_ = 0;
   std::vector<Stage> stages_;
-  Memory scratch_, strip_, rowSums_, allWords_, window_, windowSums_;
+  Memory scratch_, strip_, rowSums_, allWords_, scaledBias_, window_, windowSums_;
 };
 
 }  // namespace spiking

@@ -1,6 +1,7 @@
 // AVX-512 VNNI: vpdpwssd on pairs of channels with 16-bit weights, vpdpbusd on quads with 8-bit weights, 16 filters a
 // vector. vpdpbusd takes one unsigned operand: the weights + 128; 128·Σspikes is subtracted again.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in the compiler's own header
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // both in the compiler's own header
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
 #include "kernels.h"

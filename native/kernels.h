@@ -36,6 +36,8 @@ struct Convolution {
   int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
   int paddedFilters;
   int words;                     // 4-byte words per input cell and step
+  int tileGroups;                // filter groups of a tile (the last may have fewer)
+  int tileRows;                  // steps or positions of a tile
   bool wide;                     // 16-bit weights
   const uint8_t* weights;        // packed, see packWeights
   const int32_t* bias;
@@ -97,18 +99,25 @@ struct FloatConvolution {
 struct Kernels {
   const char* name;
   int (*spikeBytes)(bool wide);                   // bytes of a spike; a word holds 4 / spikeBytes channels
-  int (*tileGroups)(bool wide);                   // filter groups that a tile covers at most
-  int (*tileSteps)(bool wide, int groups);        // steps (or positions) that a tile covers in a layer of so many groups
+  int (*tileGroups)(bool wide, int groups);       // filter groups of a tile, in a layer of at most so many
+  int (*tileRows)(bool wide, int tileGroups);     // steps (or positions) of such a tile
   // (filters, size, size, channels) → tiles of [tap][word][group][64 bytes].
   void (*packWeights)(const Convolution&, const void* weights, uint8_t* packed);
   // Fills lists, listSizes and sums of input row y (if the layer fires); returns Σ|spikes| × output cells reached.
   double (*observeRow)(const Convolution&, int y, int steps);
   // Convolves and fires output row y for the strip's filters over a block of steps.
   void (*fireRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
-  // W·window for output row y and some filters: sums (outWidth, filters), exact.
+  // The constant current of output row y of a layer on the image: Σ W·p + B, the bytes p as two digits.
+  void (*presentRow)(const Convolution&, int y, const WindowBuffer&, int32_t* current, uint8_t* scratch);
+  // Ends a silent window for output row y whose input fits one digit and whose sums fit 32 bits:
+  // V = sat(V + W·window + bias) once, bias being times·B; on the image (no window) V = sat(V + times·current). Then it
+  // fires into step 0.
+  void (*fireWindowRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int32_t times,
+                        const Strip&, uint8_t* scratch, Counters&);
+  // The same without those limits, in two parts: W·window for output row y and some filters as sums (outWidth, filters),
+  // exact, which a read-out needs too; then V = sat(V + sums + times·(B or current)) once.
   void (*sumRow)(const Convolution&, int y, const WindowBuffer&, int firstFilter, int filters, int64_t* sums,
                  uint8_t* scratch);
-  // Ends a silent window for output row y: V = sat(V + sums + times·(B or current)) once, then fires into step 0.
   void (*fireSumsRow)(const Convolution&, int y, const int64_t* sums, int64_t times, const Strip&, Counters&);
   // Pools output row y over a block of steps, from the strip's rows and their filters' N, to the pool's output.
   void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts,
@@ -118,7 +127,7 @@ struct Kernels {
 
 // Bytes of scratch that the row kernels need.
 constexpr size_t scratchBytes(int size, int steps) {
-  return size_t(size) * size * 128 + size_t(steps) * kMaxGroups * kFilterGroup * 4 + 4096;
+  return size_t(size) * size * 128 + size_t(steps) * kMaxGroups * kFilterGroup * 4 + 8192;
 }
 
 const Kernels* portableKernels();

@@ -88,7 +88,6 @@ static inline void tile(const Tap* taps, int tapCount, const uint8_t* packed, in
 template <class Op>
 static inline void tileOf(int groups, int rows, const Tap* taps, int tapCount, const uint8_t* packed, int words,
                           size_t rowBytes, size_t sumStride, int32_t* z) {
-  // Small layers take twice the rows, to keep as many independent sums in flight.
   if constexpr (Op::kMaxGroups == 1) {
     tile<Op, 1, Op::kRows>(taps, tapCount, packed, words, rowBytes, sumStride, z);
   } else if (rows == 2 * Op::kRows) {
@@ -105,9 +104,15 @@ static inline void tileOf(int groups, int rows, const Tap* taps, int tapCount, c
   }
 }
 
+// Tiles of one or two groups take twice the rows, to keep as many independent sums in flight.
 template <class Op>
-static int tileStepsOf(int groups) {
-  return Op::kMaxGroups > 1 && groups <= 2 ? 2 * Op::kRows : Op::kRows;
+static int tileRowsOf(int tileGroups) {
+  return Op::kMaxGroups > 1 && tileGroups <= 2 ? 2 * Op::kRows : Op::kRows;
+}
+
+static inline int groupsFrom(const Convolution& c, int group) {
+  const int left = c.paddedFilters / 16 - group;
+  return left < c.tileGroups ? left : c.tileGroups;
 }
 
 template <class Op>
@@ -120,8 +125,8 @@ static void packWeightsOf(const Convolution& c, const void* source, uint8_t* pac
   __builtin_memset(packed, 0, groups * perGroup);
   for (int f = 0; f < groups * 16; f++) {
     const int group = f / 16;
-    const int firstGroup = group / Op::kMaxGroups * Op::kMaxGroups;
-    const int tileGroups = groups - firstGroup < Op::kMaxGroups ? groups - firstGroup : Op::kMaxGroups;
+    const int firstGroup = group / c.tileGroups * c.tileGroups;
+    const int tileGroups = groupsFrom(c, firstGroup);
     for (int tap = 0; tap < taps; tap++) {
       for (int ch = 0; ch < c.words * kChannels; ch++) {
         int32_t w = 0;
@@ -142,7 +147,7 @@ static void packWeightsOf(const Convolution& c, const void* source, uint8_t* pac
 template <class Op>
 static double observeRowOf(const Convolution& c, int y, int steps) {
   using Spike = typename Op::Spike;
-  const int rows = tileStepsOf<Op>(c.paddedFilters / 16);
+  const int rows = c.tileRows;
   const int tiles = (steps + rows - 1) / rows;
   const int channels = c.input->paddedChannels;
   const size_t cellBytes = size_t(steps) * channels * sizeof(Spike);
@@ -201,70 +206,128 @@ static inline Ints burst(Ints distance, Ints amount, int gamma) {
   return maxInts(__builtin_convertvector(quotient, Ints) - 1, Ints{});
 }
 
-// V = sat(V + z), then the neuron rule up to Γ times, for 16 filters over `rows` steps (DESIGN section 2; eq. 7).
-// z of row r is at z + r·zStride, plus B from `bias` if not null.
-template <class Spike, bool BURST>
-static inline void fireLanes(const Convolution& c, const int32_t* z, size_t zStride, const int32_t* bias, int rows,
-                        size_t neuron, int filter, uint8_t* out, size_t stepBytes, Tally& tally) {
-  for (int lane = 0; lane < 16; lane += kLanes) {
-    const int32_t* table = c.firing + filter + lane;
-    const int stride = c.paddedFilters;
-    const Ints upPositive = loadInts(table), upNegative = loadInts(table + stride);
-    const Ints takePositive = loadInts(table + 2 * stride), takeNegative = loadInts(table + 3 * stride);
-    const Ints downPositive = -loadInts(table + 4 * stride), downNegative = -loadInts(table + 5 * stride);
-    const Ints givePositive = loadInts(table + 6 * stride), giveNegative = loadInts(table + 7 * stride);
-    const Ints b = bias ? loadInts(bias + filter + lane) : Ints{};
-    const Ints limit = allInts(kPotentialLimit);
-    Ints v = loadInts(c.potential + neuron + lane);
-    Ints n = loadInts(c.counts + neuron + lane);
-    for (int r = 0; r < rows; r++) {
-      v = minInts(maxInts(v + (loadInts(z + r * zStride + lane) + b), -limit), limit);
-      const Ints before = n;
-      Ints left = allInts(c.gamma);
+// What fireLanes works on: neighbouring neurons, a vector of kLanes each. Vector p has its potential and count at
+// p·kLanes, z of row r at z + r·zStride + p·kLanes, its filter and its place in the output at the offsets below.
+struct Neurons {
+  int32_t* potential;
+  int32_t* counts;
+  const int32_t* z;
+  size_t zStride;
+  const int32_t* bias;  // per filter, or null
+  uint8_t* out;
+  size_t stepBytes;
+};
+
+// V = sat(V + z), then the neuron rule up to Γ times, for VECTORS vectors over `rows` steps (DESIGN section 2; eq. 7).
+// Several vectors share one loop so that its branches are taken for all of them at once.
+template <class Spike, bool BURST, int VECTORS>
+static inline void fireLanes(const Convolution& c, const Neurons& neurons, const int* filters, const size_t* places,
+                             int rows, Tally& tally) {
+  const size_t stride = c.paddedFilters;
+  const Ints limit = allInts(kPotentialLimit);
+  const int32_t* table[VECTORS];
+  Ints v[VECTORS], n[VECTORS], bias[VECTORS];
+  for (int p = 0; p < VECTORS; p++) {
+    table[p] = c.firing + filters[p];
+    v[p] = loadInts(neurons.potential + p * kLanes);
+    n[p] = loadInts(neurons.counts + p * kLanes);
+    bias[p] = neurons.bias ? loadInts(neurons.bias + filters[p]) : Ints{};
+  }
+  for (int r = 0; r < rows; r++) {
+    Ints before[VECTORS], left[VECTORS];
+    for (int p = 0; p < VECTORS; p++) {
+      const Ints z = loadInts(neurons.z + r * neurons.zStride + p * kLanes) + bias[p];
+      v[p] = minInts(maxInts(v[p] + z, -limit), limit);
+      before[p] = n[p];
+      left[p] = allInts(c.gamma);
       if (BURST) {
         // up from N ≥ 0 and down from N ≤ 0 the limits stay the same from spike to spike
-        const Ints above = v - minInts(upPositive, limit);
-        const Ints below = maxInts(downNegative, -limit) - v;
-        const Ints ups = zeroUnless(atLeast(n, Ints{}), burst(above, takePositive, c.gamma));
-        const Ints downs = zeroUnless(atLeast(Ints{}, n), burst(below, giveNegative, c.gamma));
-        v += downs * giveNegative - ups * takePositive;
-        n += ups - downs;
-        left -= ups + downs;
+        const Ints take = loadInts(table[p] + 2 * stride);
+        const Ints give = loadInts(table[p] + 7 * stride);
+        const Ints above = v[p] - minInts(loadInts(table[p]), limit);
+        const Ints below = -minInts(loadInts(table[p] + 5 * stride), limit) - v[p];
+        const Ints ups = zeroUnless(atLeast(n[p], Ints{}), burst(above, take, c.gamma));
+        const Ints downs = zeroUnless(atLeast(Ints{}, n[p]), burst(below, give, c.gamma));
+        v[p] += downs * give - ups * take;
+        n[p] += ups - downs;
+        left[p] -= ups + downs;
       }
-      for (int k = 0;; k++) {
-        const Mask notNegative = atLeast(n, Ints{});
-        const Mask notPositive = atLeast(Ints{}, n);
-        const Mask up = atLeast(v, choose(notNegative, upPositive, upNegative));
-        const Mask down = without(atLeast(choose(notPositive, downNegative, downPositive), v), up);
-        const Mask fires = either(up, down);
-        if (!any(fires)) break;
-        const Mask allowed = BURST ? within(fires, atLeast(left, allInts(1))) : fires;
-        if (BURST ? !any(allowed) : k == c.gamma) {
-          tally.clipped += countOf(fires);
-          break;
-        }
-        const Mask goingUp = within(up, allowed);
-        const Mask goingDown = within(down, allowed);
-        v = subtractWhere(v, goingUp, choose(notNegative, takePositive, takeNegative));
-        v = addWhere(v, goingDown, choose(notPositive, giveNegative, givePositive));
-        n = addWhere(n, goingUp, allInts(1));
-        n = subtractWhere(n, goingDown, allInts(1));
-        if (BURST) left -= allInts(1);
-      }
-      const Ints s = n - before;
-      tally.sent += maxInts(s, -s);
-      storeSpikes<Spike>(out + r * stepBytes + lane * sizeof(Spike), s);
     }
-    storeInts(c.potential + neuron + lane, v);
-    storeInts(c.counts + neuron + lane, n);
+    for (int k = 0;; k++) {
+      Mask up[VECTORS], down[VECTORS], notNegative[VECTORS], notPositive[VECTORS];
+      Mask fires = {};
+      Mask allowed = {};
+      for (int p = 0; p < VECTORS; p++) {
+        notNegative[p] = atLeast(n[p], Ints{});
+        notPositive[p] = atLeast(Ints{}, n[p]);
+        const Ints upLimit = choose(notNegative[p], loadInts(table[p]), loadInts(table[p] + stride));
+        const Ints downLimit = choose(notPositive[p], loadInts(table[p] + 5 * stride), loadInts(table[p] + 4 * stride));
+        up[p] = atLeast(v[p], upLimit);
+        down[p] = without(atLeast(-v[p], downLimit), up[p]);
+        fires = either(fires, either(up[p], down[p]));
+        if (BURST) {
+          const Mask some = atLeast(left[p], allInts(1));
+          allowed = either(allowed, within(either(up[p], down[p]), some));
+        }
+      }
+      if (!any(fires)) break;
+      if (BURST ? !any(allowed) : k == c.gamma) {
+        for (int p = 0; p < VECTORS; p++) tally.clipped += countOf(either(up[p], down[p]));
+        break;
+      }
+      for (int p = 0; p < VECTORS; p++) {
+        if (BURST) {
+          const Mask some = atLeast(left[p], allInts(1));
+          up[p] = within(up[p], some);
+          down[p] = within(down[p], some);
+          left[p] -= allInts(1);
+        }
+        const Ints take = choose(notNegative[p], loadInts(table[p] + 2 * stride), loadInts(table[p] + 3 * stride));
+        const Ints give = choose(notPositive[p], loadInts(table[p] + 7 * stride), loadInts(table[p] + 6 * stride));
+        v[p] = addWhere(subtractWhere(v[p], up[p], take), down[p], give);
+        n[p] = subtractWhere(addWhere(n[p], up[p], allInts(1)), down[p], allInts(1));
+      }
+    }
+    for (int p = 0; p < VECTORS; p++) {
+      const Ints s = n[p] - before[p];
+      tally.sent += maxInts(s, -s);
+      storeSpikes<Spike>(neurons.out + r * neurons.stepBytes + places[p], s);
+    }
+  }
+  for (int p = 0; p < VECTORS; p++) {
+    storeInts(neurons.potential + p * kLanes, v[p]);
+    storeInts(neurons.counts + p * kLanes, n[p]);
   }
 }
 
+// Fires `count` neighbouring neurons, a multiple of 16: filters from `filter` on, or, of a layer with 16 filters only,
+// cell after cell (their spikes cellBytes apart).
 template <class Spike>
-static inline void fire(const Convolution& c, const int32_t* z, size_t zStride, const int32_t* bias, int rows,
-                        size_t neuron, int filter, uint8_t* out, size_t stepBytes, Tally& tally) {
-  if (c.gamma >= kBurst) fireLanes<Spike, true>(c, z, zStride, bias, rows, neuron, filter, out, stepBytes, tally);
-  else fireLanes<Spike, false>(c, z, zStride, bias, rows, neuron, filter, out, stepBytes, tally);
+static inline void fire(const Convolution& c, Neurons neurons, int filter, int count, int rows, size_t cellBytes,
+                        Tally& tally) {
+  constexpr int kTogether = 4;
+  const int perCell = c.paddedFilters == 16 ? 16 : count;
+  for (int first = 0; first < count;) {
+    int filters[kTogether];
+    size_t places[kTogether];
+    const int vectors = (count - first) / kLanes < kTogether ? 1 : kTogether;
+    for (int p = 0; p < vectors; p++) {
+      const int at = first + p * kLanes;
+      filters[p] = filter + at % perCell;
+      places[p] = at / perCell * cellBytes + at % perCell * sizeof(Spike);
+    }
+    if (vectors == kTogether) {
+      if (c.gamma >= kBurst) fireLanes<Spike, true, kTogether>(c, neurons, filters, places, rows, tally);
+      else fireLanes<Spike, false, kTogether>(c, neurons, filters, places, rows, tally);
+    } else {
+      if (c.gamma >= kBurst) fireLanes<Spike, true, 1>(c, neurons, filters, places, rows, tally);
+      else fireLanes<Spike, false, 1>(c, neurons, filters, places, rows, tally);
+    }
+    neurons.potential += vectors * kLanes;
+    neurons.counts += vectors * kLanes;
+    neurons.z += vectors * kLanes;
+    first += vectors * kLanes;
+  }
 }
 
 static void add(Counters& counters, const Tally& tally) {
@@ -281,26 +344,34 @@ static inline Range tapsInside(int out, int extent, const Convolution& c) {
   return {start < 0 ? -start : 0, start + c.size > extent ? extent - start : c.size};
 }
 
+// Fires all neurons of output row y whose z, the same at every step, is at z (outWidth, paddedFilters).
+template <class Spike>
+static void fireCells(const Convolution& c, int y, const int32_t* z, int steps, const Strip& strip, Tally& tally) {
+  const size_t row = size_t(y) * c.outWidth * c.paddedFilters;
+  uint8_t* outRow = strip.data + (y % strip.rowCount) * strip.rowBytes;
+  // of a layer with 16 filters, several cells at once; else the strip's filters of each cell
+  const int cells = c.paddedFilters == 16 ? 64 / 16 : 1;
+  for (int x = 0; x < c.outWidth; x += cells) {
+    const int count = (c.outWidth - x < cells ? c.outWidth - x : cells) * strip.filters;
+    const size_t at = size_t(x) * c.paddedFilters + strip.firstFilter;
+    fire<Spike>(c, {c.potential + row + at, c.counts + row + at, z + at, 0, nullptr, outRow + x * strip.cellBytes, strip.stepBytes},
+                strip.firstFilter, count, steps, strip.cellBytes, tally);
+  }
+}
+
 template <class Op>
 static void fireRowOf(const Convolution& c, int y, int steps, const Strip& strip, uint8_t* scratch, Counters& counters) {
   using Spike = typename Op::Spike;
   Tally tally = {};
   uint8_t* outRow = strip.data + (y % strip.rowCount) * strip.rowBytes;
   if (c.current) {
-    for (int x = 0; x < c.outWidth; x++) {
-      for (int f = 0; f < strip.filters; f += 16) {
-        const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + strip.firstFilter + f;
-        fire<Spike>(c, c.current + neuron, 0, nullptr, steps, neuron, strip.firstFilter + f,
-                    outRow + x * strip.cellBytes + f * sizeof(Spike), strip.stepBytes, tally);
-      }
-    }
+    fireCells<Spike>(c, y, c.current + size_t(y) * c.outWidth * c.paddedFilters, steps, strip, tally);
     add(counters, tally);
     return;
   }
   Tap* taps = reinterpret_cast<Tap*>(scratch);
   int32_t* z = reinterpret_cast<int32_t*>(scratch + size_t(c.size) * c.size * sizeof(Tap));
-  const int groups = c.paddedFilters / 16;
-  const int rows = tileStepsOf<Op>(groups);
+  const int rows = c.tileRows;
   const int tiles = (steps + rows - 1) / rows;
   const size_t stepBytes = size_t(c.words) * 4;
   const size_t groupBytes = size_t(c.size) * c.size * c.words * 64;
@@ -323,32 +394,30 @@ static void fireRowOf(const Convolution& c, int y, int steps, const Strip& strip
       const int count = steps - firstStep < rows ? steps - firstStep : rows;
       for (int f = 0; f < strip.filters;) {
         const int group = (strip.firstFilter + f) / 16;
-        const int tileGroups = groups - group < Op::kMaxGroups ? groups - group : Op::kMaxGroups;
+        const int tileGroups = groupsFrom(c, group);
         tileOf<Op>(tileGroups, rows, taps, tapCount, c.weights + group * groupBytes, c.words, stepBytes, 1, z);
-        for (int g = 0; g < tileGroups; g++, f += 16) {
-          const int filter = strip.firstFilter + f;
-          const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
-          fire<Spike>(c, z + g * 16, tileGroups * 16, c.bias, count, neuron, filter,
-                      outRow + x * strip.cellBytes + firstStep * strip.stepBytes + f * sizeof(Spike), strip.stepBytes,
-                      tally);
-        }
+        const int filter = strip.firstFilter + f;
+        const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
+        uint8_t* out = outRow + x * strip.cellBytes + firstStep * strip.stepBytes + f * sizeof(Spike);
+        fire<Spike>(c, {c.potential + neuron, c.counts + neuron, z, size_t(tileGroups) * 16, c.bias, out, strip.stepBytes},
+                    filter, tileGroups * 16, count, 0, tally);
+        f += tileGroups * 16;
       }
     }
   }
   add(counters, tally);
 }
 
-// Tiles whose rows are neighbouring output positions, all words taken: what a whole silent window adds, or a read-out.
-template <class Op>
-static void sumRowOf(const Convolution& c, int y, const WindowBuffer& window, int firstFilter, int filters,
-                     int64_t* sums, uint8_t* scratch) {
+// Tiles whose rows are neighbouring output positions, all words taken: what a whole silent window adds, the image's
+// current, or a read-out. Calls use(x, positions, filter, groups, plane, z) for each, z (positions, groups·16) int32.
+template <class Op, class Use>
+static void windowTiles(const Convolution& c, int y, const WindowBuffer& window, int firstFilter, int filters,
+                        uint8_t* scratch, Use use) {
   Tap* taps = reinterpret_cast<Tap*>(scratch);
   int32_t* z = reinterpret_cast<int32_t*>(scratch + size_t(c.size) * c.size * sizeof(Tap));
-  const int groups = c.paddedFilters / 16;
-  const int rows = tileStepsOf<Op>(groups);
+  const int rows = c.tileRows;
   const size_t cellBytes = size_t(c.words) * 4;
   const size_t groupBytes = size_t(c.size) * c.size * c.words * 64;
-  for (size_t i = 0; i < size_t(c.outWidth) * filters; i++) sums[i] = 0;
   for (int x = 0; x < c.outWidth; x += rows) {
     const int count = c.outWidth - x < rows ? c.outWidth - x : rows;
     for (int plane = 0; plane < window.planes; plane++) {
@@ -362,19 +431,77 @@ static void sumRowOf(const Convolution& c, int y, const WindowBuffer& window, in
       }
       for (int f = 0; f < filters;) {
         const int group = (firstFilter + f) / 16;
-        const int tileGroups = groups - group < Op::kMaxGroups ? groups - group : Op::kMaxGroups;
+        const int tileGroups = groupsFrom(c, group);
         tileOf<Op>(tileGroups, rows, taps, tapCount, c.weights + group * groupBytes, c.words, c.stride * cellBytes,
                    c.stride, z);
-        const int width = tileGroups * 16;
-        for (int r = 0; r < count; r++) {
-          for (int i = 0; i < width; i++) {
-            sums[size_t(x + r) * filters + f + i] += int64_t(z[r * width + i]) * (int64_t(1) << (7 * plane));
-          }
-        }
-        f += width;
+        use(x, count, f, tileGroups, plane, z);
+        f += tileGroups * 16;
       }
     }
   }
+}
+
+template <class Op>
+static void sumRowOf(const Convolution& c, int y, const WindowBuffer& window, int firstFilter, int filters,
+                     int64_t* sums, uint8_t* scratch) {
+  for (size_t i = 0; i < size_t(c.outWidth) * filters; i++) sums[i] = 0;
+  windowTiles<Op>(c, y, window, firstFilter, filters, scratch,
+                  [&](int x, int count, int f, int groups, int plane, const int32_t* z) {
+                    const int width = groups * 16;
+                    for (int r = 0; r < count; r++) {
+                      int64_t* target = sums + size_t(x + r) * filters + f;
+                      for (int i = 0; i < width; i++) {
+                        target[i] += int64_t(z[r * width + i]) * (int64_t(1) << (7 * plane));
+                      }
+                    }
+                  });
+}
+
+template <class Op>
+static void presentRowOf(const Convolution& c, int y, const WindowBuffer& window, int32_t* current, uint8_t* scratch) {
+  windowTiles<Op>(c, y, window, 0, c.paddedFilters, scratch,
+                  [&](int x, int count, int f, int groups, int plane, const int32_t* z) {
+                    for (int r = 0; r < count; r++) {
+                      int32_t* target = current + size_t(x + r) * c.paddedFilters + f;
+                      for (int i = 0; i < groups * 16; i += kLanes) {
+                        const Ints base = plane == 0 ? loadInts(c.bias + f + i) : loadInts(target + i);
+                        storeInts(target + i, base + loadInts(z + r * groups * 16 + i) * (1 << (7 * plane)));
+                      }
+                    }
+                  });
+}
+
+template <class Op>
+static void fireWindowRowOf(const Convolution& c, int y, const WindowBuffer* window, const int32_t* bias, int32_t times,
+                            const Strip& strip, uint8_t* scratch, Counters& counters) {
+  using Spike = typename Op::Spike;
+  Tally tally = {};
+  const size_t row = size_t(y) * c.outWidth * c.paddedFilters;
+  uint8_t* outRow = strip.data + (y % strip.rowCount) * strip.rowBytes;
+  if (!window) {
+    alignas(64) int32_t z[64];
+    for (int x = 0; x < c.outWidth; x++) {
+      for (int f = 0; f < strip.filters; f += 64) {
+        const int count = strip.filters - f < 64 ? strip.filters - f : 64;
+        const size_t neuron = row + size_t(x) * c.paddedFilters + strip.firstFilter + f;
+        for (int i = 0; i < count; i += kLanes) storeInts(z + i, loadInts(c.current + neuron + i) * times);
+        fire<Spike>(c, {c.potential + neuron, c.counts + neuron, z, 0, nullptr, outRow + x * strip.cellBytes + f * sizeof(Spike), strip.stepBytes},
+                    strip.firstFilter + f, count, 1, strip.cellBytes, tally);
+      }
+    }
+  } else {
+    windowTiles<Op>(c, y, *window, strip.firstFilter, strip.filters, scratch,
+                    [&](int x, int count, int f, int groups, int, const int32_t* z) {
+                      for (int r = 0; r < count; r++) {
+                        const int filter = strip.firstFilter + f;
+                        const size_t neuron = row + size_t(x + r) * c.paddedFilters + filter;
+                        uint8_t* out = outRow + (x + r) * strip.cellBytes + f * sizeof(Spike);
+                        fire<Spike>(c, {c.potential + neuron, c.counts + neuron, z + r * groups * 16, 0, bias, out, strip.stepBytes},
+                                    filter, groups * 16, 1, 0, tally);
+                      }
+                    });
+  }
+  add(counters, tally);
 }
 
 template <class Op>
@@ -394,8 +521,9 @@ static void fireSumsRowOf(const Convolution& c, int y, const int64_t* sums, int6
         c.potential[neuron + i] =
             int32_t(v > kPotentialLimit ? kPotentialLimit : v < -kPotentialLimit ? -kPotentialLimit : v);
       }
-      fire<Spike>(c, silent, 0, nullptr, 1, neuron, filter, outRow + x * strip.cellBytes + f * sizeof(Spike),
-                  strip.stepBytes, tally);
+      uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
+      fire<Spike>(c, {c.potential + neuron, c.counts + neuron, silent, 0, nullptr, out, strip.stepBytes}, filter, 16, 1, 0,
+                  tally);
     }
   }
   add(counters, tally);
@@ -595,8 +723,12 @@ static void convolveFloat(const FloatConvolution& c, const float* input, float* 
 
 // The table's entries for weights of 16 and of 8 bits, which may use different multiply-adds.
 static int spikeBytes(bool wide) { return wide ? sizeof(Op16::Spike) : sizeof(Op8::Spike); }
-static int tileGroups(bool wide) { return wide ? Op16::kMaxGroups : Op8::kMaxGroups; }
-static int tileSteps(bool wide, int groups) { return wide ? tileStepsOf<Op16>(groups) : tileStepsOf<Op8>(groups); }
+template <class Op>
+static int tileGroupsOf(int groups) {
+  return groups < Op::kMaxGroups ? groups : Op::kMaxGroups;
+}
+static int tileGroups(bool wide, int groups) { return wide ? tileGroupsOf<Op16>(groups) : tileGroupsOf<Op8>(groups); }
+static int tileRows(bool wide, int groups) { return wide ? tileRowsOf<Op16>(groups) : tileRowsOf<Op8>(groups); }
 static void packWeights(const Convolution& c, const void* weights, uint8_t* packed) {
   c.wide ? packWeightsOf<Op16>(c, weights, packed) : packWeightsOf<Op8>(c, weights, packed);
 }
@@ -605,6 +737,14 @@ static double observeRow(const Convolution& c, int y, int steps) {
 }
 static void fireRow(const Convolution& c, int y, int steps, const Strip& strip, uint8_t* scratch, Counters& counters) {
   c.wide ? fireRowOf<Op16>(c, y, steps, strip, scratch, counters) : fireRowOf<Op8>(c, y, steps, strip, scratch, counters);
+}
+static void presentRow(const Convolution& c, int y, const WindowBuffer& window, int32_t* current, uint8_t* scratch) {
+  c.wide ? presentRowOf<Op16>(c, y, window, current, scratch) : presentRowOf<Op8>(c, y, window, current, scratch);
+}
+static void fireWindowRow(const Convolution& c, int y, const WindowBuffer* window, const int32_t* bias, int32_t times,
+                          const Strip& strip, uint8_t* scratch, Counters& counters) {
+  c.wide ? fireWindowRowOf<Op16>(c, y, window, bias, times, strip, scratch, counters)
+         : fireWindowRowOf<Op8>(c, y, window, bias, times, strip, scratch, counters);
 }
 static void sumRow(const Convolution& c, int y, const WindowBuffer& window, int firstFilter, int filters, int64_t* sums,
                    uint8_t* scratch) {
@@ -623,7 +763,7 @@ static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip&
 }
 
 static Kernels tableNamed(const char* name) {
-  return {name,    spikeBytes,    tileGroups, tileSteps,    packWeights,
-          observeRow, fireRow, sumRow,    fireSumsRow,
-          poolRow, convolveFloat};
+  return {name,       spikeBytes,    tileGroups, tileRows,    packWeights, observeRow,
+          fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow, poolRow,
+          convolveFloat};
 }
