@@ -140,6 +140,7 @@ void Engine::planConvolution(Stage& stage) {
   stage.firing = copyPadded(spec.firing, spec.filters, filters, kFiringRows, INT32_MAX);
   c.firing = stage.firing.as<int32_t>();
   stage.startPotential = copyPadded(spec.startPotential, spec.filters, filters, 1, 0);
+  c.startPotential = stage.startPotential.as<int32_t>();
   stage.potential = Memory(outCells * filters * 4);
   c.potential = stage.potential.as<int32_t>();
   stage.counts = Memory(outCells * filters * 4);
@@ -284,8 +285,21 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
   return window;
 }
 
+// Writes the state that neurons start from, for readers of a stage that has not run yet.
+void Engine::settle(Stage& stage) {
+  Convolution& c = stage.convolution;
+  if (stage.spec.pool || !stage.spec.fires || !c.fresh) return;
+  const size_t cells = size_t(c.outHeight) * c.outWidth;
+  std::memset(c.counts, 0, cells * c.paddedFilters * 4);
+  for (size_t cell = 0; cell < cells; cell++) {
+    std::memcpy(c.potential + cell * c.paddedFilters, c.startPotential, size_t(c.paddedFilters) * 4);
+  }
+  c.fresh = false;
+}
+
 WindowBuffer Engine::countsWindow(const Stage& stage) {
   const Convolution& c = stage.convolution;
+  settle(stages_[stage.spec.input]);
   return windowOf(stage, c.input->counts, c.input->paddedChannels);
 }
 
@@ -295,15 +309,10 @@ void Engine::begin(const uint8_t* pixels) {
     stage.silent = true;
     stage.counters = {};
     stage.synapticOperations = 0;
+    stage.convolution.fresh = true;
+    if (!stage.spec.pool) continue;
     for (Memory* memory : {&stage.counts, &stage.estimateStart, &stage.estimateEnd, &stage.recentStart, &stage.recentEnd}) {
       if (memory->size() > 0) std::memset(memory->as<uint8_t>(), 0, memory->size());
-    }
-    if (stage.spec.pool || !stage.spec.fires) continue;
-    Convolution& c = stage.convolution;
-    const size_t cells = size_t(c.outHeight) * c.outWidth;
-    const int32_t* start = stage.startPotential.as<int32_t>();
-    for (size_t cell = 0; cell < cells; cell++) {
-      std::memcpy(c.potential + cell * c.paddedFilters, start, size_t(c.paddedFilters) * 4);
     }
   }
   for (Stage& stage : stages_) {
@@ -381,6 +390,7 @@ void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
       }
     }
   }
+  c.fresh = false;
   if (poolStage) swapEstimates(*poolStage);
 }
 
@@ -432,6 +442,7 @@ void Engine::endWindow(Stage& stage, int step) {
     });
     return;
   }
+  settle(stage);
   int64_t* sums = c.current ? nullptr : rowSums_.as<int64_t>();
   runRows(stage, step, 1, [&](int y, const Strip& strip) {
     if (sums) kernels_.sumRow(c, y, window, strip.firstFilter, strip.filters, sums, scratch);
@@ -478,7 +489,8 @@ void Engine::outputPotential(double* potential) {
   }
 }
 
-void Engine::state(int index, int32_t* counts, int32_t* potential) const {
+void Engine::state(int index, int32_t* counts, int32_t* potential) {
+  settle(stages_[index]);
   const Convolution& c = stages_[index].convolution;
   const size_t cells = size_t(c.outHeight) * c.outWidth;
   for (size_t cell = 0; cell < cells; cell++) {

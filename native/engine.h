@@ -53,7 +53,7 @@ class Engine {
   // Returns null, or why the call does not fit the order that EngineInstance.run describes.
   const char* run(int stage, int step, int steps);
   void outputPotential(double* potential);
-  void state(int stage, int32_t* counts, int32_t* potential) const;
+  void state(int stage, int32_t* counts, int32_t* potential);
 
   int stageCount() const { return int(stages_.size()); }
   bool isConvolution(int stage) const { return !stages_[stage].spec.pool; }
@@ -94,6 +94,7 @@ class Engine {
   template <class Value>
   WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels);
   WindowBuffer countsWindow(const Stage& stage);
+  void settle(Stage& stage);
 
   const Kernels& kernels_;
   const int gamma_;

@@ -18,8 +18,8 @@ struct Op16 {
   using Sum = __m256i;
   using Weights = __m256i;
   static constexpr int kParts = 2;
-  static constexpr int kMaxGroups = 1;
-  static constexpr int kRows = 4;
+  static constexpr int kMaxGroups = 2;
+  static constexpr int rowsOf(int groups) { return groups == 1 ? 4 : 2; }
   static constexpr int kOffset = 0;
   static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
   static Sum zero() { return _mm256_setzero_si256(); }
@@ -30,6 +30,9 @@ struct Op16 {
     return _mm256_set1_epi32(pair);
   }
   static Sum dot(Sum acc, Weights w, __m256i s) { return _mm256_add_epi32(acc, _mm256_madd_epi16(w, s)); }
+  static Sum addMagnitude(Sum acc, const uint8_t* p) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_abs_epi16(load(p)), _mm256_set1_epi16(1)));
+  }
   static void store(int32_t* p, Sum acc) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), acc); }
 };
 using Op8 = Op16;

@@ -40,7 +40,7 @@ struct Op16 {
   using Weights = __m512i;
   static constexpr int kParts = 1;
   static constexpr int kMaxGroups = 4;
-  static constexpr int kRows = 4;
+  static constexpr int rowsOf(int groups) { return groups <= 2 ? 8 : 4; }
   static constexpr int kOffset = 0;
   static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
   static Sum zero() { return _mm512_setzero_si512(); }
@@ -51,6 +51,9 @@ struct Op16 {
     return _mm512_set1_epi32(word);
   }
   static Sum dot(Sum acc, Weights w, __m512i s) { return _mm512_dpwssd_epi32(acc, w, s); }
+  static Sum addMagnitude(Sum acc, const uint8_t* p) {
+    return _mm512_dpwssd_epi32(acc, _mm512_abs_epi16(load(p)), _mm512_set1_epi16(1));
+  }
   static void store(int32_t* p, Sum acc) { _mm512_storeu_si512(p, acc); }
 };
 
@@ -59,6 +62,9 @@ struct Op8 : Op16 {
   static constexpr int kOffset = 128;
   static constexpr int position(int filter, int channel) { return filter * 4 + channel; }
   static Sum dot(Sum acc, Weights w, __m512i s) { return _mm512_dpbusd_epi32(acc, w, s); }
+  static Sum addMagnitude(Sum acc, const uint8_t* p) {
+    return _mm512_dpbusd_epi32(acc, _mm512_abs_epi8(load(p)), _mm512_set1_epi8(1));
+  }
 };
 
 #include "kernels.inl"

@@ -21,7 +21,7 @@ struct Op8 {
   using Weights = int8x16_t;
   static constexpr int kParts = 4;
   static constexpr int kMaxGroups = 1;
-  static constexpr int kRows = 4;
+  static constexpr int rowsOf(int) { return 4; }
   static constexpr int kOffset = 0;
   static constexpr int position(int filter, int channel) { return filter * 4 + channel; }
   static Sum zero() { return vdupq_n_s32(0); }
@@ -32,6 +32,7 @@ struct Op8 {
     return vreinterpretq_s8_s32(vdupq_n_s32(word));
   }
   static Sum dot(Sum acc, Weights w, int8x16_t s) { return vdotq_s32(acc, w, s); }
+  static Sum addMagnitude(Sum acc, const uint8_t* p) { return vpadalq_s16(acc, vpaddlq_s8(vabsq_s8(load(p)))); }
   static void store(int32_t* p, Sum acc) { vst1q_s32(p, acc); }
 };
 

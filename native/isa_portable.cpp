@@ -27,7 +27,7 @@ struct Op16 {
   };
   static constexpr int kParts = 4;
   static constexpr int kMaxGroups = 1;
-  static constexpr int kRows = 2;
+  static constexpr int rowsOf(int) { return 2; }
   static constexpr int kOffset = 0;
   // Of 4 filters, first the even channel's weights, then the odd one's.
   static constexpr int position(int filter, int channel) { return filter / 4 * 8 + channel * 4 + filter % 4; }
@@ -44,6 +44,10 @@ struct Op16 {
     return {pair[0], pair[1]};
   }
   static Sum dot(Sum acc, const Weights& w, Broadcast s) { return acc + w.even * s.even + w.odd * s.odd; }
+  static Sum addMagnitude(Sum acc, const uint8_t* p) {
+    const Weights w = load(p);
+    return acc + (w.even < 0 ? -w.even : w.even) + (w.odd < 0 ? -w.odd : w.odd);
+  }
   static void store(int32_t* p, Sum acc) { __builtin_memcpy(p, &acc, sizeof acc); }
 };
 using Op8 = Op16;

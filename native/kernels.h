@@ -42,6 +42,8 @@ struct Convolution {
   const uint8_t* weights;        // packed, see packWeights
   const int32_t* bias;
   const int32_t* firing;         // (8, paddedFilters)
+  const int32_t* startPotential; // (paddedFilters)
+  bool fresh;                    // no neuron has run since begin: potential and counts are still to be written
   int32_t* potential;            // (outHeight, outWidth, paddedFilters)
   int32_t* counts;               // the same shape: N
   const int32_t* current;        // the same shape, of a layer on the image: z of every step, B included; else null
@@ -125,9 +127,9 @@ struct Kernels {
   void (*convolveFloat)(const FloatConvolution&, const float* input, float* output);
 };
 
-// Bytes of scratch that the row kernels need.
+// Bytes of scratch that the row kernels need: taps of every tile of steps, z of every step, cells of a pooling window.
 constexpr size_t scratchBytes(int size, int steps) {
-  return size_t(size) * size * 128 + size_t(steps) * kMaxGroups * kFilterGroup * 4 + 8192;
+  return size_t(size) * size * (128 + size_t(steps) * 32) + size_t(steps + 8) * kMaxGroups * kFilterGroup * 4 + 4096;
 }
 
 const Kernels* portableKernels();

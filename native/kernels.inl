@@ -1,7 +1,7 @@
 // The kernels, written once and compiled once per instruction set. The including file defines, in its own namespace:
 //   kVectorBytes and Ints; Mask and its operations (masks.inl where vectors of −1 and 0 serve);
-//   Op16, Op8 (Spike, kParts, kMaxGroups, kRows, kOffset, zero, load, broadcast, dot, store, position): a multiply-add of
-//   one 4-byte word of spikes with the weights of 16 / kParts filters.
+//   Op16, Op8 (Spike, kParts, kMaxGroups, rowsOf, kOffset, zero, load, broadcast, dot, addMagnitude, store, position): a
+//   multiply-add of one 4-byte word of spikes with the weights of 16 / kParts filters.
 // Everything here is exact integer arithmetic, or float arithmetic in one fixed order without fused multiply-add.
 
 typedef float Floats __attribute__((vector_size(kVectorBytes)));
@@ -85,29 +85,30 @@ static inline void tile(const Tap* taps, int tapCount, const uint8_t* packed, in
   }
 }
 
+template <class Op, int ROWS>
+static inline void tileOfGroups(int groups, const Tap* taps, int tapCount, const uint8_t* packed, int words,
+                                size_t rowBytes, size_t sumStride, int32_t* z) {
+  if constexpr (Op::kMaxGroups >= 4) {
+    if (groups == 4) return tile<Op, 4, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+    if (groups == 3) return tile<Op, 3, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+  }
+  if constexpr (Op::kMaxGroups >= 2) {
+    if (groups == 2) return tile<Op, 2, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+  }
+  tile<Op, 1, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+}
+
+// A layer's tiles all have the rows of its widest one; each instruction set has two such numbers at most.
 template <class Op>
 static inline void tileOf(int groups, int rows, const Tap* taps, int tapCount, const uint8_t* packed, int words,
                           size_t rowBytes, size_t sumStride, int32_t* z) {
-  if constexpr (Op::kMaxGroups == 1) {
-    tile<Op, 1, Op::kRows>(taps, tapCount, packed, words, rowBytes, sumStride, z);
-  } else if (rows == 2 * Op::kRows) {
-    if (groups == 1) tile<Op, 1, 2 * Op::kRows>(taps, tapCount, packed, words, rowBytes, sumStride, z);
-    else tile<Op, 2, 2 * Op::kRows>(taps, tapCount, packed, words, rowBytes, sumStride, z);
-  } else if (groups == 4) {
-    tile<Op, 4, Op::kRows>(taps, tapCount, packed, words, rowBytes, sumStride, z);
-  } else if (groups == 3) {
-    tile<Op, 3, Op::kRows>(taps, tapCount, packed, words, rowBytes, sumStride, z);
-  } else if (groups == 2) {
-    tile<Op, 2, Op::kRows>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+  constexpr int kNarrow = Op::rowsOf(1);
+  constexpr int kWide = Op::rowsOf(Op::kMaxGroups);
+  if (kNarrow != kWide && rows == kNarrow) {
+    tileOfGroups<Op, kNarrow>(groups, taps, tapCount, packed, words, rowBytes, sumStride, z);
   } else {
-    tile<Op, 1, Op::kRows>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+    tileOfGroups<Op, kWide>(groups, taps, tapCount, packed, words, rowBytes, sumStride, z);
   }
-}
-
-// Tiles of one or two groups take twice the rows, to keep as many independent sums in flight.
-template <class Op>
-static int tileRowsOf(int tileGroups) {
-  return Op::kMaxGroups > 1 && tileGroups <= 2 ? 2 * Op::kRows : Op::kRows;
 }
 
 static inline int groupsFrom(const Convolution& c, int group) {
@@ -145,31 +146,47 @@ static void packWeightsOf(const Convolution& c, const void* source, uint8_t* pac
 }
 
 template <class Op>
+static inline int64_t totalOf(typename Op::Sum acc) {
+  int32_t lanes[16 / Op::kParts];
+  Op::store(lanes, acc);
+  int64_t total = 0;
+  for (int32_t lane : lanes) total += lane;
+  return total;
+}
+
+template <class Op>
 static double observeRowOf(const Convolution& c, int y, int steps) {
   using Spike = typename Op::Spike;
+  constexpr int kBytes = 64 / Op::kParts;
   const int rows = c.tileRows;
   const int tiles = (steps + rows - 1) / rows;
-  const int channels = c.input->paddedChannels;
-  const size_t cellBytes = size_t(steps) * channels * sizeof(Spike);
+  const size_t stepBytes = size_t(c.words) * 4;
   double reached = 0;
   for (int x = 0; x < c.width; x++) {
     const size_t cell = size_t(y) * c.width + x;
-    const uint8_t* data = c.input->data + cell * cellBytes;
-    const Spike* spikes = reinterpret_cast<const Spike*>(data);
-    int64_t magnitude = 0;
-    for (int t = 0; t < steps; t++) {
-      int32_t stepMagnitude = 0;
-      int32_t sum = 0;
-      for (int ch = 0; ch < channels; ch++) {
-        const int32_t s = spikes[size_t(t) * channels + ch];
-        stepMagnitude += s < 0 ? -s : s;
-        sum += s;
-      }
-      magnitude += stepMagnitude;
-      if (Op::kOffset != 0 && c.sums) c.sums[cell * steps + t] = sum;
+    const uint8_t* data = c.input->data + cell * steps * stepBytes;
+    typename Op::Sum magnitude = Op::zero();
+    size_t at = 0;
+    for (; at + kBytes <= steps * stepBytes; at += kBytes) magnitude = Op::addMagnitude(magnitude, data + at);
+    int64_t total = totalOf<Op>(magnitude);
+    for (; at < steps * stepBytes; at += sizeof(Spike)) {
+      const int s = *reinterpret_cast<const Spike*>(data + at);
+      total += s < 0 ? -s : s;
     }
-    reached += double(magnitude) * c.fanRows[y] * c.fanColumns[x];
+    reached += double(total) * c.fanRows[y] * c.fanColumns[x];
     if (!c.lists) continue;
+    if (Op::kOffset != 0) {
+      for (int t = 0; t < steps; t++) {
+        const int8_t* spikes = reinterpret_cast<const int8_t*>(data + t * stepBytes);
+        int32_t sum = 0;
+        for (size_t i = 0; i < stepBytes; i += 16) {
+          int32_t part = 0;
+          for (int k = 0; k < 16; k++) part += spikes[i + k];
+          sum += part;
+        }
+        c.sums[cell * steps + t] = sum;
+      }
+    }
     const uint32_t* words = reinterpret_cast<const uint32_t*>(data);
     for (int k = 0; k < tiles; k++) {
       uint16_t* list = c.lists + (cell * tiles + k) * c.words;
@@ -229,8 +246,9 @@ static inline void fireLanes(const Convolution& c, const Neurons& neurons, const
   Ints v[VECTORS], n[VECTORS], bias[VECTORS];
   for (int p = 0; p < VECTORS; p++) {
     table[p] = c.firing + filters[p];
-    v[p] = loadInts(neurons.potential + p * kLanes);
-    n[p] = loadInts(neurons.counts + p * kLanes);
+    // neurons that have not run yet are at their start potential, whatever is in memory
+    v[p] = loadInts(c.fresh ? c.startPotential + filters[p] : neurons.potential + p * kLanes);
+    n[p] = c.fresh ? Ints{} : loadInts(neurons.counts + p * kLanes);
     bias[p] = neurons.bias ? loadInts(neurons.bias + filters[p]) : Ints{};
   }
   for (int r = 0; r < rows; r++) {
@@ -310,7 +328,8 @@ static inline void fire(const Convolution& c, Neurons neurons, int filter, int c
   for (int first = 0; first < count;) {
     int filters[kTogether];
     size_t places[kTogether];
-    const int vectors = (count - first) / kLanes < kTogether ? 1 : kTogether;
+    const int left = (count - first) / kLanes;
+    const int vectors = left >= kTogether ? kTogether : left >= 2 ? 2 : 1;
     for (int p = 0; p < vectors; p++) {
       const int at = first + p * kLanes;
       filters[p] = filter + at % perCell;
@@ -319,6 +338,9 @@ static inline void fire(const Convolution& c, Neurons neurons, int filter, int c
     if (vectors == kTogether) {
       if (c.gamma >= kBurst) fireLanes<Spike, true, kTogether>(c, neurons, filters, places, rows, tally);
       else fireLanes<Spike, false, kTogether>(c, neurons, filters, places, rows, tally);
+    } else if (vectors == 2) {
+      if (c.gamma >= kBurst) fireLanes<Spike, true, 2>(c, neurons, filters, places, rows, tally);
+      else fireLanes<Spike, false, 2>(c, neurons, filters, places, rows, tally);
     } else {
       if (c.gamma >= kBurst) fireLanes<Spike, true, 1>(c, neurons, filters, places, rows, tally);
       else fireLanes<Spike, false, 1>(c, neurons, filters, places, rows, tally);
@@ -369,40 +391,43 @@ static void fireRowOf(const Convolution& c, int y, int steps, const Strip& strip
     add(counters, tally);
     return;
   }
-  Tap* taps = reinterpret_cast<Tap*>(scratch);
-  int32_t* z = reinterpret_cast<int32_t*>(scratch + size_t(c.size) * c.size * sizeof(Tap));
   const int rows = c.tileRows;
   const int tiles = (steps + rows - 1) / rows;
   const size_t stepBytes = size_t(c.words) * 4;
   const size_t groupBytes = size_t(c.size) * c.size * c.words * 64;
+  Tap* taps = reinterpret_cast<Tap*>(scratch);
+  int32_t* z = reinterpret_cast<int32_t*>(taps + size_t(c.size) * c.size * tiles);
+  int tapCounts[64];
   const Range ky = tapsInside(y, c.height, c);
   for (int x = 0; x < c.outWidth; x++) {
     const Range kx = tapsInside(x, c.width, c);
     for (int k = 0; k < tiles; k++) {
-      const int firstStep = k * rows;
+      Tap* tile = taps + size_t(k) * c.size * c.size;
       int tapCount = 0;
       for (int i = ky.first; i < ky.end; i++) {
         for (int j = kx.first; j < kx.end; j++) {
           const size_t cell = size_t(y * c.stride - c.padding + i) * c.width + (x * c.stride - c.padding + j);
           const int count = c.listSizes[cell * tiles + k];
           if (count == 0) continue;
-          taps[tapCount++] = {c.input->data + (cell * steps + firstStep) * stepBytes,
-                              c.lists + (cell * tiles + k) * c.words, c.sums + cell * steps + firstStep, count,
+          tile[tapCount++] = {c.input->data + (cell * steps + size_t(k) * rows) * stepBytes,
+                              c.lists + (cell * tiles + k) * c.words, c.sums + cell * steps + size_t(k) * rows, count,
                               i * c.size + j};
         }
       }
-      const int count = steps - firstStep < rows ? steps - firstStep : rows;
-      for (int f = 0; f < strip.filters;) {
-        const int group = (strip.firstFilter + f) / 16;
-        const int tileGroups = groupsFrom(c, group);
-        tileOf<Op>(tileGroups, rows, taps, tapCount, c.weights + group * groupBytes, c.words, stepBytes, 1, z);
-        const int filter = strip.firstFilter + f;
-        const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
-        uint8_t* out = outRow + x * strip.cellBytes + firstStep * strip.stepBytes + f * sizeof(Spike);
-        fire<Spike>(c, {c.potential + neuron, c.counts + neuron, z, size_t(tileGroups) * 16, c.bias, out, strip.stepBytes},
-                    filter, tileGroups * 16, count, 0, tally);
-        f += tileGroups * 16;
+      tapCounts[k] = tapCount;
+    }
+    for (int f = 0; f < strip.filters;) {
+      const int filter = strip.firstFilter + f;
+      const int groups = groupsFrom(c, filter / 16);
+      for (int k = 0; k < tiles; k++) {
+        tileOf<Op>(groups, rows, taps + size_t(k) * c.size * c.size, tapCounts[k], c.weights + filter / 16 * groupBytes,
+                   c.words, stepBytes, 1, z + size_t(k) * rows * groups * 16);
       }
+      const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
+      uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
+      fire<Spike>(c, {c.potential + neuron, c.counts + neuron, z, size_t(groups) * 16, c.bias, out, strip.stepBytes},
+                  filter, groups * 16, steps, 0, tally);
+      f += groups * 16;
     }
   }
   add(counters, tally);
@@ -728,7 +753,7 @@ static int tileGroupsOf(int groups) {
   return groups < Op::kMaxGroups ? groups : Op::kMaxGroups;
 }
 static int tileGroups(bool wide, int groups) { return wide ? tileGroupsOf<Op16>(groups) : tileGroupsOf<Op8>(groups); }
-static int tileRows(bool wide, int groups) { return wide ? tileRowsOf<Op16>(groups) : tileRowsOf<Op8>(groups); }
+static int tileRows(bool wide, int groups) { return wide ? Op16::rowsOf(groups) : Op8::rowsOf(groups); }
 static void packWeights(const Convolution& c, const void* weights, uint8_t* packed) {
   c.wide ? packWeightsOf<Op16>(c, weights, packed) : packWeightsOf<Op8>(c, weights, packed);
 }

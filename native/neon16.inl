@@ -6,7 +6,7 @@ struct Op16 {
   using Weights = int16x8_t;
   static constexpr int kParts = 4;
   static constexpr int kMaxGroups = 1;
-  static constexpr int kRows = 4;
+  static constexpr int rowsOf(int) { return 4; }
   static constexpr int kOffset = 0;
   // Of 4 filters, first the even channel's weights, then the odd one's.
   static constexpr int position(int filter, int channel) { return filter / 4 * 8 + channel * 4 + filter % 4; }
@@ -21,5 +21,6 @@ struct Op16 {
     acc = vmlal_lane_s16(acc, vget_low_s16(w), s, 0);
     return vmlal_lane_s16(acc, vget_high_s16(w), s, 1);
   }
+  static Sum addMagnitude(Sum acc, const uint8_t* p) { return vpadalq_s16(acc, vabsq_s16(load(p))); }
   static void store(int32_t* p, Sum acc) { vst1q_s32(p, acc); }
 };
