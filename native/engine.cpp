@@ -139,6 +139,13 @@ void Engine::planConvolution(Stage& stage) {
 
   stage.firing = copyPadded(spec.firing, spec.filters, filters, kFiringRows, INT32_MAX);
   c.firing = stage.firing.as<int32_t>();
+  stage.reciprocals = Memory(size_t(filters) * 2 * 4);
+  float* reciprocals = stage.reciprocals.as<float>();
+  for (int f = 0; f < filters; f++) {
+    const int32_t amounts[] = {c.firing[2 * filters + f], c.firing[7 * filters + f]};
+    for (int side = 0; side < 2; side++) reciprocals[side * filters + f] = amounts[side] > 0 ? 1.0f / float(amounts[side]) : 0;
+  }
+  c.reciprocals = reciprocals;
   stage.startPotential = copyPadded(spec.startPotential, spec.filters, filters, 1, 0);
   c.startPotential = stage.startPotential.as<int32_t>();
   stage.potential = Memory(outCells * filters * 4);
@@ -216,13 +223,18 @@ size_t Engine::outputSize() const { return neurons(stageCount() - 1); }
 namespace {
 
 // Writes one base-128 digit of each value, whole rows at a time.
-template <class Spike, class Value>
-void writeDigits(const Value* from, size_t count, int64_t unit, Spike* to) {
+template <class Spike>
+void writeDigits(const int32_t* from, size_t count, int64_t unit, Spike* to) {
   if (unit == 1) {
-    for (size_t i = 0; i < count; i++) to[i] = Spike(int32_t(from[i]) % 128);
+    for (size_t i = 0; i < count; i++) to[i] = Spike(from[i] % 128);
   } else {
     for (size_t i = 0; i < count; i++) to[i] = Spike(from[i] / unit % 128);
   }
+}
+// An image's bytes have two digits at most, and few channels.
+template <class Spike>
+inline void writeDigits(const uint8_t* from, size_t count, int64_t unit, Spike* to) {
+  for (size_t i = 0; i < count; i++) to[i] = Spike(unit == 1 ? from[i] & 127 : from[i] >> 7);
 }
 
 template <class Value>
@@ -237,16 +249,15 @@ int64_t largestMagnitude(const Value* values, size_t count) {
 
 }  // namespace
 
-// Base-128 digits of the stage's input: the image's bytes, or the cumulative counts of its input stage.
+// Base-128 digits of the stage's input, of magnitudes up to `largest`: the image's bytes, or cumulative counts.
 template <class Value>
-WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourceChannels) {
+WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourceChannels, int64_t largest) {
   const Convolution& c = stage.convolution;
   const int spikeBytes = kernels_.spikeBytes(c.wide);
   const int channels = c.words * 4 / spikeBytes;
-  const size_t cells = size_t(c.height) * c.width;
   WindowBuffer window{};
   window.planes = 1;
-  for (int64_t left = largestMagnitude(values, cells * sourceChannels); left > 127; left /= 128) window.planes++;
+  for (int64_t left = largest; left > 127; left /= 128) window.planes++;
   // positions of a tile beyond the last one read zeros or the next row
   window.widthCells = std::max(c.width + 2 * c.padding, (c.outWidth - 1 + c.tileRows) * c.stride + c.size);
   const size_t rows = std::max(c.height + 2 * c.padding, (c.outHeight - 1) * c.stride + c.size) + 1;
@@ -285,6 +296,11 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
   return window;
 }
 
+// Steps in which nothing can come out of a stage: its own start delay, or that of the layer before a pool.
+int Engine::firingDelay(const Stage& stage) const {
+  return stage.spec.pool ? firingDelay(stages_[stage.spec.input]) : stage.spec.startDelay;
+}
+
 // Writes the state that neurons start from, for readers of a stage that has not run yet.
 void Engine::settle(Stage& stage) {
   Convolution& c = stage.convolution;
@@ -299,8 +315,15 @@ void Engine::settle(Stage& stage) {
 
 WindowBuffer Engine::countsWindow(const Stage& stage) {
   const Convolution& c = stage.convolution;
-  settle(stages_[stage.spec.input]);
-  return windowOf(stage, c.input->counts, c.input->paddedChannels);
+  Stage& source = stages_[stage.spec.input];
+  settle(source);
+  // a source cannot have sent more than Γ in each step since its own delay; if that may be over a digit, look
+  int64_t largest = int64_t(gamma_) * std::max(0, source.step - firingDelay(source));
+  if (largest > 127) {
+    const size_t values = size_t(c.height) * c.width * c.input->paddedChannels;
+    largest = largestMagnitude(c.input->counts, values);
+  }
+  return windowOf(stage, c.input->counts, c.input->paddedChannels, largest);
 }
 
 void Engine::begin(const uint8_t* pixels) {
@@ -318,13 +341,14 @@ void Engine::begin(const uint8_t* pixels) {
   for (Stage& stage : stages_) {
     if (stage.spec.pool || stage.spec.input >= 0) continue;
     const Convolution& c = stage.convolution;
-    const WindowBuffer window = windowOf(stage, pixels, c.channels);
+    const WindowBuffer window = windowOf(stage, pixels, c.channels, 255);
+    stage.largestCurrent = 0;
     int32_t* current = stage.current.as<int32_t>();
     const size_t rowNeurons = size_t(c.outWidth) * c.paddedFilters;
     for (int y = 0; y < c.outHeight; y++) {
-      kernels_.presentRow(c, y, window, current + y * rowNeurons, scratch_.as<uint8_t>());
+      const int32_t largest = kernels_.presentRow(c, y, window, current + y * rowNeurons, scratch_.as<uint8_t>());
+      stage.largestCurrent = std::max<int64_t>(stage.largestCurrent, largest);
     }
-    stage.largestCurrent = largestMagnitude(current, rowNeurons * c.outHeight);
   }
 }
 

@@ -78,7 +78,7 @@ class Engine {
     Counters counters{};
     double synapticOperations = 0;
     int64_t largestCurrent = 0;
-    Memory weights, bias, firing, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+    Memory weights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 
@@ -92,9 +92,10 @@ class Engine {
   void swapEstimates(Stage& stage);
   void endWindow(Stage& stage, int step);
   template <class Value>
-  WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels);
+  WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels, int64_t largest);
   WindowBuffer countsWindow(const Stage& stage);
   void settle(Stage& stage);
+  int firingDelay(const Stage& stage) const;
 
   const Kernels& kernels_;
   const int gamma_;

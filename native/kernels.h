@@ -42,6 +42,7 @@ struct Convolution {
   const uint8_t* weights;        // packed, see packWeights
   const int32_t* bias;
   const int32_t* firing;         // (8, paddedFilters)
+  const float* reciprocals;      // (2, paddedFilters): 1 / amount taken up from N ≥ 0, and given down from N ≤ 0
   const int32_t* startPotential; // (paddedFilters)
   bool fresh;                    // no neuron has run since begin: potential and counts are still to be written
   int32_t* potential;            // (outHeight, outWidth, paddedFilters)
@@ -109,8 +110,9 @@ struct Kernels {
   double (*observeRow)(const Convolution&, int y, int steps);
   // Convolves and fires output row y for the strip's filters over a block of steps.
   void (*fireRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
-  // The constant current of output row y of a layer on the image: Σ W·p + B, the bytes p as two digits.
-  void (*presentRow)(const Convolution&, int y, const WindowBuffer&, int32_t* current, uint8_t* scratch);
+  // The constant current of output row y of a layer on the image: Σ W·p + B, the bytes p as digits. Returns the largest
+  // magnitude.
+  int32_t (*presentRow)(const Convolution&, int y, const WindowBuffer&, int32_t* current, uint8_t* scratch);
   // Ends a silent window for output row y whose input fits one digit and whose sums fit 32 bits:
   // V = sat(V + W·window + bias) once, bias being times·B; on the image (no window) V = sat(V + times·current). Then it
   // fires into step 0.

@@ -12,6 +12,11 @@ static inline Ints loadInts(const int32_t* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
+static inline Floats loadFloats(const float* p) {
+  Floats v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
 static inline void storeInts(int32_t* p, Ints v) { __builtin_memcpy(p, &v, sizeof v); }
 static inline Ints allInts(int32_t value) { return Ints{} + value; }
 
@@ -210,17 +215,18 @@ struct Tally {
   int64_t clipped;
 };
 
-// From this Γ on, a neuron's spikes of one direction are first counted by division, all but the last few.
+// From this Γ on, a neuron's spikes of one direction are first counted by division.
 constexpr int kBurst = 8;
 
-// How many spikes the distance to the limit amounts to, at most Γ and never too many: float32, rounded down by one.
-// The quotient is exact enough: up to 127 it is off by less than 2^-16.
-static inline Ints burst(Ints distance, Ints amount, int gamma) {
-  Floats quotient = __builtin_convertvector(distance, Floats) / __builtin_convertvector(amount, Floats);
-  const Floats most = Floats{} + float(gamma + 1);
-  quotient = quotient > 0 ? quotient : Floats{};  // 0 / 0 too: a limit that is never reached
+// How many spikes a distance ≥ 0 to the limit amounts to, at most Γ: one, and one more for each whole amount in it. Never
+// too many: the float32 quotient is off by less than 2^-15 where it matters, so 2^-10 less of it is on the safe side; in
+// rare cases one too few, which the loop behind makes good.
+static inline Ints burst(Ints distance, Floats reciprocal, int gamma) {
+  const Floats most = Floats{} + float(gamma - 1);
+  Floats quotient = __builtin_convertvector(distance, Floats) * reciprocal - 0x1p-10f;
   quotient = quotient < most ? quotient : most;
-  return maxInts(__builtin_convertvector(quotient, Ints) - 1, Ints{});
+  quotient = quotient > 0 ? quotient : Floats{};
+  return __builtin_convertvector(quotient, Ints) + 1;
 }
 
 // What fireLanes works on: neighbouring neurons, a vector of kLanes each. Vector p has its potential and count at
@@ -262,10 +268,13 @@ static inline void fireLanes(const Convolution& c, const Neurons& neurons, const
         // up from N ≥ 0 and down from N ≤ 0 the limits stay the same from spike to spike
         const Ints take = loadInts(table[p] + 2 * stride);
         const Ints give = loadInts(table[p] + 7 * stride);
-        const Ints above = v[p] - minInts(loadInts(table[p]), limit);
-        const Ints below = -minInts(loadInts(table[p] + 5 * stride), limit) - v[p];
-        const Ints ups = zeroUnless(atLeast(n[p], Ints{}), burst(above, take, c.gamma));
-        const Ints downs = zeroUnless(atLeast(Ints{}, n[p]), burst(below, give, c.gamma));
+        const Ints upLimit = loadInts(table[p]);
+        const Ints downLimit = loadInts(table[p] + 5 * stride);
+        const Mask up = within(atLeast(n[p], Ints{}), atLeast(v[p], upLimit));
+        const Mask down = within(atLeast(Ints{}, n[p]), atLeast(-v[p], downLimit));
+        const Ints ups = zeroUnless(up, burst(v[p] - minInts(upLimit, limit), loadFloats(c.reciprocals + filters[p]), c.gamma));
+        const Ints downs = zeroUnless(
+            down, burst(-v[p] - minInts(downLimit, limit), loadFloats(c.reciprocals + stride + filters[p]), c.gamma));
         v[p] += downs * give - ups * take;
         n[p] += ups - downs;
         left[p] -= ups + downs;
@@ -483,17 +492,23 @@ static void sumRowOf(const Convolution& c, int y, const WindowBuffer& window, in
 }
 
 template <class Op>
-static void presentRowOf(const Convolution& c, int y, const WindowBuffer& window, int32_t* current, uint8_t* scratch) {
+static int32_t presentRowOf(const Convolution& c, int y, const WindowBuffer& window, int32_t* current, uint8_t* scratch) {
+  Ints largest = {};
   windowTiles<Op>(c, y, window, 0, c.paddedFilters, scratch,
                   [&](int x, int count, int f, int groups, int plane, const int32_t* z) {
                     for (int r = 0; r < count; r++) {
                       int32_t* target = current + size_t(x + r) * c.paddedFilters + f;
                       for (int i = 0; i < groups * 16; i += kLanes) {
                         const Ints base = plane == 0 ? loadInts(c.bias + f + i) : loadInts(target + i);
-                        storeInts(target + i, base + loadInts(z + r * groups * 16 + i) * (1 << (7 * plane)));
+                        const Ints value = base + loadInts(z + r * groups * 16 + i) * (1 << (7 * plane));
+                        storeInts(target + i, value);
+                        if (plane == window.planes - 1) largest = maxInts(largest, maxInts(value, -value));
                       }
                     }
                   });
+  int32_t found = 0;
+  for (int i = 0; i < kLanes; i++) found = largest[i] > found ? largest[i] : found;
+  return found;
 }
 
 template <class Op>
@@ -763,8 +778,8 @@ static double observeRow(const Convolution& c, int y, int steps) {
 static void fireRow(const Convolution& c, int y, int steps, const Strip& strip, uint8_t* scratch, Counters& counters) {
   c.wide ? fireRowOf<Op16>(c, y, steps, strip, scratch, counters) : fireRowOf<Op8>(c, y, steps, strip, scratch, counters);
 }
-static void presentRow(const Convolution& c, int y, const WindowBuffer& window, int32_t* current, uint8_t* scratch) {
-  c.wide ? presentRowOf<Op16>(c, y, window, current, scratch) : presentRowOf<Op8>(c, y, window, current, scratch);
+static int32_t presentRow(const Convolution& c, int y, const WindowBuffer& window, int32_t* current, uint8_t* scratch) {
+  return c.wide ? presentRowOf<Op16>(c, y, window, current, scratch) : presentRowOf<Op8>(c, y, window, current, scratch);
 }
 static void fireWindowRow(const Convolution& c, int y, const WindowBuffer* window, const int32_t* bias, int32_t times,
                           const Strip& strip, uint8_t* scratch, Counters& counters) {

@@ -36,7 +36,7 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
             observe(referenceBackend, random.plan, random),
           );
         }),
-        { numRuns: 150 },
+        { numRuns: 400 },
       );
     });
 
