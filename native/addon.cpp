@@ -176,7 +176,10 @@ StageSpec readStage(Napi::Env env, Napi::Value value, const std::vector<StageSpe
     spec.startDelay = integerOf(env, object.Get("startDelay"), where + "startDelay", 0, kMaxSteps);
     spec.fires = !last;
     for (int i = 0; i < spiking::kFiringRows * spec.filters; i++) {
-      if (spec.firing[i] < 0) fail(env, where + "a firing limit is negative");
+      // limits are at least 1, so that a neuron cannot fire up and down at once
+      const int row = i / spec.filters;
+      const bool isLimit = row < 2 || row == 4 || row == 5;
+      if (spec.firing[i] < (isLimit ? 1 : 0)) fail(env, where + "a firing limit or amount is too small");
     }
     for (int i = 0; i < spec.filters; i++) {
       if (spec.startPotential[i] < 0 || spec.startPotential[i] > kLimit23) fail(env, where + "a start potential is out of range");

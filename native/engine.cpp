@@ -138,6 +138,9 @@ void Engine::planConvolution(Stage& stage) {
   if (!spec.fires) return;
 
   stage.firing = copyPadded(spec.firing, spec.filters, filters, kFiringRows, INT32_MAX);
+  for (int row : {0, 1, 4, 5}) {
+    for (int f = 0; f < filters; f++) stage.firing.as<int32_t>()[row * filters + f]--;
+  }
   c.firing = stage.firing.as<int32_t>();
   stage.reciprocals = Memory(size_t(filters) * 2 * 4);
   float* reciprocals = stage.reciprocals.as<float>();

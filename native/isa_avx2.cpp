@@ -8,6 +8,13 @@ namespace avx2 {
 
 constexpr int kVectorBytes = 32;
 typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+typedef Ints Mask;
+
+static inline __m256i raw(Ints a) { return reinterpret_cast<__m256i>(a); }
+static inline Ints ints(__m256i a) { return reinterpret_cast<Ints>(a); }
+static inline Ints choose(Mask mask, Ints a, Ints b) { return ints(_mm256_blendv_epi8(raw(b), raw(a), raw(mask))); }
+static inline Ints maxInts(Ints a, Ints b) { return ints(_mm256_max_epi32(raw(a), raw(b))); }
+static inline Ints minInts(Ints a, Ints b) { return ints(_mm256_min_epi32(raw(a), raw(b))); }
 
 #include "masks.inl"
 

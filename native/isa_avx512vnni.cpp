@@ -17,10 +17,9 @@ typedef __mmask16 Mask;
 
 static inline __m512i raw(Ints a) { return reinterpret_cast<__m512i>(a); }
 static inline Ints ints(__m512i a) { return reinterpret_cast<Ints>(a); }
-static inline Mask atLeast(Ints a, Ints b) { return _mm512_cmpge_epi32_mask(raw(a), raw(b)); }
+static inline Mask above(Ints a, Ints b) { return _mm512_cmpgt_epi32_mask(raw(a), raw(b)); }
 static inline Mask either(Mask a, Mask b) { return a | b; }
 static inline Mask within(Mask a, Mask b) { return a & b; }
-static inline Mask without(Mask a, Mask b) { return a & Mask(~b); }
 static inline Ints choose(Mask mask, Ints a, Ints b) { return ints(_mm512_mask_blend_epi32(mask, raw(b), raw(a))); }
 static inline Ints zeroUnless(Mask mask, Ints a) { return ints(_mm512_maskz_mov_epi32(mask, raw(a))); }
 static inline Ints addWhere(Ints a, Mask mask, Ints b) {
@@ -29,6 +28,8 @@ static inline Ints addWhere(Ints a, Mask mask, Ints b) {
 static inline Ints subtractWhere(Ints a, Mask mask, Ints b) {
   return ints(_mm512_mask_sub_epi32(raw(a), mask, raw(a), raw(b)));
 }
+static inline Ints moreWhere(Ints a, Mask mask) { return addWhere(a, mask, Ints{} + 1); }
+static inline Ints lessWhere(Ints a, Mask mask) { return subtractWhere(a, mask, Ints{} + 1); }
 static inline Ints maxInts(Ints a, Ints b) { return ints(_mm512_max_epi32(raw(a), raw(b))); }
 static inline Ints minInts(Ints a, Ints b) { return ints(_mm512_min_epi32(raw(a), raw(b))); }
 static inline int countOf(Mask mask) { return __builtin_popcount(mask); }

@@ -6,6 +6,11 @@ namespace portable {
 
 constexpr int kVectorBytes = 16;
 typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+typedef Ints Mask;
+
+static inline Ints choose(Mask mask, Ints a, Ints b) { return (a & mask) | (b & ~mask); }
+static inline Ints maxInts(Ints a, Ints b) { return choose(a >= b, a, b); }
+static inline Ints minInts(Ints a, Ints b) { return choose(a >= b, b, a); }
 
 #include "masks.inl"
 

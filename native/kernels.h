@@ -41,7 +41,7 @@ struct Convolution {
   bool wide;                     // 16-bit weights
   const uint8_t* weights;        // packed, see packWeights
   const int32_t* bias;
-  const int32_t* firing;         // (8, paddedFilters)
+  const int32_t* firing;         // (8, paddedFilters): the plan's rows, but 1 off the limits (0, 1, 4, 5): fires above
   const float* reciprocals;      // (2, paddedFilters): 1 / amount taken up from N ≥ 0, and given down from N ≤ 0
   const int32_t* startPotential; // (paddedFilters)
   bool fresh;                    // no neuron has run since begin: potential and counts are still to be written

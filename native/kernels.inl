@@ -270,32 +270,27 @@ static inline void fireLanes(const Convolution& c, const Neurons& neurons, const
         const Ints give = loadInts(table[p] + 7 * stride);
         const Ints upLimit = loadInts(table[p]);
         const Ints downLimit = loadInts(table[p] + 5 * stride);
-        const Mask up = within(atLeast(n[p], Ints{}), atLeast(v[p], upLimit));
-        const Mask down = within(atLeast(Ints{}, n[p]), atLeast(-v[p], downLimit));
-        const Ints ups = zeroUnless(up, burst(v[p] - minInts(upLimit, limit), loadFloats(c.reciprocals + filters[p]), c.gamma));
+        const Mask up = within(above(n[p], allInts(-1)), above(v[p], upLimit));
+        const Mask down = within(above(allInts(1), n[p]), above(-v[p], downLimit));
+        const Ints ups = zeroUnless(up, burst(v[p] - minInts(upLimit + 1, limit), loadFloats(c.reciprocals + filters[p]), c.gamma));
         const Ints downs = zeroUnless(
-            down, burst(-v[p] - minInts(downLimit, limit), loadFloats(c.reciprocals + stride + filters[p]), c.gamma));
+            down, burst(-v[p] - minInts(downLimit + 1, limit), loadFloats(c.reciprocals + stride + filters[p]), c.gamma));
         v[p] += downs * give - ups * take;
         n[p] += ups - downs;
         left[p] -= ups + downs;
       }
     }
     for (int k = 0;; k++) {
-      Mask up[VECTORS], down[VECTORS], notNegative[VECTORS], notPositive[VECTORS];
+      Mask up[VECTORS], down[VECTORS], notNegative[VECTORS], positive[VECTORS];
       Mask fires = {};
       Mask allowed = {};
       for (int p = 0; p < VECTORS; p++) {
-        notNegative[p] = atLeast(n[p], Ints{});
-        notPositive[p] = atLeast(Ints{}, n[p]);
-        const Ints upLimit = choose(notNegative[p], loadInts(table[p]), loadInts(table[p] + stride));
-        const Ints downLimit = choose(notPositive[p], loadInts(table[p] + 5 * stride), loadInts(table[p] + 4 * stride));
-        up[p] = atLeast(v[p], upLimit);
-        down[p] = without(atLeast(-v[p], downLimit), up[p]);
+        notNegative[p] = above(n[p], allInts(-1));
+        positive[p] = above(n[p], Ints{});
+        up[p] = above(v[p], choose(notNegative[p], loadInts(table[p]), loadInts(table[p] + stride)));
+        down[p] = above(-v[p], choose(positive[p], loadInts(table[p] + 4 * stride), loadInts(table[p] + 5 * stride)));
+        if (BURST) allowed = either(allowed, within(either(up[p], down[p]), above(left[p], Ints{})));
         fires = either(fires, either(up[p], down[p]));
-        if (BURST) {
-          const Mask some = atLeast(left[p], allInts(1));
-          allowed = either(allowed, within(either(up[p], down[p]), some));
-        }
       }
       if (!any(fires)) break;
       if (BURST ? !any(allowed) : k == c.gamma) {
@@ -304,15 +299,14 @@ static inline void fireLanes(const Convolution& c, const Neurons& neurons, const
       }
       for (int p = 0; p < VECTORS; p++) {
         if (BURST) {
-          const Mask some = atLeast(left[p], allInts(1));
-          up[p] = within(up[p], some);
-          down[p] = within(down[p], some);
+          up[p] = within(up[p], above(left[p], Ints{}));
+          down[p] = within(down[p], above(left[p], Ints{}));
           left[p] -= allInts(1);
         }
         const Ints take = choose(notNegative[p], loadInts(table[p] + 2 * stride), loadInts(table[p] + 3 * stride));
-        const Ints give = choose(notPositive[p], loadInts(table[p] + 7 * stride), loadInts(table[p] + 6 * stride));
+        const Ints give = choose(positive[p], loadInts(table[p] + 6 * stride), loadInts(table[p] + 7 * stride));
         v[p] = addWhere(subtractWhere(v[p], up[p], take), down[p], give);
-        n[p] = subtractWhere(addWhere(n[p], up[p], allInts(1)), down[p], allInts(1));
+        n[p] = lessWhere(moreWhere(n[p], up[p]), down[p]);
       }
     }
     for (int p = 0; p < VECTORS; p++) {
@@ -576,45 +570,80 @@ struct PoolCell {
   size_t index;  // of the cell on the map
 };
 
+// Counts in 16 bits, for one filter group: relative to the window's largest at the end of the block, and no less than
+// kFarBelow; a cell so far below cannot become the largest within a block, whose spikes sum to ±8,128 at most.
+typedef int16_t Shorts __attribute__((vector_size(32)));
+constexpr int32_t kFarBelow = -16384;
+
+static inline Shorts maxShorts(Shorts a, Shorts b) { return a > b ? a : b; }
+
+static inline Shorts loadShorts(const uint8_t* p, int16_t) {
+  Shorts v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline Shorts loadShorts(const uint8_t* p, int8_t) {
+  typedef int8_t Bytes __attribute__((vector_size(16)));
+  Bytes v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, Shorts);
+}
+static inline void storeShorts(uint8_t* p, Shorts v, int16_t) { __builtin_memcpy(p, &v, sizeof v); }
+static inline void storeShorts(uint8_t* p, Shorts v, int8_t) {
+  typedef int8_t Bytes __attribute__((vector_size(16)));
+  const Bytes bytes = __builtin_convertvector(v, Bytes);
+  __builtin_memcpy(p, &bytes, sizeof bytes);
+}
+
 // Exact: out(t) = max N(t) − max N(t − 1); gate:avg: the spike of the first cell with the largest N. Both run backwards
-// from the counts at the end of the block, so that they need no state of their own.
+// from the counts at the end of the block, so that they need no state of their own. CELLS is 0 if it is not known.
 template <class Spike, bool EXACT, int CELLS>
-static inline void poolLanes(const PoolCell* cells, int cellCount, int lane, int steps, size_t stepBytes, Ints* n,
+static inline void poolGroup(const PoolCell* cells, int cellCount, int channel, int steps, size_t stepBytes, Shorts* n,
                              uint8_t* out, size_t outStepBytes, int32_t* counts) {
-  const int cellsHere = CELLS > 0 ? CELLS : cellCount;
-  for (int i = 0; i < cellsHere; i++) n[i] = loadInts(cells[i].counts + lane);
-  Ints largest = n[0];
-  if (EXACT) {
-    for (int i = 1; i < cellsHere; i++) largest = maxInts(largest, n[i]);
-    storeInts(counts + lane, largest);
+  const int count = CELLS > 0 ? CELLS : cellCount;
+  int32_t largest[16];
+  for (int lane = 0; lane < 16; lane += kLanes) {
+    Ints high = loadInts(cells[0].counts + channel + lane);
+    for (int i = 1; i < count; i++) high = maxInts(high, loadInts(cells[i].counts + channel + lane));
+    storeInts(largest + lane, high);
   }
-  Ints total = {};
+  for (int i = 0; i < count; i++) {
+    int16_t relative[16];
+    for (int lane = 0; lane < 16; lane += kLanes) {
+      const Ints below = loadInts(cells[i].counts + channel + lane) - loadInts(largest + lane);
+      storeSpikes<int16_t>(reinterpret_cast<uint8_t*>(relative + lane), maxInts(below, allInts(kFarBelow)));
+    }
+    __builtin_memcpy(&n[i], relative, sizeof relative);
+  }
+  Shorts total = {};
+  Shorts before = {};  // the largest count at step t, relative too
   for (int t = steps - 1; t >= 0; t--) {
-    Ints chosen = loadSpikes<Spike>(cells[0].spikes + t * stepBytes + lane * sizeof(Spike));
+    const size_t at = t * stepBytes + channel * sizeof(Spike);
+    Shorts chosen = loadShorts(cells[0].spikes + at, Spike());
     if (EXACT) {
       n[0] -= chosen;
-      Ints previous = n[0];
-      for (int i = 1; i < cellsHere; i++) {
-        n[i] -= loadSpikes<Spike>(cells[i].spikes + t * stepBytes + lane * sizeof(Spike));
-        previous = maxInts(previous, n[i]);
+      Shorts previous = n[0];
+      for (int i = 1; i < count; i++) {
+        n[i] -= loadShorts(cells[i].spikes + at, Spike());
+        previous = maxShorts(previous, n[i]);
       }
-      chosen = largest - previous;
-      largest = previous;
+      chosen = before - previous;
+      before = previous;
     } else {
-      Ints best = n[0];
+      Shorts best = n[0];
       n[0] -= chosen;
-      for (int i = 1; i < cellsHere; i++) {
-        const Ints s = loadSpikes<Spike>(cells[i].spikes + t * stepBytes + lane * sizeof(Spike));
-        const Mask notBetter = atLeast(best, n[i]);
-        chosen = choose(notBetter, chosen, s);
-        best = choose(notBetter, best, n[i]);
+      for (int i = 1; i < count; i++) {
+        const Shorts s = loadShorts(cells[i].spikes + at, Spike());
+        const Shorts better = n[i] > best;
+        chosen = (s & better) | (chosen & ~better);
+        best = maxShorts(best, n[i]);
         n[i] -= s;
       }
       total += chosen;
     }
-    storeSpikes<Spike>(out + t * outStepBytes + lane * sizeof(Spike), chosen);
+    storeShorts(out + t * outStepBytes + channel * sizeof(Spike), chosen, Spike());
   }
-  if (!EXACT) storeInts(counts + lane, loadInts(counts + lane) + total);
+  for (int i = 0; i < 16; i++) counts[channel + i] = EXACT ? largest[i] : counts[channel + i] + total[i];
 }
 
 // gate:exp and gate:fir run forwards from the estimates at the start of the block to those at its end; a cell that
@@ -661,7 +690,7 @@ template <class Spike>
 static void poolRowOf(const Pool& p, int y, int firstStep, int steps, const Strip& strip, const int32_t* inputCounts,
                       uint8_t* scratch) {
   PoolCell* cells = reinterpret_cast<PoolCell*>(scratch);
-  Ints* n = reinterpret_cast<Ints*>(scratch + size_t(p.size) * p.size * sizeof(PoolCell) / 64 * 64 + 64);
+  Shorts* n = reinterpret_cast<Shorts*>(scratch + size_t(p.size) * p.size * sizeof(PoolCell) / 64 * 64 + 64);
   const size_t outStepBytes = size_t(p.paddedChannels) * sizeof(Spike);
   for (int x = 0; x < p.outWidth; x++) {
     int cellCount = 0;
@@ -681,13 +710,13 @@ static void poolRowOf(const Pool& p, int y, int firstStep, int steps, const Stri
     int32_t* counts = p.counts + outCell * p.paddedChannels + strip.firstFilter;
     if (p.rule == PoolRule::kExact || p.rule == PoolRule::kGateAverage) {
       const bool exact = p.rule == PoolRule::kExact;
-      for (int lane = 0; lane < strip.filters; lane += kLanes) {
+      for (int f = 0; f < strip.filters; f += 16) {
         if (exact && cellCount == 4) {
-          poolLanes<Spike, true, 4>(cells, 4, lane, steps, strip.stepBytes, n, out, outStepBytes, counts);
+          poolGroup<Spike, true, 4>(cells, 4, f, steps, strip.stepBytes, n, out, outStepBytes, counts);
         } else if (exact) {
-          poolLanes<Spike, true, 0>(cells, cellCount, lane, steps, strip.stepBytes, n, out, outStepBytes, counts);
+          poolGroup<Spike, true, 0>(cells, cellCount, f, steps, strip.stepBytes, n, out, outStepBytes, counts);
         } else {
-          poolLanes<Spike, false, 0>(cells, cellCount, lane, steps, strip.stepBytes, n, out, outStepBytes, counts);
+          poolGroup<Spike, false, 0>(cells, cellCount, f, steps, strip.stepBytes, n, out, outStepBytes, counts);
         }
       }
       continue;
