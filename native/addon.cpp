@@ -134,11 +134,18 @@ void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
   }
 }
 
-StageSpec readStage(Napi::Env env, Napi::Value value, const std::vector<StageSpec>& earlier, bool last) {
-  const int index = int(earlier.size());
+// A stage whose fields have been read, but not yet its arrays: reading fields may run JavaScript (getters, proxies), which
+// could free an array; looking into arrays runs none.
+struct StageReading {
+  StageSpec spec{};
+  Napi::Value weights, bias, firing, startPotential;
+};
+
+StageReading readStage(Napi::Env env, Napi::Value value, int index, bool last) {
   const std::string where = "stage " + std::to_string(index) + ": ";
   const Napi::Object object = objectOf(env, value, "stage " + std::to_string(index));
-  StageSpec spec{};
+  StageReading reading;
+  StageSpec& spec = reading.spec;
   const std::string kind = textOf(env, object.Get("kind"), where + "kind");
   spec.pool = kind == "pool";
   if (!spec.pool && kind != "convolution") fail(env, where + "kind must be convolution or pool");
@@ -160,49 +167,83 @@ StageSpec readStage(Napi::Env env, Napi::Value value, const std::vector<StageSpe
       fail(env, where + "a pooling window holds no real cell");
     }
     spec.fires = true;
-  } else {
-    readConvolutionGeometry(env, object, where, spec);
-    const size_t count = size_t(spec.filters) * spec.size * spec.size * spec.channels;
-    const Napi::Value weights = object.Get("weights");
-    spec.wide = arrayOf(env, weights, where + "weights").type == napi_int16_array;
-    spec.weights = spec.wide ? static_cast<void*>(arrayOf<int16_t>(env, weights, where + "weights", napi_int16_array, count))
-                             : static_cast<void*>(arrayOf<int8_t>(env, weights, where + "weights", napi_int8_array, count));
-    const auto integers = [&](const char* name, int rows) {
-      return arrayOf<int32_t>(env, object.Get(name), where + name, napi_int32_array, size_t(rows) * spec.filters);
-    };
-    spec.bias = integers("bias", 1);
-    spec.firing = integers("firing", spiking::kFiringRows);
-    spec.startPotential = integers("startPotential", 1);
-    spec.startDelay = integerOf(env, object.Get("startDelay"), where + "startDelay", 0, kMaxSteps);
-    spec.fires = !last;
-    for (int i = 0; i < spiking::kFiringRows * spec.filters; i++) {
-      // limits are at least 1, so that a neuron cannot fire up and down at once
-      const int row = i / spec.filters;
-      const bool isLimit = row < 2 || row == 4 || row == 5;
-      if (spec.firing[i] < (isLimit ? 1 : 0)) fail(env, where + "a firing limit or amount is too small");
-    }
-    for (int i = 0; i < spec.filters; i++) {
-      if (spec.startPotential[i] < 0 || spec.startPotential[i] > kLimit23) fail(env, where + "a start potential is out of range");
-    }
-    if (spec.wide) checkSums<int16_t>(env, spec, where);
-    else checkSums<int8_t>(env, spec, where);
-    for (const StageSpec& other : earlier) {
-      if (!other.pool && other.wide != spec.wide) fail(env, where + "its weights are of another width than earlier ones");
-    }
+    return reading;
   }
+  readConvolutionGeometry(env, object, where, spec);
+  spec.startDelay = integerOf(env, object.Get("startDelay"), where + "startDelay", 0, kMaxSteps);
+  spec.fires = !last;
+  reading.weights = object.Get("weights");
+  reading.bias = object.Get("bias");
+  reading.firing = object.Get("firing");
+  reading.startPotential = object.Get("startPotential");
+  return reading;
+}
+
+// Takes the arrays of a convolution and proves its bounds.
+void takeArrays(Napi::Env env, StageReading& reading, const std::string& where) {
+  StageSpec& spec = reading.spec;
+  const size_t count = size_t(spec.filters) * spec.size * spec.size * spec.channels;
+  spec.wide = arrayOf(env, reading.weights, where + "weights").type == napi_int16_array;
+  if (spec.wide) spec.weights = arrayOf<int16_t>(env, reading.weights, where + "weights", napi_int16_array, count);
+  else spec.weights = arrayOf<int8_t>(env, reading.weights, where + "weights", napi_int8_array, count);
+  const auto integers = [&](Napi::Value value, const char* name, int rows) {
+    return arrayOf<int32_t>(env, value, where + name, napi_int32_array, size_t(rows) * spec.filters);
+  };
+  spec.bias = integers(reading.bias, "bias", 1);
+  spec.firing = integers(reading.firing, "firing", spiking::kFiringRows);
+  spec.startPotential = integers(reading.startPotential, "startPotential", 1);
+  for (int i = 0; i < spiking::kFiringRows * spec.filters; i++) {
+    // limits are at least 1, so that a neuron cannot fire up and down at once
+    const int row = i / spec.filters;
+    const bool isLimit = row < 2 || row == 4 || row == 5;
+    if (spec.firing[i] < (isLimit ? 1 : 0)) fail(env, where + "a firing limit or amount is too small");
+  }
+  for (int i = 0; i < spec.filters; i++) {
+    if (spec.startPotential[i] < 0 || spec.startPotential[i] > kLimit23) fail(env, where + "a start potential is out of range");
+  }
+  if (spec.wide) checkSums<int16_t>(env, spec, where);
+  else checkSums<int8_t>(env, spec, where);
+}
+
+void checkInput(Napi::Env env, const std::vector<StageReading>& stages, size_t index, const std::string& where) {
+  const StageSpec& spec = stages[index].spec;
   if (spec.input >= 0) {
-    const StageSpec& source = earlier[spec.input];
+    const StageSpec& source = stages[spec.input].spec;
     if (source.outHeight != spec.height || source.outWidth != spec.width || source.filters != spec.channels) {
       fail(env, where + "its input stage has another shape");
     }
-  } else if (index > 0) {
-    for (const StageSpec& other : earlier) {
-      if (other.input < 0 && (other.height != spec.height || other.width != spec.width || other.channels != spec.channels)) {
-        fail(env, where + "two stages disagree about the image's shape");
-      }
+    return;
+  }
+  for (size_t i = 0; i < index; i++) {
+    const StageSpec& other = stages[i].spec;
+    if (other.input < 0 && (other.height != spec.height || other.width != spec.width || other.channels != spec.channels)) {
+      fail(env, where + "two stages disagree about the image's shape");
     }
   }
-  return spec;
+}
+
+// All fields first, then all arrays, during which no JavaScript runs until the engine has copied them.
+std::vector<StageSpec> readStages(Napi::Env env, Napi::Value value) {
+  if (!value.IsArray()) fail(env, "stages must be an array");
+  const Napi::Array list = value.As<Napi::Array>();
+  const uint32_t count = list.Length();
+  if (count < 1 || count > 1000) fail(env, "stages must hold 1 to 1000 stages");
+  std::vector<StageReading> readings;
+  for (uint32_t i = 0; i < count; i++) readings.push_back(readStage(env, list.Get(i), int(i), i + 1 == count));
+  if (readings.back().spec.pool) fail(env, "the last stage must be a convolution");
+  std::vector<StageSpec> specs;
+  for (uint32_t i = 0; i < count; i++) {
+    const std::string where = "stage " + std::to_string(i) + ": ";
+    if (!readings[i].spec.pool) takeArrays(env, readings[i], where);
+    checkInput(env, readings, i, where);
+    for (const StageSpec& other : specs) {
+      if (!other.pool && !readings[i].spec.pool && other.wide != readings[i].spec.wide) {
+        fail(env, where + "its weights are of another width than earlier ones");
+      }
+    }
+    specs.push_back(readings[i].spec);
+  }
+  return specs;
 }
 
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
@@ -222,15 +263,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     const Kernels& kernels = kernelsOf(env, info[1]);
     const int gamma = integerOf(env, plan.Get("gamma"), "gamma", 1, 127);
     const int blockLength = integerOf(env, plan.Get("blockLength"), "blockLength", 1, 64);
-    const Napi::Value stages = plan.Get("stages");
-    if (!stages.IsArray()) fail(env, "stages must be an array");
-    const uint32_t count = stages.As<Napi::Array>().Length();
-    if (count < 1 || count > 1000) fail(env, "stages must hold 1 to 1000 stages");
-    std::vector<StageSpec> specs;
-    for (uint32_t i = 0; i < count; i++) {
-      specs.push_back(readStage(env, stages.As<Napi::Array>().Get(i), specs, i + 1 == count));
-    }
-    if (specs.back().pool) fail(env, "the last stage must be a convolution");
+    const std::vector<StageSpec> specs = readStages(env, plan.Get("stages"));
     engine_ = guarded(env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength); });
   }
 
@@ -311,8 +344,11 @@ class FloatEngineObject : public Napi::ObjectWrap<FloatEngineObject> {
     kernels_ = &kernelsOf(env, info[1]);
     if (!info[0].IsArray()) fail(env, "convolutions must be an array");
     const Napi::Array list = info[0].As<Napi::Array>();
-    if (list.Length() > 1000) fail(env, "convolutions must be at most 1000");
-    for (uint32_t i = 0; i < list.Length(); i++) {
+    const uint32_t count = list.Length();
+    if (count > 1000) fail(env, "convolutions must be at most 1000");
+    // as with stages: fields first, arrays when no more JavaScript runs
+    std::vector<Napi::Value> weights, biases;
+    for (uint32_t i = 0; i < count; i++) {
       const std::string where = "convolution " + std::to_string(i) + ": ";
       const Napi::Object object = objectOf(env, list.Get(i), "convolution " + std::to_string(i));
       Entry entry{};
@@ -320,13 +356,17 @@ class FloatEngineObject : public Napi::ObjectWrap<FloatEngineObject> {
       const Napi::Value slope = object.Get("slope");
       if (!slope.IsNumber()) fail(env, where + "slope must be a number");
       entry.convolution.slope = slope.As<Napi::Number>().FloatValue();
-      const size_t count = size_t(entry.convolution.filters) * entry.convolution.size * entry.convolution.size *
-                           entry.convolution.channels;
-      const float* weights = arrayOf<float>(env, object.Get("weights"), where + "weights", napi_float32_array, count);
-      const float* bias =
-          arrayOf<float>(env, object.Get("bias"), where + "bias", napi_float32_array, entry.convolution.filters);
-      guarded(env, [&] { pack(entry, weights, bias); });
+      weights.push_back(object.Get("weights"));
+      biases.push_back(object.Get("bias"));
       entries_.push_back(std::move(entry));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+      const std::string where = "convolution " + std::to_string(i) + ": ";
+      const spiking::FloatConvolution& c = entries_[i].convolution;
+      const size_t values = size_t(c.filters) * c.size * c.size * c.channels;
+      const float* w = arrayOf<float>(env, weights[i], where + "weights", napi_float32_array, values);
+      const float* b = arrayOf<float>(env, biases[i], where + "bias", napi_float32_array, c.filters);
+      guarded(env, [&] { pack(entries_[i], w, b); });
     }
   }
 

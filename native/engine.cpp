@@ -507,9 +507,9 @@ void Engine::outputPotential(double* potential) {
   for (int y = 0; y < c.outHeight; y++) {
     if (!onImage) kernels_.sumRow(c, y, window, 0, c.paddedFilters, sums, scratch_.as<uint8_t>());
     for (int x = 0; x < c.outWidth; x++) {
-      const int32_t* current = c.current + (size_t(y) * c.outWidth + x) * c.paddedFilters;
+      const size_t cell = (size_t(y) * c.outWidth + x) * c.paddedFilters;
       for (int f = 0; f < c.filters; f++) {
-        const int64_t v = onImage ? times * current[f] : sums[size_t(x) * c.paddedFilters + f] + times * c.bias[f];
+        const int64_t v = onImage ? times * c.current[cell + f] : sums[size_t(x) * c.paddedFilters + f] + times * c.bias[f];
         *potential++ = double(v);
       }
     }

@@ -95,6 +95,8 @@ static inline void tileOfGroups(int groups, const Tap* taps, int tapCount, const
                                 size_t rowBytes, size_t sumStride, int32_t* z) {
   if constexpr (Op::kMaxGroups >= 4) {
     if (groups == 4) return tile<Op, 4, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+  }
+  if constexpr (Op::kMaxGroups >= 3) {
     if (groups == 3) return tile<Op, 3, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
   }
   if constexpr (Op::kMaxGroups >= 2) {

@@ -10,7 +10,7 @@ import {
 } from './detection/detector.js';
 import { type DetectionSettings, type Preset, resolveSettings } from './detection/settings.js';
 import { reasonOf, SpikingYoloError, usageError } from './errors.js';
-import { readBytes, readShared } from './files.js';
+import { readPhotoBytes, readShared } from './files.js';
 import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
 import { decodeModel } from './model/model-file.js';
@@ -75,11 +75,19 @@ export function parseModel({ name, bytes }: ModelSource): SpikingModel {
   }
 }
 
-function rawPhoto({ data, width, height, channels }: Exclude<PhotoSource, string | Uint8Array>): Photo {
-  const whole = Number.isInteger(width) && Number.isInteger(height) && width >= 1 && height >= 1;
-  if (!whole || (channels !== 3 && channels !== 4) || data.length !== width * height * channels) {
+const MAX_RAW_PIXELS = 100_000_000;
+
+function rawPhoto(source: Exclude<PhotoSource, string | Uint8Array>): Photo {
+  const { data, width, height, channels } = source ?? {};
+  const whole = [width, height].every((extent) => Number.isInteger(extent) && extent >= 1);
+  if (!whole || width * height > MAX_RAW_PIXELS || (channels !== 3 && channels !== 4)) {
     throw usageError(
-      `raw pixels of ${width}×${height}×${channels} need ${width * height * channels} bytes, found ${data.length}`,
+      'a photo is a path, the bytes of a picture file (Uint8Array), or raw pixels {data, width, height, channels: 3 | 4}',
+    );
+  }
+  if (!(data instanceof Uint8Array) || data.length !== width * height * channels) {
+    throw usageError(
+      `raw pixels of ${width}×${height}×${channels} need a Uint8Array of ${width * height * channels} bytes`,
     );
   }
   if (channels === 3) return { width, height, rgb: data };
@@ -89,7 +97,7 @@ function rawPhoto({ data, width, height, channels }: Exclude<PhotoSource, string
 /** Reads a photo from any source; throws `FILE`, `IMAGE` or `USAGE`. */
 export async function readPhoto(source: PhotoSource): Promise<Photo> {
   if (typeof source !== 'string' && !(source instanceof Uint8Array)) return rawPhoto(source);
-  return decodePhoto(typeof source === 'string' ? await readBytes(source) : source);
+  return decodePhoto(typeof source === 'string' ? await readPhotoBytes(source) : source);
 }
 
 /**
@@ -111,6 +119,7 @@ export class Detector {
   private readonly resize: Resize;
   private readonly classIds: readonly number[] | undefined;
   private readonly checksum: boolean;
+  private closed = false;
 
   private constructor(
     network: SpikingDetector | FloatDetector,
@@ -142,6 +151,9 @@ export class Detector {
     const { preset, darknet, ann, resize } = options;
     if (resize !== undefined && !RESIZES.includes(resize)) {
       throw usageError(`resize is "${resize}"; expected ${RESIZES.join(', ')}`);
+    }
+    if (options.classes !== undefined && !Array.isArray(options.classes)) {
+      throw usageError('classes must be an array of names');
     }
     const settings = resolveSettings(pickSettings(options), preset);
     const { backend } = selectBackend(options);
@@ -175,6 +187,7 @@ export class Detector {
   async detect(source: PhotoSource, onBlock?: (step: number) => void): Promise<DetectorResult> {
     const start = performance.now();
     const photo = await readPhoto(source);
+    if (this.closed) throw usageError('this detector is closed');
     const decode = performance.now() - start;
     const result = this.detectPhoto(photo, onBlock);
     result.elapsedMs = { decode, ...result.elapsedMs };
@@ -189,6 +202,7 @@ export class Detector {
 
   /** Frees the network's memory at once. */
   close(): void {
+    this.closed = true;
     if (this.network instanceof SpikingDetector) this.network.close();
   }
 }

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileError, reasonOf } from './errors.js';
 
@@ -16,25 +17,28 @@ const explain = (action: string, path: string, error: unknown) => {
   return fileError(`${path}: cannot ${action}: ${reasons[code ?? ''] ?? reasonOf(error)}`, error);
 };
 
-/** Reads a whole file; throws `FILE`. */
-export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  try {
-    const { buffer, byteOffset, length } = await readFile(path);
-    return new Uint8Array(buffer as ArrayBuffer, byteOffset, length);
-  } catch (error) {
-    throw explain('read it', path, error);
-  }
-}
+/** Largest files that are read, in bytes: far above any that makes sense. */
+const LIMITS = { text: 2 ** 20, photo: 2 ** 28, model: 2 ** 30 };
 
-/** Reads a file into memory that worker threads can share; throws `FILE`. */
-export async function readShared(path: string): Promise<Uint8Array<SharedArrayBuffer>> {
+/** Reads a regular file of a limited size; throws `FILE`. */
+async function readInto<T extends ArrayBufferLike>(
+  path: string,
+  kind: keyof typeof LIMITS,
+  allocate: (size: number) => T,
+): Promise<Uint8Array<T>> {
   let file: FileHandle | undefined;
   try {
+    // a pipe or device would block, or never end
+    const found = await stat(path);
+    if (found.isDirectory()) throw new Error('it is a folder');
+    if (!found.isFile()) throw new Error('it is not a regular file');
+    if (found.size > LIMITS[kind]) {
+      throw new Error(`it has ${found.size} bytes; at most ${LIMITS[kind]} are read as a ${kind}`);
+    }
     file = await open(path);
-    const { size } = await file.stat();
-    const bytes = new Uint8Array(new SharedArrayBuffer(size));
-    for (let at = 0; at < size; ) {
-      const { bytesRead } = await file.read(bytes, at, size - at, at);
+    const bytes = new Uint8Array(allocate(found.size));
+    for (let at = 0; at < found.size; ) {
+      const { bytesRead } = await file.read(bytes, at, found.size - at, at);
       if (bytesRead === 0) throw new Error('it became shorter while it was read');
       at += bytesRead;
     }
@@ -46,14 +50,39 @@ export async function readShared(path: string): Promise<Uint8Array<SharedArrayBu
   }
 }
 
+/** Reads a photo; throws `FILE`. */
+export const readPhotoBytes = (path: string) => readInto(path, 'photo', (size) => new ArrayBuffer(size));
+
+/** Reads a model or weights file; throws `FILE`. */
+export const readModelBytes = (path: string) => readInto(path, 'model', (size) => new ArrayBuffer(size));
+
+/** Reads a model file into memory that worker threads can share; throws `FILE`. */
+export const readShared = (path: string) => readInto(path, 'model', (size) => new SharedArrayBuffer(size));
+
 /** Reads a text file; throws `FILE`. */
-export const readText = async (path: string) => new TextDecoder().decode(await readBytes(path));
+export const readText = async (path: string) =>
+  new TextDecoder().decode(await readInto(path, 'text', (size) => new ArrayBuffer(size)));
+
+/** Makes a folder and those above it, one by one (mkdir's own recursion never ends below /proc). */
+async function makeFolder(path: string): Promise<void> {
+  if (await isFolder(path)) return;
+  const above = dirname(path);
+  if (above !== path) await makeFolder(above);
+  await mkdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+}
 
 /** Writes a file whole or not at all (a temporary file beside it, then rename); makes its folder. Throws `FILE`. */
 export async function writeWhole(path: string, content: Uint8Array | string): Promise<void> {
   const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  const stop = (signal: NodeJS.Signals) => {
+    rmSync(temporary, { force: true });
+    process.exit(signal === 'SIGINT' ? 130 : 143);
+  };
+  process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     const file = await open(temporary, 'wx');
     try {
       await file.writeFile(content);
@@ -65,6 +94,8 @@ export async function writeWhole(path: string, content: Uint8Array | string): Pr
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw explain('write it', path, error);
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop);
   }
 }
 

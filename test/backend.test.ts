@@ -39,7 +39,7 @@ describe.skipIf(withoutNative)('the native addon', () => {
       else expect(() => loadNative(name)).toThrow(expect.objectContaining({ code: 'BACKEND' }));
     }
     expect(() => loadNative('mmx')).toThrow(
-      expect.objectContaining({ code: 'BACKEND', message: expect.stringMatching(/"mmx"/) }),
+      expect.objectContaining({ code: 'USAGE', message: expect.stringMatching(/"mmx"/) }),
     );
   });
 
@@ -149,6 +149,46 @@ describe.skipIf(withoutNative)('the native addon', () => {
       ),
       { numRuns: 600 },
     );
+  });
+
+  it('survives getters that free or shrink arrays while a plan is read', () => {
+    const { Engine } = addon();
+    const isa = loadNative().backend.isa;
+    const filters = 4096;
+    for (const shrink of [
+      (weights: Int16Array) => structuredClone(weights, { transfer: [weights.buffer as ArrayBuffer] }),
+      (weights: Int16Array) => (weights.buffer as ArrayBuffer & { resize(size: number): void }).resize(0),
+    ]) {
+      const buffer = new (ArrayBuffer as unknown as new (size: number, options: object) => ArrayBuffer)(
+        filters * 27 * 2,
+        {
+          maxByteLength: filters * 27 * 2,
+        },
+      );
+      const weights = new Int16Array(buffer);
+      const stage = {
+        kind: 'convolution',
+        input: -1,
+        height: 1,
+        width: 1,
+        channels: 3,
+        outHeight: 1,
+        outWidth: 1,
+        filters,
+        size: 3,
+        stride: 1,
+        padding: 1,
+        weights,
+        firing: new Int32Array(8 * filters).fill(1),
+        startPotential: new Int32Array(filters),
+        startDelay: 0,
+        get bias() {
+          shrink(weights);
+          return new Int32Array(filters);
+        },
+      };
+      expect(() => new Engine({ stages: [stage], gamma: 1, blockLength: 1 }, isa)).toThrow(/weights/);
+    }
   });
 
   it('refuses steps out of order and buffers of another size', () => {

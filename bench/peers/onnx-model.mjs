@@ -51,7 +51,10 @@ export function onnxModel(stages) {
     const square = (name, value) => attribute(name, [value, value]);
     if (stage.kind === 'convolution') {
       const { filters, channels, padding } = stage;
-      const weights = Float32Array.from({ length: filters * channels * size * size }, () => Math.random() - 0.5);
+      const weights = Float32Array.from(
+        { length: filters * channels * size * size },
+        () => Math.random() - 0.5,
+      );
       parts.push(tensor(`w${index}`, [filters, channels, size, size], weights));
       parts.push(tensor(`b${index}`, [filters], new Float32Array(filters)));
       const pads = attribute('pads', [padding, padding, padding, padding]);

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Backend, EngineInstance, FloatConvolution, FloatKernels } from '../engine/backend.js';
 import type { EnginePlan } from '../engine/plan.js';
-import { backendError, reasonOf } from '../errors.js';
+import { backendError, reasonOf, usageError } from '../errors.js';
 import { selfTest } from './self-test.js';
 
 /** An instruction set that the addon was compiled for, best first. */
@@ -81,7 +81,7 @@ export function loadNative(isa?: string): NativeBackend {
 function requested(sets: readonly InstructionSet[], isa: string): InstructionSet {
   const set = sets.find(({ name }) => name === isa);
   if (!set) {
-    throw backendError(
+    throw usageError(
       `the instruction set "${isa}" is not in this addon; it has ${sets.map(({ name }) => name).join(', ')}`,
     );
   }

@@ -11,7 +11,7 @@ import { PASSES } from '../conversion/percentile.js';
 import { loadDarknet } from '../darknet/load.js';
 import { PRESETS } from '../detection/settings.js';
 import { conversionError, reasonOf, SpikingYoloError, usageError } from '../errors.js';
-import { listPhotos, readBytes, writeWhole } from '../files.js';
+import { listPhotos, readPhotoBytes, writeWhole } from '../files.js';
 import { decodePhoto } from '../image/read-photo.js';
 import { resizePhoto } from '../image/resize.js';
 import { encodeModel } from '../model/model-file.js';
@@ -97,7 +97,7 @@ export async function* readResized(
 ): AsyncGenerator<Uint8Array> {
   for (const path of paths) {
     try {
-      yield resizePhoto(resize, await decodePhoto(await readBytes(path)), width, height);
+      yield resizePhoto(resize, await decodePhoto(await readPhotoBytes(path)), width, height);
     } catch (error) {
       if (!(error instanceof SpikingYoloError)) throw error;
       throw new SpikingYoloError(error.code, `${path}: ${reasonOf(error).replace(`${path}: `, '')}`, {

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { basename, extname, join } from 'node:path';
+import { basename, extname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { resolveSettings } from '../detection/settings.js';
 import { Detector, type DetectorOptions, type ModelSource, readModel } from '../detector.js';
@@ -16,6 +16,7 @@ import {
   type ModelCommandOptions,
   numberArgument,
 } from './options.js';
+import { printable, printError } from './print.js';
 import { Progress } from './progress.js';
 
 interface DetectOptions extends ModelCommandOptions {
@@ -59,9 +60,9 @@ Examples:
   });
 }
 
-async function listTasks(inputs: readonly string[], draw: string | undefined): Promise<PhotoTask[]> {
+async function listTasks(given: readonly string[], draw: string | undefined): Promise<PhotoTask[]> {
   const paths: string[] = [];
-  for (const input of inputs) {
+  for (const input of given) {
     if (!(await isFolder(input))) {
       paths.push(input);
       continue;
@@ -72,9 +73,21 @@ async function listTasks(inputs: readonly string[], draw: string | undefined): P
   }
   if (draw === undefined) return paths.map((path) => ({ path }));
   const intoFile = /\.(jpe?g|png)$/i.test(draw) && !(await isFolder(draw));
-  if (intoFile && paths.length > 1)
+  if (intoFile && paths.length > 1) {
     throw usageError(`--draw ${draw} names one file for ${paths.length} photos; name a folder`);
-  return paths.map((path) => ({ path, draw: intoFile ? draw : join(draw, drawnName(path)) }));
+  }
+  const tasks = paths.map((path) => ({ path, draw: intoFile ? draw : join(draw, drawnName(path)) }));
+  const inputs = new Set(paths.map((path) => resolve(path)));
+  const targets = new Set<string>();
+  for (const { path, draw: target } of tasks) {
+    const absolute = resolve(target);
+    if (inputs.has(absolute))
+      throw usageError(`--draw would overwrite the photo ${target}; name another place`);
+    if (targets.has(absolute))
+      throw usageError(`--draw would write ${target} twice, the second time for ${path}`);
+    targets.add(absolute);
+  }
+  return tasks;
 }
 
 /** JPEG stays JPEG; everything else is drawn as PNG. */
@@ -97,7 +110,7 @@ function describe(outcome: PhotoOutcome): string {
     lines.push(`  ${name.padEnd(12)} ${score.toFixed(2)}  x ${x1}–${x2}, y ${y1}–${y2}`);
   }
   if (detections.length === 0) lines.push('  nothing found');
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(printable).join('\n')}\n`;
 }
 
 /** Outcomes one after another: in this thread for a single photo, else from a pool of workers. */
@@ -115,12 +128,15 @@ async function* outcomes(
     return;
   }
   const pool = new DetectorPool(model, options, Math.min(workers, tasks.length));
+  let interrupted = 0;
   const interrupt = () => {
+    // npm passes Ctrl-C on although the terminal has sent it already: only a later one ends the process at once
+    if (interrupted > 0 && performance.now() - interrupted > 1000) process.exit(130);
+    interrupted ||= performance.now();
     pool.cancel();
     process.exitCode = 130;
   };
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   try {
     for await (const outcome of pool.run(tasks)) {
       if (process.exitCode === 130 && 'error' in outcome && outcome.error.code === 'ABORTED') continue;
@@ -158,9 +174,7 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
     progress.clear();
     if ('error' in outcome) {
       failures++;
-      process.stderr.write(
-        `error: ${outcome.path}: ${outcome.error.message.replace(`${outcome.path}: `, '')}\n`,
-      );
+      printError(`${outcome.path}: ${outcome.error.message.replace(`${outcome.path}: `, '')}`);
     }
     if (format === 'json') {
       process.stdout.write(`${first ? '\n' : ',\n'}${JSON.stringify(outcome)}`);

@@ -8,16 +8,23 @@ import { parseModel, readModel } from '../detector.js';
 import { fileError, reasonOf, usageError } from '../errors.js';
 import { EVALUATION_HEAD, type Evaluation, Evaluator } from '../evaluation/evaluate.js';
 import { parseVocAnnotation } from '../evaluation/voc-annotation.js';
-import { listPhotos, readBytes, readText } from '../files.js';
+import { listPhotos, readPhotoBytes, readText } from '../files.js';
 import { decodePhoto } from '../image/read-photo.js';
-import { addBackendOptions, addModelOptions, addRunOptions, type ModelCommandOptions } from './options.js';
+import {
+  addBackendOptions,
+  addModelOptions,
+  addRunOptions,
+  type ModelCommandOptions,
+  numberArgument,
+} from './options.js';
+import { printError } from './print.js';
 import { Progress } from './progress.js';
 
 interface EvalOptions extends Omit<ModelCommandOptions, 'steps'> {
   images: string;
   annotations: string;
   steps?: string;
-  limit?: string;
+  limit?: number;
   format: string;
 }
 
@@ -28,7 +35,7 @@ export function addEvalCommand(program: Command): void {
     .description('measure a model on annotated photos (VOC mAP) against its float network')
     .requiredOption('--images <dir>', 'test photos')
     .requiredOption('--annotations <dir>', 'PASCAL VOC annotations, one XML file a photo')
-    .option('--limit <n>', 'only the first n photos')
+    .option('--limit <n>', 'only the first n photos', numberArgument)
     .option('--format <name>', 'text or json', 'text');
   addModelOptions(command);
   addRunOptions(command);
@@ -62,6 +69,11 @@ async function evaluate(given: EvalOptions): Promise<number> {
   const { images, annotations, format, cfg, weights, names, steps: stepsText, limit, ...rest } = given;
   if (format !== 'text' && format !== 'json')
     throw usageError(`--format is "${format}"; expected text or json`);
+  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1)) {
+    throw usageError(`--limit is ${limit}; expected a whole number from 1`);
+  }
+  const darknetFiles = [cfg, weights, names].filter((file) => file !== undefined).length;
+  if (darknetFiles !== 0 && darknetFiles !== 3) throw usageError('--cfg, --weights and --names go together');
   const listed = parseSteps(stepsText);
   const options = { ...rest, ...(listed ? { steps: listed.at(-1)! } : {}) } as ModelCommandOptions;
   const settings = resolveSettings(options, options.preset);
@@ -80,22 +92,23 @@ async function evaluate(given: EvalOptions): Promise<number> {
     : FloatDetector.ofModel(model, backend);
   const resize = options.resize ?? model.resize;
   const evaluator = new Evaluator(spiking, float, model.classes, steps, { ...EVALUATION_HEAD, resize });
-  const paths = (await listPhotos(images)).slice(0, limit === undefined ? undefined : Number(limit));
+  const paths = (await listPhotos(images)).slice(0, limit);
   if (paths.length === 0) throw fileError(`${images}: the folder holds no JPEG, PNG or BMP file`);
   const progress = new Progress(paths.length, false);
   let failures = 0;
   for (const path of paths) {
     try {
       const xml = await readText(join(annotations, `${basename(path, extname(path))}.xml`));
-      evaluator.add(await decodePhoto(await readBytes(path)), parseVocAnnotation(xml));
+      evaluator.add(await decodePhoto(await readPhotoBytes(path)), parseVocAnnotation(xml));
     } catch (error) {
       failures++;
       progress.clear();
-      process.stderr.write(`error: ${path}: ${reasonOf(error)}\n`);
+      printError(`${path}: ${reasonOf(error).replace(`${path}: `, '')}`);
     }
     progress.photo();
   }
   progress.clear();
+  if (failures === paths.length) throw fileError(`none of the ${paths.length} photos could be evaluated`);
   const result = evaluator.result();
   const settingsUsed = {
     ...settings,

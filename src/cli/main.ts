@@ -6,6 +6,7 @@ import { addConvertCommand } from './convert.js';
 import { addDetectCommand } from './detect.js';
 import { addEvalCommand } from './eval.js';
 import { addInfoCommand } from './info.js';
+import { printError } from './print.js';
 
 /** Exit codes: 0 all done, 1 something failed, 2 the command was wrong, 130 interrupted. */
 const USAGE_EXIT = 2;
@@ -13,7 +14,7 @@ const USAGE_EXIT = 2;
 // a reader that closes the pipe early (| head) is no failure
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  process.stderr.write(`error: cannot write to stdout: ${error.message}\n`);
+  printError(`cannot write to stdout: ${error.message}`);
   process.exit(1);
 });
 
@@ -25,7 +26,7 @@ const program = new Command('spiking-yolo')
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(text) });
 for (const add of [addDetectCommand, addConvertCommand, addEvalCommand, addInfoCommand]) add(program);
-for (const command of program.commands) command.exitOverride().showSuggestionAfterError();
+for (const command of [program, ...program.commands]) command.exitOverride().showSuggestionAfterError(false);
 
 try {
   await program.parseAsync();
@@ -34,7 +35,7 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT;
   } else {
     const expected = error instanceof SpikingYoloError;
-    process.stderr.write(`error: ${reasonOf(error)}\n`);
+    printError(reasonOf(error));
     if (!expected && process.env.SPIKING_YOLO_DEBUG) process.stderr.write(`${(error as Error)?.stack}\n`);
     process.exitCode = expected && error.code === 'USAGE' ? USAGE_EXIT : 1;
   }

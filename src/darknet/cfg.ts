@@ -5,8 +5,9 @@ import {
   IMAGE,
   type Layer,
   type Network,
+  type Shape,
 } from '../network/network.js';
-import { inferShapes } from '../network/shapes.js';
+import { addShape, inferShapes } from '../network/shapes.js';
 
 interface Option {
   value: string;
@@ -191,6 +192,7 @@ export function parseCfg(text: string): DarknetNetwork {
   const layers: Layer[] = [];
   const batchNormalized = new Set<string>();
   const counts = { convolutional: 0, maxpool: 0, region: 0 };
+  const shapes = new Map([[IMAGE, input as Shape]]);
   let previous = IMAGE;
   for (const section of sections) {
     if (layers.at(-1)?.kind === 'region') {
@@ -222,7 +224,7 @@ export function parseCfg(text: string): DarknetNetwork {
     layers.push(layer);
     previous = layer.name;
     try {
-      inferShapes({ input, layers });
+      addShape(shapes, layer);
     } catch (error) {
       throw cfgError(`[${section.name}] line ${section.line}: ${reasonOf(error)}`, error);
     }
@@ -231,6 +233,11 @@ export function parseCfg(text: string): DarknetNetwork {
   const head = layers.at(-2);
   if (head?.kind !== 'convolutional' || head.activation !== 'linear') {
     throw cfgError('the layer before [region] must be a [convolutional] with activation=linear');
+  }
+  try {
+    inferShapes({ input, layers });
+  } catch (error) {
+    throw cfgError(reasonOf(error), error);
   }
   return { network: { input, layers }, batchNormalized };
 }

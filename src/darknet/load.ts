@@ -1,7 +1,7 @@
 import type { TrainedNetwork } from '../conversion/convert.js';
 import { type BatchNormEpsilon, foldBatchNorm } from '../conversion/fold.js';
 import { reasonOf, SpikingYoloError } from '../errors.js';
-import { readBytes, readText, sha256 } from '../files.js';
+import { readModelBytes, readText, sha256 } from '../files.js';
 import { parseCfg } from './cfg.js';
 import { parseNames } from './names.js';
 import { parseWeights } from './weights.js';
@@ -32,7 +32,7 @@ export async function loadDarknet(files: DarknetFiles, epsilon?: BatchNormEpsilo
   const classCount = head?.kind === 'region' ? head.classes : 0;
   const namesText = await readText(files.names);
   const classes = within(files.names, () => parseNames(namesText, classCount));
-  const weights = await readBytes(files.weights);
+  const weights = await readModelBytes(files.weights);
   const parameters = within(files.weights, () => parseWeights(described, weights));
   return {
     network: described.network,

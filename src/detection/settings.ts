@@ -43,6 +43,10 @@ export function resolveSettings(
   if (!PRESETS.includes(preset)) throw usageError(`preset is "${preset}"; expected ${PRESETS.join(', ')}`);
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const settings: DetectionSettings = { ...(preset === 'paper' ? PAPER_SETTINGS : DEFAULT_SETTINGS), ...set };
+  for (const [name, value] of Object.entries(settings)) {
+    const kind = typeof DEFAULT_SETTINGS[name as keyof DetectionSettings];
+    if (kind !== 'undefined' && typeof value !== kind) throw usageError(`${name} must be a ${kind}`);
+  }
   const { conf, iou, maxDet, decode, schedule } = settings;
   if (!(conf >= 0 && conf <= 1)) throw usageError(`conf is ${conf}; expected 0 to 1`);
   if (!(iou >= 0 && iou <= 1)) throw usageError(`iou is ${iou}; expected 0 to 1`);

@@ -4,6 +4,7 @@ import jpeg from '@jimp/js-jpeg';
 import png from '@jimp/js-png';
 import { imageSize } from 'image-size';
 import { imageError, reasonOf } from '../errors.js';
+import { pictureDamage } from './check-picture.js';
 import type { Photo } from './resize.js';
 
 /** jimp with the formats of photographs only. */
@@ -34,8 +35,8 @@ export async function decodePhoto(bytes: Uint8Array): Promise<Photo> {
       `the picture is ${width}×${height}; expected 1 to ${MAX_EXTENT} pixels a side and at most ${MAX_PIXELS / 1e6} megapixels`,
     );
   }
-  if (size.type === 'jpg' && !isCompleteJpeg(bytes))
-    throw imageError('the JPEG ends early: the file is truncated');
+  const damage = pictureDamage(bytes, size.type as 'jpg' | 'png' | 'bmp');
+  if (damage !== undefined) throw imageError(damage);
   try {
     const decoded = await Jimp.fromBuffer(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), {
       'image/jpeg': {
@@ -45,9 +46,10 @@ export async function decodePhoto(bytes: Uint8Array): Promise<Photo> {
       },
     });
     const { data, width: decodedWidth, height: decodedHeight } = decoded.bitmap;
+    if (decodedWidth * decodedHeight !== width * height) throw new Error('its header names another size');
     return { width: decodedWidth, height: decodedHeight, rgb: dropAlpha(data, decodedWidth * decodedHeight) };
   } catch (error) {
-    throw imageError(`the picture cannot be decoded: ${reasonOf(error)}`, error);
+    throw imageError(`the picture is damaged and cannot be decoded (${reasonOf(error)})`, error);
   }
 }
 
@@ -60,19 +62,4 @@ function dropAlpha(rgba: Uint8Array, pixels: number): Uint8Array {
     rgb[to++] = rgba[from + 2]!;
   }
   return rgb;
-}
-
-/**
- * True if an end-of-image marker follows the start of the scan. Segments before it are stepped over, since an embedded
- * thumbnail has a marker of its own; some cameras append data after the photo's.
- */
-function isCompleteJpeg(bytes: Uint8Array): boolean {
-  let at = 2;
-  while (at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda) {
-    at += bytes[at + 1] === 0xff ? 1 : 2 + bytes[at + 2]! * 256 + bytes[at + 3]!;
-  }
-  for (let i = at + 2; i + 1 < bytes.length; i++) {
-    if (bytes[i] === 0xff && bytes[i + 1] === 0xd9) return true;
-  }
-  return false;
 }

@@ -1,5 +1,5 @@
 import { SpikingYoloError } from '../errors.js';
-import { IMAGE, type Network } from '../network/network.js';
+import { IMAGE, type Network, type RegionLayer } from '../network/network.js';
 import { inferShapes } from '../network/shapes.js';
 import {
   greatestInput,
@@ -98,19 +98,35 @@ function checkLayer(
   }
 }
 
+/** The networks that the engine runs: convolutions and pools, then a linear convolution, then a region layer. */
+function checkStructure(network: Network): void {
+  const { layers } = network;
+  const [head, region] = layers.slice(-2);
+  if (region?.kind !== 'region') throw fail('the last layer is not a region layer');
+  if (head?.kind !== 'convolutional' || head.activation !== 'linear' || region.inputs[0] !== head.name) {
+    throw fail('the region layer must follow a linear convolution');
+  }
+  for (const layer of layers) {
+    if (!/^[\w.-]{1,64}$/.test(layer.name) || layer.name === IMAGE)
+      throw fail('a layer has a name that is not allowed');
+    if (layer.kind === 'region' && layer !== region)
+      throw fail(`layer ${layer.name}: only the last layer may be a region layer`);
+    if (layer.kind === 'maxpool' && layer.inputs[0] === IMAGE)
+      throw fail(`layer ${layer.name}: a pool on the image`);
+  }
+}
+
 /** Proves DESIGN section 2's bounds for every channel; throws `MODEL`, naming layer and channel, if one fails. */
 export function checkModel(model: SpikingModel): void {
+  checkStructure(model.network);
   const sizes = convolutionSizes(model.network);
-  const head = model.network.layers.at(-1);
-  if (head?.kind !== 'region') throw fail('the last layer is not a region layer');
+  const head = model.network.layers.at(-1) as RegionLayer;
   if (model.classes.length !== head.classes) {
     throw fail(`${model.classes.length} class names for a network of ${head.classes} classes`);
   }
   if (sizes.length !== model.layers.length) {
     throw fail(`integers for ${model.layers.length} convolutions, the network has ${sizes.length}`);
   }
-  if (head.inputs[0] !== sizes.at(-1)?.layer.name)
-    throw fail('the region layer must follow the last convolution');
   for (const [i, { layer, perFilter, onImage }] of sizes.entries()) {
     const integers = model.layers[i]!;
     if (integers.name !== layer.name) throw fail(`expected layer ${layer.name}, found ${integers.name}`);

@@ -89,7 +89,10 @@ function isLayer(value: unknown): value is Layer {
         isWholeNumber(layer.classes, 1, 10000) &&
         Array.isArray(layer.anchors) &&
         layer.anchors.every(
-          (anchor) => Array.isArray(anchor) && anchor.length === 2 && anchor.every((v) => v > 0 && v < 1e6),
+          (anchor) =>
+            Array.isArray(anchor) &&
+            anchor.length === 2 &&
+            anchor.every((v) => typeof v === 'number' && v > 0 && v < 1e6),
         )
       );
     default:

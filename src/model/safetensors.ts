@@ -87,7 +87,8 @@ export function decodeSafetensors(bytes: Uint8Array): Container {
   const spans: [number, number][] = [];
   for (const [name, entry] of Object.entries(entries)) {
     const { dtype, shape, data_offsets: offsets } = isObject(entry) ? entry : {};
-    const Type = Object.hasOwn(ARRAYS, String(dtype)) ? ARRAYS[dtype as Dtype] : undefined;
+    const Type =
+      typeof dtype === 'string' && Object.hasOwn(ARRAYS, dtype) ? ARRAYS[dtype as Dtype] : undefined;
     const wellFormed =
       Type !== undefined &&
       Array.isArray(shape) &&
@@ -103,7 +104,7 @@ export function decodeSafetensors(bytes: Uint8Array): Container {
     const elements = (shape as number[]).reduce((product, extent) => product * extent, 1);
     if (end - start !== elements * Type.BYTES_PER_ELEMENT || dataStart + end > bytes.length) {
       throw modelError(
-        `tensor ${name.slice(0, 60)}: bytes ${start} to ${end} do not hold [${shape}] ${dtype} values, or lie beyond the file's ${bytes.length} bytes: truncated or damaged`,
+        `tensor ${name.slice(0, 60)}: bytes ${start} to ${end} do not hold [${String(shape).slice(0, 60)}] ${dtype} values, or lie beyond the file's ${bytes.length} bytes: truncated or damaged`,
       );
     }
     spans.push([start, end]);

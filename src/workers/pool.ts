@@ -1,6 +1,6 @@
 import { Piscina } from 'piscina';
 import type { DetectorOptions, ModelSource } from '../detector.js';
-import type { PhotoOutcome, PhotoTask } from './process-photo.js';
+import { describeError, type PhotoOutcome, type PhotoTask } from './process-photo.js';
 import type { WorkerSettings } from './worker.js';
 
 /** Threads that share a list of photos, each with a network of its own; the model's bytes are shared. */
@@ -25,7 +25,9 @@ export class DetectorPool {
   async *run(tasks: Iterable<PhotoTask>): AsyncGenerator<PhotoOutcome> {
     const waiting: Promise<PhotoOutcome>[] = [];
     for (const task of tasks) {
-      waiting.push(this.piscina.run(task));
+      // a thread that dies takes only its photo with it
+      const lost = (error: unknown): PhotoOutcome => ({ path: task.path, error: describeError(error) });
+      waiting.push(this.piscina.run(task).catch(lost));
       if (waiting.length >= 2 * this.threads) yield await waiting.shift()!;
     }
     for (const outcome of waiting) yield await outcome;

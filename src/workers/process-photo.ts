@@ -14,6 +14,12 @@ export type PhotoOutcome =
   | ({ path: string } & DetectorResult)
   | { path: string; error: { code: ErrorCode | 'INTERNAL'; message: string } };
 
+/** An error as plain data. */
+export const describeError = (error: unknown) => ({
+  code: error instanceof SpikingYoloError ? error.code : ('INTERNAL' as const),
+  message: reasonOf(error),
+});
+
 /** Reads, detects and draws one photo. Never throws: what goes wrong is the outcome. */
 export async function processPhoto(
   detector: Detector,
@@ -36,7 +42,6 @@ export async function processPhoto(
     }
     return { path, ...result };
   } catch (error) {
-    const code = error instanceof SpikingYoloError ? error.code : 'INTERNAL';
-    return { path, error: { code, message: reasonOf(error) } };
+    return { path, error: describeError(error) };
   }
 }

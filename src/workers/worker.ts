@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads';
 import { Detector, type DetectorOptions, type ModelSource } from '../detector.js';
 import { abortedError } from '../errors.js';
-import { type PhotoOutcome, type PhotoTask, processPhoto } from './process-photo.js';
+import { describeError, type PhotoOutcome, type PhotoTask, processPhoto } from './process-photo.js';
 
 /** What a worker thread is started with. */
 export interface WorkerSettings {
@@ -20,7 +20,11 @@ export default async function detectPhoto(task: PhotoTask): Promise<PhotoOutcome
   const stopIfCancelled = () => {
     if (Atomics.load(cancelled, 0) === 1) throw abortedError('cancelled');
   };
-  loading ??= Detector.fromModel(model, options);
-  const detector = await loading;
-  return processPhoto(detector, task, stopIfCancelled);
+  try {
+    loading ??= Detector.fromModel(model, options);
+    return await processPhoto(await loading, task, stopIfCancelled);
+  } catch (error) {
+    loading = undefined;
+    return { path: task.path, error: describeError(error) };
+  }
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { drawDetections } from '../../src/image/draw.js';
 import { decodePhoto, Jimp } from '../../src/image/read-photo.js';
@@ -59,6 +60,18 @@ function pngHeader(width: number, height: number): Uint8Array {
   return bytes;
 }
 
+/** A PNG chunk; decoders that check its CRC are not reached. */
+function chunk(type: string, data: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(12 + data.length);
+  new DataView(bytes.buffer).setUint32(0, data.length);
+  bytes.set(new TextEncoder().encode(type), 4);
+  bytes.set(data, 8);
+  return bytes;
+}
+const header = (width: number, height: number) => chunk('IHDR', pngHeader(width, height).subarray(16, 29));
+const png = (chunks: Uint8Array[]) =>
+  new Uint8Array(Buffer.concat([pngHeader(1, 1).subarray(0, 8), ...chunks, chunk('IEND', new Uint8Array())]));
+
 describe('decodePhoto', () => {
   it('reads JPEG, PNG and BMP alike', async () => {
     const photo = await decodePhoto(cat);
@@ -96,6 +109,18 @@ describe('decodePhoto', () => {
     ['a picture of 0×0', pngHeader(0, 0)],
     ['a picture of 20,000 pixels a side', pngHeader(20_000, 20_000)],
     ['a PNG without pixels', pngHeader(10, 10)],
+    [
+      'a PNG with fewer pixels than its header says',
+      png([header(16, 16), chunk('IDAT', deflateSync(new Uint8Array(100)))]),
+    ],
+    [
+      'a PNG that unpacks to more than its header says',
+      png([header(1, 1), chunk('IDAT', deflateSync(new Uint8Array(1e6)))]),
+    ],
+    [
+      'a PNG with a second, larger header',
+      png([header(1, 1), header(30_000, 30_000), chunk('IDAT', deflateSync(new Uint8Array(4)))]),
+    ],
   ])('refuses %s', async (_, bytes) => {
     await expect(decodePhoto(bytes)).rejects.toMatchObject({ code: 'IMAGE' });
   });
