@@ -6,7 +6,8 @@
     "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS"],
     "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti"],
-    "cflags_cc": ["-std=gnu++17", "-O3", "-Wall", "-Wextra", "-fexceptions", "-ffp-contract=off", "-fvisibility=hidden"],
+    "cflags_cc": ["-std=gnu++17", "-O3", "-Wall", "-Wextra", "-fexceptions", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"],
+    "ldflags": ["-pthread"],
     "xcode_settings": {
       "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
       "CLANG_CXX_LANGUAGE_STANDARD": "gnu++17",

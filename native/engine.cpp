@@ -57,8 +57,8 @@ Memory& Memory::operator=(Memory&& other) noexcept {
   return *this;
 }
 
-Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength)
-    : kernels_(kernels), gamma_(gamma), blockLength_(blockLength) {
+Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads)
+    : kernels_(kernels), gamma_(gamma), blockLength_(blockLength), pool_(threads), workers_(threads) {
   std::vector<int> consumers(specs.size(), 0);
   for (const StageSpec& spec : specs) {
     if (spec.input >= 0) consumers[spec.input]++;
@@ -86,7 +86,11 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   allWords_ = Memory(size_t(words) * 2);
   for (int i = 0; i < words; i++) allWords_.as<uint16_t>()[i] = uint16_t(i);
   for (Stage& stage : stages_) stage.convolution.allWords = allWords_.as<uint16_t>();
-  scratch_ = Memory(scratchBytes(size, blockLength));
+  for (Worker& worker : workers_) {
+    worker.scratch = Memory(scratchBytes(size, blockLength));
+    worker.strip = Memory(stripBytes_);
+    worker.sums = Memory(sumBytes_);
+  }
 }
 
 void Engine::planConvolution(Stage& stage) {
@@ -128,8 +132,7 @@ void Engine::planConvolution(Stage& stage) {
     Stage& source = stages_[spec.input];
     c.input = &source.output;
   }
-  const size_t sumBytes = size_t(spec.outWidth) * filters * 8;
-  if (sumBytes > rowSums_.size()) rowSums_ = Memory(sumBytes);
+  sumBytes_ = std::max(sumBytes_, size_t(spec.outWidth) * filters * 8);
   if (size_t(filters) * 4 > scaledBias_.size()) scaledBias_ = Memory(size_t(filters) * 4);
   if (spec.input < 0) {
     stage.current = Memory(outCells * filters * 4);
@@ -172,8 +175,7 @@ void Engine::planConvolution(Stage& stage) {
     out.data = stage.spikes.as<uint8_t>();
   } else {
     const size_t rowBytes = size_t(spec.outWidth) * filters * blockLength_ * spikeBytes;
-    const size_t bytes = rowBytes * stages_[stage.fusedPool].spec.size;
-    if (bytes > strip_.size()) strip_ = Memory(bytes);
+    stripBytes_ = std::max(stripBytes_, rowBytes * stages_[stage.fusedPool].spec.size);
   }
 }
 
@@ -345,13 +347,15 @@ void Engine::begin(const uint8_t* pixels) {
     if (stage.spec.pool || stage.spec.input >= 0) continue;
     const Convolution& c = stage.convolution;
     const WindowBuffer window = windowOf(stage, pixels, c.channels, 255);
-    stage.largestCurrent = 0;
     int32_t* current = stage.current.as<int32_t>();
     const size_t rowNeurons = size_t(c.outWidth) * c.paddedFilters;
-    for (int y = 0; y < c.outHeight; y++) {
-      const int32_t largest = kernels_.presentRow(c, y, window, current + y * rowNeurons, scratch_.as<uint8_t>());
-      stage.largestCurrent = std::max<int64_t>(stage.largestCurrent, largest);
-    }
+    std::vector<int32_t> largest(workers_.size(), 0);
+    shareRows(c.outHeight, [&](int y, int worker) {
+      const int32_t found =
+          kernels_.presentRow(c, y, window, current + y * rowNeurons, workers_[worker].scratch.as<uint8_t>());
+      largest[worker] = std::max(largest[worker], found);
+    });
+    stage.largestCurrent = *std::max_element(largest.begin(), largest.end());
   }
 }
 
@@ -377,45 +381,83 @@ void Engine::observe(Stage& stage, int steps) {
     if (stage.listSizes.size() > 0) std::memset(stage.listSizes.as<uint8_t>(), 0, stage.listSizes.size());
     return;
   }
-  for (int y = 0; y < c.height; y++) {
-    stage.synapticOperations += kernels_.observeRow(c, y, steps) * c.filters;
-  }
+  for (Worker& worker : workers_) worker.operations = 0;
+  shareRows(c.height, [&](int y, int worker) { workers_[worker].operations += kernels_.observeRow(c, y, steps); });
+  for (Worker& worker : workers_) stage.synapticOperations += worker.operations * c.filters;
+}
+
+template <class Work>
+void Engine::shareRows(int rows, Work work) {
+  const int threads = pool_.threads();
+  pool_.run([&](int worker) {
+    const int end = int(int64_t(rows) * (worker + 1) / threads);
+    for (int y = int(int64_t(rows) * worker / threads); y < end; y++) work(y, worker);
+  });
 }
 
 // Runs all rows of a convolution, all filters at once or tile by tile, and hands them to its pool if that is fused.
+// Threads share the filter tiles, or the rows where all filters run at once and no two windows of the pool share one.
 template <class FireRow>
 void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
   Convolution& c = stage.convolution;
   const int spikeBytes = kernels_.spikeBytes(c.wide);
-  const size_t weightBytes = stage.weights.size();
-  const int tileFilters = c.tileGroups * kFilterGroup;
-  const int filtersAtOnce = c.current || weightBytes <= kCachedWeights ? c.paddedFilters : tileFilters;
+  const bool atOnce = c.current || stage.weights.size() <= kCachedWeights;
+  const int filtersAtOnce = atOnce ? c.paddedFilters : c.tileGroups * kFilterGroup;
+  const int tiles = (c.paddedFilters + filtersAtOnce - 1) / filtersAtOnce;
   Stage* poolStage = stage.fusedPool < 0 ? nullptr : &stages_[stage.fusedPool];
-  for (int first = 0; first < c.paddedFilters; first += filtersAtOnce) {
+  const bool rowsApart = !poolStage || poolStage->spec.size <= poolStage->spec.stride;
+  const int threads = pool_.threads();
+  for (Worker& worker : workers_) worker.counters = {};
+
+  const auto runTile = [&](int tile, int firstPooled, int endPooled, int firstRow, int endRow, int index) {
+    Worker& worker = workers_[index];
     Strip strip{};
-    strip.firstFilter = first;
-    strip.filters = std::min(filtersAtOnce, c.paddedFilters - first);
+    strip.firstFilter = tile * filtersAtOnce;
+    strip.filters = std::min(filtersAtOnce, c.paddedFilters - strip.firstFilter);
     if (poolStage) {
-      strip.data = strip_.as<uint8_t>();
+      strip.data = worker.strip.as<uint8_t>();
       strip.stepBytes = size_t(strip.filters) * spikeBytes;
-      strip.cellBytes = strip.stepBytes * steps;
       strip.rowCount = poolStage->spec.size;
     } else {
-      strip.data = stage.output.data + size_t(first) * spikeBytes;
+      strip.data = stage.output.data + size_t(strip.firstFilter) * spikeBytes;
       strip.stepBytes = size_t(c.paddedFilters) * spikeBytes;
-      strip.cellBytes = strip.stepBytes * steps;
       strip.rowCount = c.outHeight;
     }
+    strip.cellBytes = strip.stepBytes * steps;
     strip.rowBytes = strip.cellBytes * c.outWidth;
-    int pooled = 0;
-    for (int y = 0; y < c.outHeight; y++) {
-      fireRow(y, strip);
+    int pooled = firstPooled;
+    for (int y = firstRow; y < endRow; y++) {
+      fireRow(y, strip, worker);
       if (!poolStage) continue;
       const Pool& p = poolStage->pool;
-      while (pooled < p.outHeight && std::min(p.height - 1, pooled * p.stride - p.offset + p.size - 1) <= y) {
-        kernels_.poolRow(p, pooled++, step, steps, strip, c.counts, scratch_.as<uint8_t>());
+      while (pooled < endPooled && std::min(p.height - 1, pooled * p.stride - p.offset + p.size - 1) <= y) {
+        kernels_.poolRow(p, pooled++, step, steps, strip, c.counts, worker.scratch.as<uint8_t>());
       }
     }
+  };
+
+  pool_.run([&](int index) {
+    const auto share = [&](int total, int part) { return int(int64_t(total) * part / threads); };
+    const int pooledRows = poolStage ? poolStage->pool.outHeight : 0;
+    if (tiles == 1 && rowsApart) {
+      // rows up to the first that the next thread's windows need
+      const auto rowOf = [&](int part) {
+        if (!poolStage) return share(c.outHeight, part);
+        const Pool& p = poolStage->pool;
+        return part == 0 ? 0
+               : part == threads ? c.outHeight
+                                 : std::min(c.outHeight, std::max(0, share(pooledRows, part) * p.stride - p.offset));
+      };
+      runTile(0, share(pooledRows, index), share(pooledRows, index + 1), rowOf(index), rowOf(index + 1), index);
+      return;
+    }
+    for (int tile = share(tiles, index); tile < share(tiles, index + 1); tile++) {
+      runTile(tile, 0, pooledRows, 0, c.outHeight, index);
+    }
+  });
+  for (Worker& worker : workers_) {
+    stage.counters.spikes += worker.counters.spikes;
+    stage.counters.clipped += worker.counters.clipped;
   }
   c.fresh = false;
   if (poolStage) swapEstimates(*poolStage);
@@ -440,22 +482,19 @@ void Engine::runConvolution(Stage& stage, int step, int steps) {
     return;
   }
   stage.silent = false;
-  uint8_t* scratch = scratch_.as<uint8_t>();
-  Counters& counters = stage.counters;
   if (delay > 0 && step == delay) {
     endWindow(stage, step);
     return;
   }
-  runRows(stage, step, steps,
-          [&](int y, const Strip& strip) { kernels_.fireRow(c, y, steps, strip, scratch, counters); });
+  runRows(stage, step, steps, [&](int y, const Strip& strip, Worker& worker) {
+    kernels_.fireRow(c, y, steps, strip, worker.scratch.as<uint8_t>(), worker.counters);
+  });
 }
 
 // The step in which a start delay ends: the whole input so far at once, in 32 bits where that is enough.
 void Engine::endWindow(Stage& stage, int step) {
   Convolution& c = stage.convolution;
   const int64_t times = int64_t(step) + 1;
-  uint8_t* scratch = scratch_.as<uint8_t>();
-  Counters& counters = stage.counters;
   const int64_t start = largestMagnitude(stage.startPotential.as<int32_t>(), c.paddedFilters);
   const int64_t constant = c.current ? stage.largestCurrent : largestMagnitude(c.bias, c.paddedFilters);
   const bool narrow = times * constant + start < kPotentialLimit;
@@ -464,16 +503,19 @@ void Engine::endWindow(Stage& stage, int step) {
   if (narrow && window.planes <= 1) {
     int32_t* bias = scaledBias_.as<int32_t>();
     for (int f = 0; !c.current && f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
-    runRows(stage, step, 1, [&](int y, const Strip& strip) {
-      kernels_.fireWindowRow(c, y, c.current ? nullptr : &window, bias, int32_t(times), strip, scratch, counters);
+    runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
+      kernels_.fireWindowRow(c, y, c.current ? nullptr : &window, bias, int32_t(times), strip,
+                             worker.scratch.as<uint8_t>(), worker.counters);
     });
     return;
   }
   settle(stage);
-  int64_t* sums = c.current ? nullptr : rowSums_.as<int64_t>();
-  runRows(stage, step, 1, [&](int y, const Strip& strip) {
-    if (sums) kernels_.sumRow(c, y, window, strip.firstFilter, strip.filters, sums, scratch);
-    kernels_.fireSumsRow(c, y, sums, times, strip, counters);
+  runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
+    int64_t* sums = c.current ? nullptr : worker.sums.as<int64_t>();
+    if (sums) {
+      kernels_.sumRow(c, y, window, strip.firstFilter, strip.filters, sums, worker.scratch.as<uint8_t>());
+    }
+    kernels_.fireSumsRow(c, y, sums, times, strip, worker.counters);
   });
 }
 
@@ -490,8 +532,15 @@ void Engine::runPool(Stage& stage, int step, int steps) {
   strip.cellBytes = strip.stepBytes * steps;
   strip.rowBytes = strip.cellBytes * p.width;
   strip.rowCount = p.height;
-  for (int y = 0; y < p.outHeight; y++) {
-    kernels_.poolRow(p, y, step, steps, strip, source.output.counts, scratch_.as<uint8_t>());
+  const auto poolRow = [&](int y, int worker) {
+    kernels_.poolRow(p, y, step, steps, strip, source.output.counts, workers_[worker].scratch.as<uint8_t>());
+  };
+  // estimates of a cell that several windows share are written by each of them
+  const bool estimates = p.rule == PoolRule::kGateExponential || p.rule == PoolRule::kGateFir;
+  if (estimates && p.size > p.stride) {
+    for (int y = 0; y < p.outHeight; y++) poolRow(y, 0);
+  } else {
+    shareRows(p.outHeight, poolRow);
   }
   swapEstimates(stage);
 }
@@ -503,17 +552,21 @@ void Engine::outputPotential(double* potential) {
   const bool onImage = stage.spec.input < 0;
   WindowBuffer window{};
   if (!onImage) window = countsWindow(stage);
-  int64_t* sums = rowSums_.as<int64_t>();
-  for (int y = 0; y < c.outHeight; y++) {
-    if (!onImage) kernels_.sumRow(c, y, window, 0, c.paddedFilters, sums, scratch_.as<uint8_t>());
+  shareRows(c.outHeight, [&](int y, int worker) {
+    int64_t* sums = workers_[worker].sums.as<int64_t>();
+    if (!onImage) {
+      kernels_.sumRow(c, y, window, 0, c.paddedFilters, sums, workers_[worker].scratch.as<uint8_t>());
+    }
+    double* row = potential + size_t(y) * c.outWidth * c.filters;
     for (int x = 0; x < c.outWidth; x++) {
       const size_t cell = (size_t(y) * c.outWidth + x) * c.paddedFilters;
       for (int f = 0; f < c.filters; f++) {
-        const int64_t v = onImage ? times * c.current[cell + f] : sums[size_t(x) * c.paddedFilters + f] + times * c.bias[f];
-        *potential++ = double(v);
+        const int64_t v =
+            onImage ? times * c.current[cell + f] : sums[size_t(x) * c.paddedFilters + f] + times * c.bias[f];
+        row[size_t(x) * c.filters + f] = double(v);
       }
     }
-  }
+  });
 }
 
 void Engine::state(int index, int32_t* counts, int32_t* potential) {

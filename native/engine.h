@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "thread_pool.h"
 
 namespace spiking {
 
@@ -47,7 +48,7 @@ class Memory {
 
 class Engine {
  public:
-  Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength);
+  Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads);
 
   void begin(const uint8_t* pixels);
   // Returns null, or why the call does not fit the order that EngineInstance.run describes.
@@ -87,8 +88,12 @@ class Engine {
   void runConvolution(Stage& stage, int step, int steps);
   void runPool(Stage& stage, int step, int steps);
   void observe(Stage& stage, int steps);
+  // Calls fireRow(y, strip, worker) for all rows of a convolution.
   template <class FireRow>
   void runRows(Stage& stage, int step, int steps, FireRow fireRow);
+  // Calls work(y, worker) for rows [0, rows), a part of them on each thread.
+  template <class Work>
+  void shareRows(int rows, Work work);
   void swapEstimates(Stage& stage);
   void endWindow(Stage& stage, int step);
   template <class Value>
@@ -102,7 +107,16 @@ class Engine {
   const int blockLength_;
   size_t pixelBytes_ = 0;
   std::vector<Stage> stages_;
-  Memory scratch_, strip_, rowSums_, allWords_, scaledBias_, window_, windowSums_;
+  // What each thread has for itself.
+  struct Worker {
+    Memory scratch, strip, sums;
+    Counters counters;
+    double operations;
+  };
+  ThreadPool pool_;
+  std::vector<Worker> workers_;
+  size_t stripBytes_ = 0, sumBytes_ = 0;
+  Memory allWords_, scaledBias_, window_, windowSums_;
 };
 
 }  // namespace spiking

@@ -1,6 +1,7 @@
 import { selectBackend } from './backend/select.js';
 import type { TrainedNetwork } from './conversion/convert.js';
 import { type DarknetFiles, loadDarknet } from './darknet/load.js';
+import { availableParallelism } from 'node:os';
 import type { Detection } from './decoding/nms.js';
 import {
   FloatDetector,
@@ -34,6 +35,8 @@ export interface DetectorOptions extends Partial<DetectionSettings> {
   ann?: boolean;
   /** darknet files, for `ann` only. */
   darknet?: DarknetFiles;
+  /** Threads that share one photo (native only). Default: all cores. */
+  threads?: number;
   /** Adds `spikeChecksum` to results. */
   checksum?: boolean;
 }
@@ -157,6 +160,10 @@ export class Detector {
     }
     const settings = resolveSettings(pickSettings(options), preset);
     const { backend } = selectBackend(options);
+    const threads = options.threads ?? availableParallelism();
+    if (!(Number.isInteger(threads) && threads >= 1 && threads <= 256)) {
+      throw usageError(`threads is ${threads}; expected a whole number from 1 to 256`);
+    }
     if (darknet) {
       if (!ann)
         throw usageError(
@@ -174,7 +181,7 @@ export class Detector {
     const model = parseModel(source!);
     const network = ann
       ? FloatDetector.ofModel(model, backend)
-      : new SpikingDetector(model, settings, backend);
+      : new SpikingDetector(model, settings, backend, threads);
     return new Detector(
       network,
       { name: source!.name, classes: model.classes, resize: model.resize },

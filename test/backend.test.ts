@@ -119,7 +119,7 @@ describe.skipIf(withoutNative)('the native addon', () => {
           stage[keys[field % keys.length]!] = junk;
           let engine: Record<string, (...args: unknown[]) => unknown>;
           try {
-            engine = new Engine({ ...random.plan, stages }, isa);
+            engine = new Engine({ ...random.plan, stages }, isa, 2);
           } catch (error) {
             expect(error).toBeInstanceOf(Error);
             return;
@@ -187,7 +187,7 @@ describe.skipIf(withoutNative)('the native addon', () => {
           return new Int32Array(filters);
         },
       };
-      expect(() => new Engine({ stages: [stage], gamma: 1, blockLength: 1 }, isa)).toThrow(/weights/);
+      expect(() => new Engine({ stages: [stage], gamma: 1, blockLength: 1 }, isa, 1)).toThrow(/weights/);
     }
   });
 
@@ -198,7 +198,7 @@ describe.skipIf(withoutNative)('the native addon', () => {
       randomCase.filter(({ plan }) => plan.stages.every((s) => s.kind === 'pool' || s.startDelay === 0)),
       1,
     );
-    const engine = new Engine(random!.plan, isa);
+    const engine = new Engine(random!.plan, isa, 1);
     expect(() => engine.run(0, 0, 1)).toThrow(/begin must be called/);
     expect(() => engine.begin(new Uint8Array(1))).toThrow(/expected/);
     engine.begin(random!.pixels);

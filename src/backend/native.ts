@@ -17,7 +17,7 @@ export interface InstructionSet {
 /** The addon as TypeScript sees it (native/addon.cpp). */
 interface Addon {
   instructionSets(): InstructionSet[];
-  Engine: new (plan: EnginePlan, isa: string) => EngineInstance;
+  Engine: new (plan: EnginePlan, isa: string, threads: number) => EngineInstance;
   FloatEngine: new (convolutions: readonly FloatConvolution[], isa: string) => FloatKernels;
 }
 
@@ -69,7 +69,7 @@ export function loadNative(isa?: string): NativeBackend {
       name: 'native',
       isa: name,
       floatKernels: (convolutions) => new addon.FloatEngine(convolutions, name),
-      instantiate: (plan) => new addon.Engine(plan, name),
+      instantiate: (plan, threads = 1) => new addon.Engine(plan, name, threads),
     };
     const failure = selfTest(backend);
     if (failure === undefined) return { backend, path, instructionSets };

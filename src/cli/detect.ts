@@ -127,7 +127,9 @@ async function* outcomes(
     detector.close();
     return;
   }
-  const pool = new DetectorPool(model, options, Math.min(workers, tasks.length));
+  const threads = Math.min(workers, tasks.length);
+  const perPhoto = options.threads ?? Math.max(1, Math.floor(availableParallelism() / threads));
+  const pool = new DetectorPool(model, { ...options, threads: perPhoto }, threads);
   let interrupted = 0;
   const interrupt = () => {
     // npm passes Ctrl-C on although the terminal has sent it already: only a later one ends the process at once

@@ -98,8 +98,7 @@ export class SpikingDetector {
   constructor(
     model: SpikingModel,
     options: RunOptions & { decode: Decoder; readoutDelay: number },
-    backend: Backend,
-  ) {
+    backend: Backend, threads = 1) {
     this.model = model;
     this.options = options;
     this.backend = backend;
@@ -109,7 +108,7 @@ export class SpikingDetector {
     );
     checkReadoutDelay(options.readoutDelay, options.steps, delays);
     this.head = new Head(model.network, model.classes);
-    this.simulation = new Simulation(this.plan, backend);
+    this.simulation = new Simulation(this.plan, backend, threads);
   }
 
   /** Simulates T steps; `onBlock` is called after each block of them and may throw to stop. */

@@ -64,5 +64,6 @@ export interface Backend {
   /** Instruction set in use, e.g. `avx2`, `neon`, `simd128`, `typescript`. */
   readonly isa: string;
   floatKernels(convolutions: readonly FloatConvolution[]): FloatKernels;
-  instantiate(plan: EnginePlan): EngineInstance;
+  /** @param threads that share the rows of a layer (default 1; native only: the others take one a photo) */
+  instantiate(plan: EnginePlan, threads?: number): EngineInstance;
 }

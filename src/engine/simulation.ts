@@ -29,9 +29,9 @@ export class Simulation {
   /** Steps at which a block must end, in ascending order: before and after the step in which a start delay ends. */
   private readonly cuts: number[];
 
-  constructor(plan: EnginePlan, backend: Backend) {
+  constructor(plan: EnginePlan, backend: Backend, threads = 1) {
     this.plan = plan;
-    this.instance = backend.instantiate(plan);
+    this.instance = backend.instantiate(plan, threads);
     const delays = plan.stages.flatMap((stage) =>
       stage.kind === 'convolution' && stage.startDelay > 0 ? [stage.startDelay, stage.startDelay + 1] : [],
     );

@@ -8,8 +8,8 @@ import { fastBackends } from '../support/backends.js';
 import { type RandomCase, randomCase, randomNumbers } from '../support/plans.js';
 
 /** Everything that can be observed of a run, at two steps of it. */
-function observe(backend: Backend, plan: EnginePlan, { pixels, steps }: RandomCase) {
-  const simulation = new Simulation(plan, backend);
+function observe(backend: Backend, plan: EnginePlan, { pixels, steps, threads }: RandomCase) {
+  const simulation = new Simulation(plan, backend, threads);
   // a second run on the same network must not remember the first
   simulation.begin(pixels.map((value) => 255 - value));
   simulation.advanceTo(1);

@@ -27,6 +27,8 @@ export interface RandomCase {
   /** Block lengths that must not matter. */
   blockLengths: number[];
   steps: number;
+  /** Threads that share a layer, where a back-end has them. */
+  threads: number;
 }
 
 interface Shape {
@@ -198,6 +200,7 @@ function buildCase(
     pixels: Uint8Array.from({ length: image.height * image.width * image.channels }, () => whole(0, 255)),
     blockLengths: [1, whole(1, steps), steps],
     steps,
+    threads: whole(1, 4),
   };
 }
 
