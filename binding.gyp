@@ -6,7 +6,7 @@
     "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS"],
     "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti"],
-    "cflags_cc": ["-std=gnu++17", "-O3", "-Wall", "-Wextra", "-fexceptions", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"],
+    "cflags_cc": ["-std=gnu++17", "-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fexceptions", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"],
     "ldflags": ["-pthread"],
     "xcode_settings": {
       "GCC_ENABLE_CPP_EXCEPTIONS": "YES",
@@ -19,7 +19,7 @@
       "target_name": "spiking_yolo",
       "sources": ["<@(common_sources)"],
       "conditions": [
-        ["target_arch=='x64'", { "dependencies": ["isa_avx2", "isa_avx512vnni"] }],
+        ["target_arch=='x64'", { "sources": ["native/isa_sse2.cpp"], "dependencies": ["isa_avx2", "isa_avx512vnni"] }],
         ["target_arch=='arm64'", { "dependencies": ["isa_neon", "isa_neondot"] }]
       ]
     }

@@ -263,9 +263,11 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     const Kernels& kernels = kernelsOf(env, info[1]);
     const int gamma = integerOf(env, plan.Get("gamma"), "gamma", 1, 127);
     const int blockLength = integerOf(env, plan.Get("blockLength"), "blockLength", 1, 64);
+    const Napi::Value every = plan.Get("everyWord");
+    const bool everyWord = every.IsBoolean() && every.As<Napi::Boolean>().Value();
     const int threads = integerOf(env, info[2], "threads", 1, 256);
     const std::vector<StageSpec> specs = readStages(env, plan.Get("stages"));
-    engine_ = guarded(env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength, threads); });
+    engine_ = guarded(env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength, threads, everyWord); });
   }
 
  private:

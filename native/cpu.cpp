@@ -53,6 +53,7 @@ std::vector<InstructionSet> instructionSets() {
 #if defined(__x86_64__)
   sets.push_back({avx512VnniKernels(), lacksAvx512Vnni()});
   sets.push_back({avx2Kernels(), lacksAvx2()});
+  sets.push_back({sse2Kernels(), ""});
 #elif defined(__aarch64__)
   sets.push_back({neonDotKernels(), lacksDotProduct()});
   sets.push_back({neonKernels(), ""});

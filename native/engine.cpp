@@ -57,8 +57,14 @@ Memory& Memory::operator=(Memory&& other) noexcept {
   return *this;
 }
 
-Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads)
-    : kernels_(kernels), gamma_(gamma), blockLength_(blockLength), pool_(threads), workers_(threads) {
+Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads,
+               bool everyWord)
+    : kernels_(kernels),
+      gamma_(gamma),
+      blockLength_(blockLength),
+      everyWord_(everyWord),
+      pool_(threads),
+      workers_(threads) {
   std::vector<int> consumers(specs.size(), 0);
   for (const StageSpec& spec : specs) {
     if (spec.input >= 0) consumers[spec.input]++;
@@ -114,6 +120,7 @@ void Engine::planConvolution(Stage& stage) {
   c.paddedFilters = filters;
   c.words = (channels * spikeBytes + 3) / 4;
   c.wide = spec.wide;
+  c.everyWord = everyWord_;
   c.gamma = gamma_;
   const size_t groupBytes = size_t(spec.size) * spec.size * c.words * 64;
   const int cachedGroups = std::max<int>(2, kCachedTile / groupBytes);

@@ -48,7 +48,8 @@ class Memory {
 
 class Engine {
  public:
-  Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads);
+  Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads,
+         bool everyWord);
 
   void begin(const uint8_t* pixels);
   // Returns null, or why the call does not fit the order that EngineInstance.run describes.
@@ -105,6 +106,7 @@ class Engine {
   const Kernels& kernels_;
   const int gamma_;
   const int blockLength_;
+  const bool everyWord_;
   size_t pixelBytes_ = 0;
   std::vector<Stage> stages_;
   // What each thread has for itself.

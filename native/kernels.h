@@ -39,6 +39,7 @@ struct Convolution {
   int tileGroups;                // filter groups of a tile (the last may have fewer)
   int tileRows;                  // steps or positions of a tile
   bool wide;                     // 16-bit weights
+  bool everyWord;                // take silent words too: the benchmark's dense figure
   const uint8_t* weights;        // packed, see packWeights
   const int32_t* bias;
   const int32_t* firing;         // (8, paddedFilters): the plan's rows, but 1 off the limits (0, 1, 4, 5): fires above
@@ -135,6 +136,7 @@ constexpr size_t scratchBytes(int size, int steps) {
 }
 
 const Kernels* portableKernels();
+const Kernels* sse2Kernels();
 const Kernels* avx2Kernels();
 const Kernels* avx512VnniKernels();
 const Kernels* neonKernels();

@@ -203,7 +203,7 @@ static double observeRowOf(const Convolution& c, int y, int steps) {
         uint32_t seen = 0;
         for (int t = k * rows; t < last; t++) seen |= words[size_t(t) * c.words + w];
         list[count] = uint16_t(w);
-        count += seen != 0;
+        count += (seen != 0) | c.everyWord;
       }
       c.listSizes[cell * tiles + k] = uint16_t(count);
     }

@@ -1,7 +1,7 @@
+import { availableParallelism } from 'node:os';
 import { selectBackend } from './backend/select.js';
 import type { TrainedNetwork } from './conversion/convert.js';
 import { type DarknetFiles, loadDarknet } from './darknet/load.js';
-import { availableParallelism } from 'node:os';
 import type { Detection } from './decoding/nms.js';
 import {
   FloatDetector,

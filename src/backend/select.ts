@@ -23,7 +23,7 @@ function loadWasm(): Backend {
     bytes = new Uint8Array(readFileSync(wasmPath));
   } catch (error) {
     throw backendError(
-      `the WASM kernel is not there (${reasonOf(error)}); in a checkout, run: npm run build`,
+      `the WASM kernel is not there (${reasonOf(error)}); in a checkout, run: npm run build:js`,
       error,
     );
   }

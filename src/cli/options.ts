@@ -23,7 +23,11 @@ const choice = (flags: string, description: string, choices: readonly string[]) 
 export function addBackendOptions(command: Command): Command {
   return command
     .addOption(choice('--backend <name>', 'force a back-end', BACKENDS))
-    .option('--threads <n>', 'threads that share one photo, native only (default: all cores, shared among workers)', numberArgument)
+    .option(
+      '--threads <n>',
+      'threads that share one photo, native only (default: all cores, shared among workers)',
+      numberArgument,
+    )
     .option('--isa <name>', 'force an instruction set of the native back-end (see: spiking-yolo info)');
 }
 

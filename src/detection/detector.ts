@@ -98,7 +98,9 @@ export class SpikingDetector {
   constructor(
     model: SpikingModel,
     options: RunOptions & { decode: Decoder; readoutDelay: number },
-    backend: Backend, threads = 1) {
+    backend: Backend,
+    threads = 1,
+  ) {
     this.model = model;
     this.options = options;
     this.backend = backend;

@@ -98,6 +98,8 @@ export interface EnginePlan {
   /** Γ. */
   gamma: number;
   blockLength: number;
+  /** True to compute with silent inputs too (native only; no effect on results): the benchmark's dense figure. */
+  everyWord?: boolean;
 }
 
 /**

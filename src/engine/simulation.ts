@@ -25,6 +25,8 @@ export interface RunStatistics {
 export class Simulation {
   readonly plan: EnginePlan;
   private readonly instance: EngineInstance;
+  /** If set, the time that each stage takes is added here, in milliseconds. */
+  stageMs: Float64Array | undefined;
   private elapsedSteps = 0;
   /** Steps at which a block must end, in ascending order: before and after the step in which a start delay ends. */
   private readonly cuts: number[];
@@ -56,7 +58,11 @@ export class Simulation {
       const step = this.elapsedSteps;
       const cut = this.cuts.find((at) => at > step) ?? target;
       const steps = Math.min(blockLength, target - step, cut - step);
-      for (let stage = 0; stage < stages.length; stage++) this.instance.run(stage, step, steps);
+      for (let stage = 0; stage < stages.length; stage++) {
+        const start = this.stageMs ? performance.now() : 0;
+        this.instance.run(stage, step, steps);
+        if (this.stageMs) this.stageMs[stage]! += performance.now() - start;
+      }
       this.elapsedSteps = step + steps;
       onBlock?.(this.elapsedSteps);
     }
