@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { reasonOf, SpikingYoloError } from '../errors.js';
 import { version } from '../version.js';
+import { addBenchCommand } from './bench.js';
 import { addConvertCommand } from './convert.js';
 import { addDetectCommand } from './detect.js';
 import { addEvalCommand } from './eval.js';
@@ -25,7 +26,8 @@ const program = new Command('spiking-yolo')
   .version(version)
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(text) });
-for (const add of [addDetectCommand, addConvertCommand, addEvalCommand, addInfoCommand]) add(program);
+for (const add of [addDetectCommand, addConvertCommand, addEvalCommand, addBenchCommand, addInfoCommand])
+  add(program);
 for (const command of [program, ...program.commands]) command.exitOverride().showSuggestionAfterError(false);
 
 try {

@@ -1,0 +1,238 @@
+import { type ChildProcess, fork, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { withInputSize } from '../conversion/convert.js';
+import { readModel } from '../detector.js';
+import { DEFAULT_RUN_OPTIONS, planEngine } from '../engine/plan.js';
+import { backendError, usageError } from '../errors.js';
+import { readModelBytes } from '../files.js';
+import { decodeModel } from '../model/model-file.js';
+import { DetectorPool } from '../workers/pool.js';
+import type { FromRow, RowFacts, RowSpec, RunTimes, ToRow } from './row.js';
+
+/** A measured row; times are medians in milliseconds. */
+export interface Row
+  extends Omit<RowSpec, 'backend' | 'isa' | 'model' | 'dense' | 'runs'>,
+    Omit<RowFacts, 'isa'> {
+  backend: { name: string; isa: string };
+  preset: 'default';
+  runs: number;
+  msPerStep: number;
+  msPerImage: number;
+  /** Fastest and slowest run, a step. */
+  range: [number, number];
+  density: number;
+  gigaSopsPerSecond: number;
+  /** Multiplications of a dense pass, done or saved, in 10^9 a second. */
+  effectiveGmacsPerSecond: number;
+}
+
+/** A peer that computes the same convolutions densely in float32, once a time step. */
+export interface Peer {
+  name: string;
+  threads: number;
+  msPerStep: number;
+}
+
+/** Whole photos a second through the worker pool, decoding included. */
+export interface Throughput {
+  net: string;
+  workers: number;
+  imagesPerSecond: number;
+}
+
+export interface Benchmark {
+  machine: { cpu: string; cores: number; node: string; platform: string; arch: string };
+  rows: Row[];
+  denseOnly: Row[];
+  layered: Row[];
+  peers: Peer[];
+  throughput: Throughput[];
+  skipped: { isa: string; reason: string }[];
+}
+
+export const machine = (): Benchmark['machine'] => ({
+  cpu: cpus()[0]?.model.trim() ?? 'unknown',
+  cores: cpus().length,
+  node: process.versions.node,
+  platform: process.platform,
+  arch: process.arch,
+});
+
+const median = (values: readonly number[]) =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+/** Sends a message and waits for the answer. */
+function ask<T>(child: ChildProcess, message: object): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const finish = (act: () => void) => {
+      child.off('message', onMessage).off('exit', onExit);
+      act();
+    };
+    const onMessage = (reply: T & { error?: string }) =>
+      finish(() => (reply.error === undefined ? resolve(reply) : reject(backendError(reply.error))));
+    const onExit = (code: number | null) =>
+      finish(() => reject(backendError(`a benchmark process ended (${code})`)));
+    child.on('message', onMessage).on('exit', onExit);
+    child.send(message);
+  });
+}
+
+const askRow = <K extends FromRow>(child: ChildProcess, message: ToRow) => ask<K>(child, message);
+
+interface Running {
+  spec: RowSpec;
+  child: ChildProcess;
+  times: RunTimes[];
+}
+
+/** Measures rows and peers in turns, round by round, so that a change of the machine's speed meets all of them. */
+export async function measure(
+  specs: readonly RowSpec[],
+  peers: { name: string; script: string; stages: object[]; threads: number }[],
+  photo: string,
+  runs: number,
+  onProgress: (part: number, what: string) => void,
+): Promise<{ rows: { spec: RowSpec; row: Row }[]; peers: Peer[] }> {
+  const script = fileURLToPath(new URL('./row-process.js', import.meta.url));
+  const children: ChildProcess[] = [];
+  const start = (path: string) => {
+    const child = fork(path, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], serialization: 'advanced' });
+    children.push(child);
+    return child;
+  };
+  try {
+    const running: Running[] = [];
+    for (const spec of specs) {
+      const child = start(script);
+      await askRow(child, { spec, photo });
+      running.push({ spec, child, times: [] });
+    }
+    const runningPeers = [];
+    for (const peer of peers) {
+      const child = start(peer.script);
+      await ask(child, { stages: peer.stages, threads: peer.threads });
+      runningPeers.push({ ...peer, child, times: [] as number[] });
+    }
+    for (let round = 0; round < runs; round++) {
+      for (const { spec, child, times } of running) {
+        if (round >= spec.runs) continue;
+        onProgress(
+          (round + 0.5) / runs,
+          `round ${round + 1} of ${runs}: ${spec.net} ${spec.isa ?? spec.backend}`,
+        );
+        times.push((await askRow<{ times: RunTimes }>(child, { run: true })).times);
+      }
+      for (const { child, times } of runningPeers)
+        times.push((await ask<{ ms: number }>(child, { run: true })).ms);
+    }
+    const rows = [];
+    for (const { spec, child, times } of running) {
+      const { facts } = await askRow<{ facts: RowFacts }>(child, { finish: true });
+      rows.push({ spec, row: toRow(spec, times, facts) });
+    }
+    return {
+      rows,
+      peers: runningPeers.map(({ name, threads, times }) => ({ name, threads, msPerStep: median(times) })),
+    };
+  } finally {
+    for (const child of children) child.kill();
+  }
+}
+
+function toRow(spec: RowSpec, times: readonly RunTimes[], facts: RowFacts): Row {
+  const { backend, isa: _, model: __, dense: ___, ...rest } = spec;
+  const { isa, ...measured } = facts;
+  const steps = times.map(({ stepsMs }) => stepsMs / spec.steps);
+  const msPerStep = median(steps);
+  return {
+    ...rest,
+    ...measured,
+    backend: { name: backend, isa },
+    preset: 'default',
+    runs: times.length,
+    msPerStep,
+    msPerImage: median(times.map(({ beginMs, stepsMs }) => beginMs + stepsMs)),
+    range: [Math.min(...steps), Math.max(...steps)],
+    density: facts.sops / facts.denseMultiplications / spec.steps,
+    gigaSopsPerSecond: facts.sops / spec.steps / msPerStep / 1e6,
+    effectiveGmacsPerSecond: facts.denseMultiplications / msPerStep / 1e6,
+  };
+}
+
+/** Rows of the same network and run must have the same spikes; throws `BACKEND` if two differ. */
+export function checkSpikes(rows: readonly Row[]): void {
+  const known = new Map<string, Row>();
+  for (const row of rows) {
+    const key = [row.net, row.weightBits, row.size, row.steps, row.schedule].join(' ');
+    const first = known.get(key);
+    if (first && first.spikeChecksum !== row.spikeChecksum) {
+      throw backendError(
+        `${key}: ${first.backend.isa} has the checksum ${first.spikeChecksum}, ${row.backend.isa} ${row.spikeChecksum}`,
+      );
+    }
+    known.set(key, first ?? row);
+  }
+}
+
+/** Photos a second for each number of workers, one thread a photo; medians of interleaved runs. */
+export async function measureThroughput(
+  net: string,
+  photo: string,
+  workerCounts: readonly number[],
+  photos: number,
+  runs: number,
+): Promise<Throughput[]> {
+  const model = await readModel({ model: net });
+  const pools = workerCounts.map((workers) => ({
+    workers,
+    pool: new DetectorPool(model, { threads: 1 }, workers),
+    rates: [] as number[],
+  }));
+  const drain = async (pool: DetectorPool, count: number) => {
+    for await (const outcome of pool.run(Array.from({ length: count }, () => ({ path: photo })))) {
+      if ('error' in outcome) throw backendError(outcome.error.message);
+    }
+  };
+  try {
+    for (const { pool, workers } of pools) await drain(pool, 2 * workers);
+    for (let run = 0; run < runs; run++) {
+      for (const { pool, rates } of pools) {
+        const start = performance.now();
+        await drain(pool, photos);
+        rates.push((1000 * photos) / (performance.now() - start));
+      }
+    }
+    return pools.map(({ workers, rates }) => ({ net, workers, imagesPerSecond: median(rates) }));
+  } finally {
+    for (const { pool } of pools) await pool.close();
+  }
+}
+
+const PEERS: Record<string, string> = { onnxruntime: 'onnxruntime.mjs' };
+
+/** Peers by name at each thread count; installs `bench/peers` on first use. Throws `USAGE` for one that is not known. */
+export async function preparePeers(
+  name: string,
+  threads: readonly number[],
+  model: string,
+  size: number,
+): Promise<{ name: string; script: string; stages: object[]; threads: number }[]> {
+  const file = PEERS[name];
+  if (!file) throw usageError(`there is no peer "${name}"; expected ${Object.keys(PEERS).join(', ')}`);
+  const folder = fileURLToPath(new URL('../../bench/peers/', import.meta.url));
+  if (!existsSync(`${folder}package.json`))
+    throw usageError('peers are measured in a checkout of the repository only');
+  if (!existsSync(`${folder}node_modules`)) {
+    const { status } = spawnSync('npm', ['ci', '--ignore-scripts'], { cwd: folder, stdio: ['ignore', 2, 2] });
+    if (status !== 0) throw backendError(`installing ${folder} failed (npm ci --ignore-scripts)`);
+  }
+  const network = withInputSize(decodeModel(await readModelBytes(model)), size);
+  const stages = planEngine(network, DEFAULT_RUN_OPTIONS).stages.map((stage) => {
+    if (stage.kind === 'pool') return stage;
+    const { weights: _, bias: __, firing: ___, startPotential: ____, ...geometry } = stage;
+    return geometry;
+  });
+  return threads.map((count) => ({ name, script: folder + file, stages, threads: count }));
+}

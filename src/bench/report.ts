@@ -1,0 +1,158 @@
+import type { Benchmark, Row } from './benchmark.js';
+
+const cells = (values: readonly (string | number)[]) => `| ${values.join(' | ')} |`;
+const table = (head: readonly string[], rows: readonly (readonly (string | number)[])[]) =>
+  [cells(head), cells(head.map(() => '---')), ...rows.map(cells)].join('\n');
+
+const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0);
+
+function rowTable(rows: readonly Row[], peers: Benchmark['peers']): string {
+  return table(
+    [
+      'network',
+      'weights',
+      'back-end',
+      'threads',
+      'ms/step (min–max)',
+      'ms/photo',
+      '× peer',
+      'GSOP/s',
+      'eff. GMAC/s',
+      'density',
+      'peak RSS MB',
+      'spikes',
+    ],
+    rows.map((row) => {
+      const peer = row.size === 416 ? peers.find(({ threads }) => threads === row.threads) : undefined;
+      return [
+        `${row.net} ${row.size}`,
+        row.weightBits,
+        row.backend.isa,
+        row.threads,
+        `${row.msPerStep.toFixed(2)} (${row.range.map((ms) => ms.toFixed(2)).join('–')})`,
+        row.msPerImage.toFixed(1),
+        peer ? (peer.msPerStep / row.msPerStep).toFixed(2) : '–',
+        row.gigaSopsPerSecond.toFixed(1),
+        row.effectiveGmacsPerSecond.toFixed(0),
+        row.density.toFixed(2),
+        megabytes(row.peakRssBytes),
+        `\`${row.spikeChecksum}\``,
+      ];
+    }),
+  );
+}
+
+function layerTable(row: Row): string {
+  return table(
+    ['layer', 'ms/step', 'density', 'eff. GMAC/s'],
+    row.layers.map(({ name, msPerStep, density, denseMultiplications }) => [
+      name,
+      msPerStep.toFixed(2),
+      density.toFixed(2),
+      (denseMultiplications / msPerStep / 1e6).toFixed(0),
+    ]),
+  );
+}
+
+/** The benchmark as Markdown. */
+export function toMarkdown({
+  machine,
+  rows,
+  denseOnly,
+  layered,
+  peers,
+  throughput,
+  skipped,
+}: Benchmark): string {
+  const steps = (list: readonly Row[]) => list.filter(({ steps: count }) => count > 2);
+  const parts = [
+    `Machine: ${machine.cpu}, ${machine.cores} cores, ${machine.platform} ${machine.arch}, Node ${machine.node}. Medians of interleaved runs.`,
+    '### Time steps (convolutions, neurons and pools of all layers, default settings)',
+    rowTable(steps(rows), peers),
+  ];
+  for (const { isa, reason } of skipped) parts.push(`\`${isa}\` skipped: ${reason}.`);
+  if (peers.length > 0) {
+    parts.push('### Peer: the same convolutions and pools, dense float32, once a step');
+    parts.push(
+      table(
+        ['peer', 'threads', 'ms/pass'],
+        peers.map((p) => [p.name, p.threads, p.msPerStep.toFixed(2)]),
+      ),
+    );
+  }
+  parts.push('### Dense only (density 1: silent inputs computed too)', rowTable(denseOnly, peers));
+  parts.push('### Layer-synchronous runs: equal to a quantised ANN, no step simulated');
+  parts.push(
+    table(
+      ['network', 'weights', 'back-end', 'threads', 'T', 'ms/photo', 'of the peer’s pass', 'spikes'],
+      layered.map((row) => {
+        const peer = peers.find(({ threads }) => threads === row.threads);
+        const part = peer ? (row.msPerImage / peer.msPerStep).toFixed(2) : '–';
+        return [
+          `${row.net} ${row.size}`,
+          row.weightBits,
+          row.backend.isa,
+          row.threads,
+          row.steps,
+          row.msPerImage.toFixed(1),
+          part,
+          `\`${row.spikeChecksum}\``,
+        ];
+      }),
+    ),
+  );
+  const few = rows.filter(({ steps: count }) => count <= 2);
+  if (few.length > 0) parts.push('### The reference (first steps only: it is slow)', rowTable(few, []));
+  if (throughput.length > 0) {
+    parts.push('### Whole photos through the worker pool (decoding included, one thread a photo)');
+    const single = (net: string) => throughput.find((t) => t.net === net && t.workers === 1)!.imagesPerSecond;
+    parts.push(
+      table(
+        ['network', 'workers', 'images/s', '× one worker'],
+        throughput.map(({ net, workers, imagesPerSecond }) => [
+          net,
+          workers,
+          imagesPerSecond.toFixed(2),
+          (imagesPerSecond / single(net)).toFixed(2),
+        ]),
+      ),
+    );
+  }
+  for (const row of rows.filter(
+    ({ backend, threads, size, steps: count }) =>
+      backend.name === 'native' && threads === 1 && size === 416 && count > 2,
+  )) {
+    parts.push(
+      `### Layers: ${row.net} ${row.size}, ${row.weightBits}-bit weights, ${row.backend.isa}, one thread`,
+      layerTable(row),
+    );
+  }
+  return `${parts.join('\n\n')}\n`;
+}
+
+const escape = (text: string) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
+
+/** Milliseconds a step of the 416-px rows as bars, the peer among them. */
+export function toSvg({ rows, peers, machine }: Benchmark): string {
+  const bars = [
+    ...rows
+      .filter(({ size, threads, steps }) => size === 416 && threads === 1 && steps > 2)
+      .map(({ backend, weightBits, msPerStep }) => ({
+        label: `${backend.isa}, ${weightBits} bit`,
+        ms: msPerStep,
+        colour: '#3a6ea5',
+      })),
+    ...peers
+      .filter(({ threads }) => threads === 1)
+      .map(({ name, msPerStep }) => ({ label: `${name}, float32`, ms: msPerStep, colour: '#a0522d' })),
+  ].sort((a, b) => a.ms - b.ms);
+  const longest = Math.max(...bars.map(({ ms }) => ms));
+  const [left, width, height] = [170, 460, 22];
+  const body = bars.map(({ label, ms, colour }, i) => {
+    const y = 40 + i * height;
+    const length = Math.max(1, (ms / longest) * width);
+    return `<text x="${left - 8}" y="${y + 12}" text-anchor="end">${escape(label)}</text><rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="15" fill="${colour}"/><text x="${(left + length + 6).toFixed(1)}" y="${y + 12}">${ms.toFixed(1)}</text>`;
+  });
+  const title = `Milliseconds a time step, tiny-yolo-voc at 416 px, one thread (${machine.cpu})`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${left + width + 70}" height="${50 + bars.length * height}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/><text x="10" y="22" font-size="13">${escape(title)}</text>${body.join('')}</svg>\n`;
+}

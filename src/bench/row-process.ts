@@ -1,0 +1,111 @@
+// A process that holds one row of the benchmark, so that memory is its own and runs of different rows can alternate.
+import { selectBackend } from '../backend/select.js';
+import { withInputSize } from '../conversion/convert.js';
+import { DEFAULT_SETTINGS } from '../detection/settings.js';
+import { planEngine } from '../engine/plan.js';
+import { Simulation } from '../engine/simulation.js';
+import { reasonOf } from '../errors.js';
+import { readModelBytes, readPhotoBytes } from '../files.js';
+import { decodePhoto } from '../image/read-photo.js';
+import { resizePhoto } from '../image/resize.js';
+import { decodeModel } from '../model/model-file.js';
+import { denseMultiplications } from '../network/shapes.js';
+import type { FromRow, RowFacts, RowSpec, RunTimes, ToRow } from './row.js';
+
+const answer = (message: FromRow) => process.send!(message);
+
+/** Peak resident memory of this process, in bytes. */
+const peakRss = () => process.resourceUsage().maxRSS * 1024;
+
+class Row {
+  private readonly spec: RowSpec;
+  private readonly simulation: Simulation;
+  private readonly pixels: Uint8Array;
+  private readonly isa: string;
+  private readonly importedRss: number;
+
+  private constructor(
+    spec: RowSpec,
+    simulation: Simulation,
+    pixels: Uint8Array,
+    isa: string,
+    importedRss: number,
+  ) {
+    this.spec = spec;
+    this.simulation = simulation;
+    this.pixels = pixels;
+    this.isa = isa;
+    this.importedRss = importedRss;
+  }
+
+  static async load(spec: RowSpec, photo: string): Promise<Row> {
+    const importedRss = process.memoryUsage().rss;
+    const { backend } = selectBackend(
+      spec.backend === 'native' ? { isa: spec.isa } : { backend: spec.backend },
+    );
+    const picture = await decodePhoto(await readPhotoBytes(photo));
+    const pixels = resizePhoto('stretch', picture, spec.size, spec.size);
+    const model = withInputSize(decodeModel(await readModelBytes(spec.model)), spec.size);
+    const { steps, schedule } = spec;
+    const plan = planEngine(model, { ...DEFAULT_SETTINGS, steps, schedule });
+    const simulation = new Simulation({ ...plan, everyWord: spec.dense }, backend, spec.threads);
+    return new Row(spec, simulation, pixels, backend.isa, importedRss);
+  }
+
+  run(): RunTimes {
+    const start = performance.now();
+    this.simulation.begin(this.pixels);
+    const begun = performance.now();
+    this.simulation.advanceTo(this.spec.steps);
+    return { beginMs: begun - start, stepsMs: performance.now() - begun };
+  }
+
+  facts(): RowFacts {
+    const { simulation, spec } = this;
+    const { stages } = simulation.plan;
+    const peakRssBytes = peakRss();
+    simulation.stageMs = new Float64Array(stages.length);
+    this.run();
+    const { perStage, synapticOperations } = simulation.statistics();
+    const layers = perStage.map(({ name, synapticOperations: sops }) => {
+      const index = stages.findIndex((stage) => stage.name === name);
+      const stage = stages[index]!;
+      const multiplications = stage.kind === 'convolution' ? denseMultiplications(stage) : 0;
+      return {
+        name,
+        msPerStep: simulation.stageMs![index]! / spec.steps,
+        density: stage.input < 0 ? 1 : sops / multiplications / spec.steps,
+        denseMultiplications: multiplications,
+      };
+    });
+    const afterImage = layers.filter(({ name }) =>
+      stages.some((stage) => stage.name === name && stage.input >= 0),
+    );
+    return {
+      isa: this.isa,
+      spikeChecksum: simulation.checksum(),
+      sops: synapticOperations,
+      denseMultiplications: afterImage.reduce((sum, layer) => sum + layer.denseMultiplications, 0),
+      peakRssBytes,
+      addedRssBytes: peakRssBytes - this.importedRss,
+      layers,
+    };
+  }
+}
+
+let row: Row | undefined;
+process.on('message', async (message: ToRow) => {
+  try {
+    if ('spec' in message) {
+      row = await Row.load(message.spec, message.photo);
+      answer({ ready: true });
+    } else if ('run' in message) {
+      answer({ times: row!.run() });
+    } else {
+      answer({ facts: row!.facts() });
+    }
+  } catch (error) {
+    answer({ error: reasonOf(error) });
+  }
+});
+process.on('disconnect', () => process.exit(0));

@@ -1,0 +1,45 @@
+import type { Schedule } from '../engine/plan.js';
+
+/** One configuration of the benchmark. */
+export interface RowSpec {
+  net: string;
+  /** Path of the model file. */
+  model: string;
+  weightBits: 16 | 8;
+  /** Input size in pixels, square. */
+  size: number;
+  backend: 'native' | 'wasm' | 'reference';
+  /** Instruction set of the native back-end. */
+  isa?: string;
+  steps: number;
+  schedule: Schedule;
+  /** Threads on one photo. */
+  threads: number;
+  /** True for the dense figure: silent inputs are computed with too. */
+  dense: boolean;
+  /** Timed runs; slow rows take fewer. */
+  runs: number;
+}
+
+/** Times of one run of a row, in milliseconds: presenting the photo, then all time steps. */
+export interface RunTimes {
+  beginMs: number;
+  stepsMs: number;
+}
+
+/** What a row was found to do; taken outside the timing. */
+export interface RowFacts {
+  isa: string;
+  spikeChecksum: string;
+  sops: number;
+  /** Multiplications of a dense pass, layer 1 (once a photo) left out. */
+  denseMultiplications: number;
+  peakRssBytes: number;
+  /** Peak less what the process had after its imports. */
+  addedRssBytes: number;
+  layers: { name: string; msPerStep: number; density: number; denseMultiplications: number }[];
+}
+
+/** Messages to and from the process that holds a row. */
+export type ToRow = { spec: RowSpec; photo: string } | { run: true } | { finish: true };
+export type FromRow = { ready: true } | { times: RunTimes } | { facts: RowFacts } | { error: string };

@@ -1,0 +1,144 @@
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { loadNative } from '../backend/native.js';
+import {
+  type Benchmark,
+  checkSpikes,
+  machine,
+  measure,
+  measureThroughput,
+  preparePeers,
+  type Row,
+} from '../bench/benchmark.js';
+import { toMarkdown, toSvg } from '../bench/report.js';
+import type { RowSpec } from '../bench/row.js';
+import { usageError } from '../errors.js';
+import { writeWhole } from '../files.js';
+import { listModels } from '../model/registry.js';
+import { numberArgument } from './options.js';
+import { Progress } from './progress.js';
+
+interface BenchOptions {
+  photo: string;
+  runs: number;
+  size: number;
+  quick?: boolean;
+  json?: boolean;
+  peer?: string;
+  svg?: string;
+}
+
+const samplePhoto = fileURLToPath(new URL('../../samples/cat.jpg', import.meta.url));
+
+/** Adds `spiking-yolo bench`. */
+export function addBenchCommand(program: Command): void {
+  program
+    .command('bench')
+    .description('measure every back-end and instruction set of this machine')
+    .option('--photo <file>', 'photo to run on', samplePhoto)
+    .option('--runs <n>', 'timed runs of each row, in turns', numberArgument, 7)
+    .option('--size <px>', 'input size of tiny-yolo-voc', numberArgument, 416)
+    .option('--quick', 'few rows, three runs')
+    .option(
+      '--peer <name>',
+      'measure a peer in the same run: onnxruntime (installs bench/peers on first use)',
+    )
+    .option('--json', 'one JSON object instead of Markdown tables')
+    .option('--svg <file>', 'also draw the time steps as a bar chart')
+    .action(bench);
+}
+
+const STEPS = 16;
+
+/** Which rows the machine can run, and which instruction sets it lacks. */
+function planRows({ quick, runs, size }: BenchOptions): { specs: RowSpec[]; skipped: Benchmark['skipped'] } {
+  const models = new Map(listModels().map(({ name, path }) => [name, path]));
+  const paperNets = [
+    { weightBits: 8 as const, model: models.get('tiny-yolo-voc') },
+    { weightBits: 16 as const, model: models.get('tiny-yolo-voc-int16') },
+  ].flatMap(({ weightBits, model }) => (model ? [{ net: 'tiny-yolo-voc', weightBits, model, size }] : []));
+  const shipped = [
+    { net: 'tiny-yolo-voc', weightBits: 8 as const, model: models.get('tiny-yolo-voc')!, size: 288 },
+    {
+      net: 'tiny-yolo-lite-voc',
+      weightBits: 16 as const,
+      model: models.get('tiny-yolo-lite-voc')!,
+      size: 256,
+    },
+  ];
+  let sets: { name: string; supported: boolean; reason: string }[] = [];
+  try {
+    sets = loadNative().instructionSets;
+  } catch {
+    // no addon: WASM and the reference are what there is to measure
+  }
+  const native = sets.filter(({ supported }) => supported).map(({ name }) => name);
+  const best = native[0];
+  const threadCounts = [...new Set([1, availableParallelism()])];
+  const base = { steps: STEPS, schedule: 'steps' as const, dense: false, threads: 1, runs };
+  const specs: RowSpec[] = [];
+  for (const net of paperNets) {
+    for (const isa of quick ? native.slice(0, 1) : native) {
+      const slow = isa === 'portable';
+      for (const threads of slow ? [1] : threadCounts) {
+        specs.push({ ...base, ...net, backend: 'native', isa, threads, runs: slow ? 1 : runs });
+        if (!slow) specs.push({ ...base, ...net, backend: 'native', isa, threads, schedule: 'layered' });
+      }
+      if (!slow) specs.push({ ...base, ...net, backend: 'native', isa, dense: true });
+    }
+    specs.push({ ...base, ...net, backend: 'wasm', runs: Math.min(runs, 3) });
+    if (quick) continue;
+    const reference = { ...base, ...net, steps: 2, runs: 1 };
+    specs.push({ ...reference, backend: 'reference' }, { ...reference, backend: 'wasm', runs: 3 });
+    if (best) specs.push({ ...reference, backend: 'native', isa: best, runs });
+    specs.push({ ...base, ...net, backend: 'reference', schedule: 'layered', runs: 1 });
+  }
+  for (const net of shipped) {
+    if (best)
+      for (const threads of threadCounts)
+        specs.push({ ...base, ...net, backend: 'native', isa: best, threads });
+    specs.push({ ...base, ...net, backend: 'wasm', runs: Math.min(runs, 3) });
+  }
+  const skipped = sets
+    .filter(({ supported }) => !supported)
+    .map(({ name, reason }) => ({ isa: name, reason }));
+  return { specs, skipped };
+}
+
+async function bench(given: BenchOptions): Promise<void> {
+  const options = given.quick ? { ...given, runs: Math.min(given.runs, 3) } : given;
+  const { photo, runs, size } = options;
+  if (!(Number.isInteger(runs) && runs >= 1 && runs <= 1000))
+    throw usageError(`--runs is ${runs}; expected 1 to 1000`);
+  if (!(Number.isInteger(size) && size >= 32 && size <= 2048))
+    throw usageError(`--size is ${size}; expected 32 to 2048`);
+  const { specs, skipped } = planRows(options);
+  const threads = [...new Set(specs.map((spec) => spec.threads))];
+  const peers = options.peer ? await preparePeers(options.peer, threads, specs[0]!.model, size) : [];
+  const progress = new Progress(1, true);
+  const measured = await measure(specs, peers, photo, runs, (part, what) => progress.part(part, what));
+  progress.clear();
+  const pick = (wanted: (spec: RowSpec) => boolean): Row[] =>
+    measured.rows.filter(({ spec }) => wanted(spec)).map(({ row }) => row);
+  const all = measured.rows.map(({ row }) => row);
+  checkSpikes(all);
+  const workerCounts = [...new Set([1, availableParallelism()])];
+  const result: Benchmark = {
+    machine: machine(),
+    rows: pick(({ dense, schedule }) => !dense && schedule === 'steps'),
+    denseOnly: pick(({ dense }) => dense),
+    layered: pick(({ schedule }) => schedule === 'layered'),
+    peers: measured.peers,
+    throughput: await measureThroughput(
+      'tiny-yolo-voc',
+      photo,
+      workerCounts,
+      options.quick ? 8 : 24,
+      Math.min(runs, 5),
+    ),
+    skipped,
+  };
+  if (options.svg !== undefined) await writeWhole(options.svg, toSvg(result));
+  process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : toMarkdown(result));
+}
