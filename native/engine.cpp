@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <mutex>
 #include <new>
+#include <string>
+#include <unordered_map>
 #include <utility>
 
 namespace spiking {
@@ -18,6 +22,21 @@ constexpr size_t kCachedWeights = 256 * 1024;
 constexpr size_t kCachedTile = 640 * 1024;
 
 int padded(int channels) { return (channels + kFilterGroup - 1) / kFilterGroup * kFilterGroup; }
+
+// 128 bits over the contents: two multiplicative hashes with odd constants of their own.
+std::string digest(const void* data, size_t bytes) {
+  const uint8_t* p = static_cast<const uint8_t*>(data);
+  uint64_t a = 0xcbf29ce484222325u, b = 0x9e3779b97f4a7c15u;
+  for (size_t at = 0; at < bytes; at += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, p + at, std::min<size_t>(8, bytes - at));
+    a = (a ^ word) * 0x9fb21c651e98df25u;
+    a ^= a >> 32;
+    b = (b + word) * 0xd6e8feb86659fd93u;
+    b ^= b >> 29;
+  }
+  return std::to_string(bytes) + ' ' + std::to_string(a) + ' ' + std::to_string(b);
+}
 
 Memory copyPadded(const int32_t* source, int count, int paddedCount, int rows, int32_t fill) {
   Memory memory(size_t(paddedCount) * rows * 4);
@@ -42,20 +61,47 @@ Memory fanOut(int extent, int outExtent, const StageSpec& spec) {
 
 }  // namespace
 
-Memory::Memory(size_t bytes) : bytes_(bytes) {
-  const size_t size = (bytes + 63) / 64 * 64 + 64;
-  data_ = std::aligned_alloc(64, size);
-  if (!data_) throw std::bad_alloc();
-  std::memset(data_, 0, size);
+// calloc leaves large memory untouched, so that it takes up room only once it is used.
+Memory::Memory(size_t bytes) : allocated_(std::calloc(bytes + 128, 1)), bytes_(bytes) {
+  if (!allocated_) throw std::bad_alloc();
+  data_ = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(allocated_) + 63) / 64 * 64);
 }
-Memory::~Memory() { std::free(data_); }
+Memory::~Memory() { std::free(allocated_); }
 Memory::Memory(Memory&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+    : allocated_(std::exchange(other.allocated_, nullptr)),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
 Memory& Memory::operator=(Memory&& other) noexcept {
+  std::swap(allocated_, other.allocated_);
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }
+
+namespace {
+
+// Packed weights by instruction set, shape and contents, for as long as an engine uses them: worker threads of a process
+// share one copy.
+std::shared_ptr<Memory> sharedWeights(const Kernels& kernels, const Convolution& c, const void* weights, size_t bytes,
+                                      size_t packedBytes) {
+  static std::mutex mutex;
+  static std::unordered_map<std::string, std::weak_ptr<Memory>> known;
+  std::string key = std::string(kernels.name) + ' ' + std::to_string(c.filters) + ' ' + std::to_string(c.size) + ' ' +
+                    std::to_string(c.channels) + ' ' + std::to_string(c.words) + ' ' + std::to_string(c.tileGroups) + ' ' +
+                    std::to_string(c.wide) + ' ';
+  key += digest(weights, bytes);
+  std::lock_guard<std::mutex> lock(mutex);
+  if (std::shared_ptr<Memory> found = known[key].lock()) return found;
+  for (auto entry = known.begin(); entry != known.end();) {
+    entry = entry->second.expired() && entry->first != key ? known.erase(entry) : std::next(entry);
+  }
+  auto packed = std::make_shared<Memory>(packedBytes);
+  kernels.packWeights(c, weights, packed->as<uint8_t>());
+  known[key] = packed;
+  return packed;
+}
+
+}  // namespace
 
 Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads,
                bool everyWord)
@@ -126,9 +172,9 @@ void Engine::planConvolution(Stage& stage) {
   const int cachedGroups = std::max<int>(2, kCachedTile / groupBytes);
   c.tileGroups = kernels_.tileGroups(spec.wide, std::min(filters / kFilterGroup, cachedGroups));
   c.tileRows = kernels_.tileRows(spec.wide, c.tileGroups);
-  stage.weights = Memory(filters / kFilterGroup * groupBytes);
-  kernels_.packWeights(c, spec.weights, stage.weights.as<uint8_t>());
-  c.weights = stage.weights.as<uint8_t>();
+  const size_t weightBytes = size_t(spec.filters) * spec.size * spec.size * spec.channels * (spec.wide ? 2 : 1);
+  stage.weights = sharedWeights(kernels_, c, spec.weights, weightBytes, filters / kFilterGroup * groupBytes);
+  c.weights = stage.weights->as<uint8_t>();
   stage.bias = copyPadded(spec.bias, spec.filters, filters, 1, 0);
   c.bias = stage.bias.as<int32_t>();
   stage.fanRows = fanOut(spec.height, spec.outHeight, spec);
@@ -408,7 +454,7 @@ template <class FireRow>
 void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
   Convolution& c = stage.convolution;
   const int spikeBytes = kernels_.spikeBytes(c.wide);
-  const bool atOnce = c.current || stage.weights.size() <= kCachedWeights;
+  const bool atOnce = c.current || stage.weights->size() <= kCachedWeights;
   const int filtersAtOnce = atOnce ? c.paddedFilters : c.tileGroups * kFilterGroup;
   const int tiles = (c.paddedFilters + filtersAtOnce - 1) / filtersAtOnce;
   Stage* poolStage = stage.fusedPool < 0 ? nullptr : &stages_[stage.fusedPool];

@@ -42,6 +42,7 @@ class Memory {
   size_t size() const { return bytes_; }
 
  private:
+  void* allocated_ = nullptr;
   void* data_ = nullptr;
   size_t bytes_ = 0;
 };
@@ -80,7 +81,8 @@ class Engine {
     Counters counters{};
     double synapticOperations = 0;
     int64_t largestCurrent = 0;
-    Memory weights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+    std::shared_ptr<Memory> weights;
+    Memory bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 

@@ -130,7 +130,7 @@ export function toMarkdown({
   return `${parts.join('\n\n')}\n`;
 }
 
-const escape = (text: string) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
+const escapeXml = (text: string) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
 
 /** Milliseconds a step of the 416-px rows as bars, the peer among them. */
 export function toSvg({ rows, peers, machine }: Benchmark): string {
@@ -151,8 +151,8 @@ export function toSvg({ rows, peers, machine }: Benchmark): string {
   const body = bars.map(({ label, ms, colour }, i) => {
     const y = 40 + i * height;
     const length = Math.max(1, (ms / longest) * width);
-    return `<text x="${left - 8}" y="${y + 12}" text-anchor="end">${escape(label)}</text><rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="15" fill="${colour}"/><text x="${(left + length + 6).toFixed(1)}" y="${y + 12}">${ms.toFixed(1)}</text>`;
+    return `<text x="${left - 8}" y="${y + 12}" text-anchor="end">${escapeXml(label)}</text><rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="15" fill="${colour}"/><text x="${(left + length + 6).toFixed(1)}" y="${y + 12}">${ms.toFixed(1)}</text>`;
   });
   const title = `Milliseconds a time step, tiny-yolo-voc at 416 px, one thread (${machine.cpu})`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${left + width + 70}" height="${50 + bars.length * height}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/><text x="10" y="22" font-size="13">${escape(title)}</text>${body.join('')}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${left + width + 70}" height="${50 + bars.length * height}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/><text x="10" y="22" font-size="13">${escapeXml(title)}</text>${body.join('')}</svg>\n`;
 }

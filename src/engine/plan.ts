@@ -40,7 +40,7 @@ export const DEFAULT_RUN_OPTIONS: RunOptions = {
   v0: 0,
   schedule: 'steps',
   steps: 16,
-  blockLength: 16,
+  blockLength: 8,
 };
 
 /** Firing limit that no potential reaches: the membrane saturates at ±2^30. */

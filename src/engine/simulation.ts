@@ -32,8 +32,12 @@ export class Simulation {
   private readonly cuts: number[];
 
   constructor(plan: EnginePlan, backend: Backend, threads = 1) {
-    this.plan = plan;
     this.instance = backend.instantiate(plan, threads);
+    // back-ends have weights of their own, in an order of their own
+    const stages = plan.stages.map((stage) =>
+      stage.kind === 'convolution' ? { ...stage, weights: new Int16Array(0) } : stage,
+    );
+    this.plan = backend.name === 'reference' ? plan : { ...plan, stages };
     const delays = plan.stages.flatMap((stage) =>
       stage.kind === 'convolution' && stage.startDelay > 0 ? [stage.startDelay, stage.startDelay + 1] : [],
     );
