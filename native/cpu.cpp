@@ -27,6 +27,14 @@ const char* lacksAvx2() {
   return "";
 }
 
+#ifdef SPIKING_AVX_VNNI
+const char* lacksAvxVnni() {
+  uint32_t a, b, c, d;
+  if (*lacksAvx2()) return lacksAvx2();
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4) ? "" : "the CPU has no AVX-VNNI";
+}
+#endif
+
 const char* lacksAvx512Vnni() {
   uint32_t a, b, c, d;
   if ((savedState() & 0xe6) != 0xe6) return "the operating system does not save AVX-512 registers";
@@ -52,6 +60,9 @@ std::vector<InstructionSet> instructionSets() {
   std::vector<InstructionSet> sets;
 #if defined(__x86_64__)
   sets.push_back({avx512VnniKernels(), lacksAvx512Vnni()});
+#ifdef SPIKING_AVX_VNNI
+  sets.push_back({avxVnniKernels(), lacksAvxVnni()});
+#endif
   sets.push_back({avx2Kernels(), lacksAvx2()});
   sets.push_back({sse2Kernels(), ""});
 #elif defined(__aarch64__)

@@ -138,6 +138,7 @@ constexpr size_t scratchBytes(int size, int steps) {
 const Kernels* portableKernels();
 const Kernels* sse2Kernels();
 const Kernels* avx2Kernels();
+const Kernels* avxVnniKernels();
 const Kernels* avx512VnniKernels();
 const Kernels* neonKernels();
 const Kernels* neonDotKernels();

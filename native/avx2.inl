@@ -1,0 +1,38 @@
+// What AVX2 and AVX-VNNI share: masks and the multiply-add on 16-bit spikes, 8 filters a vector.
+
+constexpr int kVectorBytes = 32;
+typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+typedef Ints Mask;
+
+static inline __m256i raw(Ints a) { return reinterpret_cast<__m256i>(a); }
+static inline Ints ints(__m256i a) { return reinterpret_cast<Ints>(a); }
+static inline Ints choose(Mask mask, Ints a, Ints b) { return ints(_mm256_blendv_epi8(raw(b), raw(a), raw(mask))); }
+static inline Ints maxInts(Ints a, Ints b) { return ints(_mm256_max_epi32(raw(a), raw(b))); }
+static inline Ints minInts(Ints a, Ints b) { return ints(_mm256_min_epi32(raw(a), raw(b))); }
+
+#include "masks.inl"
+
+static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
+
+struct Pairs {
+  using Spike = int16_t;
+  using Sum = __m256i;
+  using Weights = __m256i;
+  static constexpr int kParts = 2;
+  static constexpr int kMaxGroups = 2;
+  static constexpr int rowsOf(int groups) { return groups == 1 ? 4 : 2; }
+  static constexpr int kOffset = 0;
+  static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
+  static Sum zero() { return _mm256_setzero_si256(); }
+  static Weights load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static __m256i broadcast(const uint8_t* p) {
+    int32_t pair;
+    __builtin_memcpy(&pair, p, 4);
+    return _mm256_set1_epi32(pair);
+  }
+  static Sum dot(Sum acc, Weights w, __m256i s) { return _mm256_add_epi32(acc, _mm256_madd_epi16(w, s)); }
+  static Sum addMagnitude(Sum acc, const uint8_t* p) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_abs_epi16(load(p)), _mm256_set1_epi16(1)));
+  }
+  static void store(int32_t* p, Sum acc) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), acc); }
+};
