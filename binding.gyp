@@ -3,7 +3,7 @@
     "common_sources": ["native/addon.cpp", "native/cpu.cpp", "native/engine.cpp", "native/isa_portable.cpp"]
   },
   "target_defaults": {
-    "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS"],
+    "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
     "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti"],
     "cflags_cc": ["-std=gnu++17", "-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fexceptions", "-ffp-contract=off", "-fvisibility=hidden", "-pthread"],

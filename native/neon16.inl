@@ -1,4 +1,18 @@
-// 16-bit weights on NEON, with or without dot products: widening multiply-adds, 4 filters a vector.
+// What NEON with and without dot products share: masks, and 16-bit weights by widening multiply-adds, 4 filters a vector.
+
+constexpr int kVectorBytes = 16;
+typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+typedef Ints Mask;
+
+static inline Ints choose(Mask mask, Ints a, Ints b) {
+  return Ints(vbslq_s32(uint32x4_t(mask), int32x4_t(a), int32x4_t(b)));
+}
+static inline Ints maxInts(Ints a, Ints b) { return Ints(vmaxq_s32(int32x4_t(a), int32x4_t(b))); }
+static inline Ints minInts(Ints a, Ints b) { return Ints(vminq_s32(int32x4_t(a), int32x4_t(b))); }
+
+#include "masks.inl"
+
+static inline bool any(Mask mask) { return vmaxvq_u32(reinterpret_cast<uint32x4_t>(mask)) != 0; }
 
 struct Op16 {
   using Spike = int16_t;

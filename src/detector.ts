@@ -2,20 +2,25 @@ import { availableParallelism } from 'node:os';
 import { selectBackend } from './backend/select.js';
 import type { TrainedNetwork } from './conversion/convert.js';
 import { type DarknetFiles, loadDarknet } from './darknet/load.js';
-import type { Detection } from './decoding/nms.js';
 import {
   FloatDetector,
   type FloatResult,
   SpikingDetector,
   type SpikingResult,
 } from './detection/detector.js';
-import { type DetectionSettings, type Preset, resolveSettings } from './detection/settings.js';
+import {
+  DEFAULT_SETTINGS,
+  type DetectionSettings,
+  type Preset,
+  resolveSettings,
+} from './detection/settings.js';
+import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
 import { reasonOf, SpikingYoloError, usageError } from './errors.js';
 import { readPhotoBytes, readShared } from './files.js';
 import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
 import { decodeModel } from './model/model-file.js';
-import { DEFAULT_MODEL, DEFAULT_PAPER_MODEL, paperVariant, resolveModel } from './model/registry.js';
+import { DEFAULT_MODEL, DEFAULT_PAPER_MODEL, howToMakePaperModel, paperVariant, resolveModel } from './model/registry.js';
 import { RESIZES, type Resize, type SpikingModel } from './model/spiking-model.js';
 
 /** How a {@link Detector} is made. Every field may be left out. */
@@ -41,8 +46,13 @@ export interface DetectorOptions extends Partial<DetectionSettings> {
   checksum?: boolean;
 }
 
-/** What was found on one photo. */
-export type DetectorResult = (SpikingResult | FloatResult) & { model: string };
+type Without<T, Other> = { [Key in Exclude<keyof T, keyof Other>]?: undefined };
+
+/** What was found on one photo: with `ann` if the float network ran, with steps and spikes if neurons did. */
+export type DetectorResult = { model: string } & (
+  | (SpikingResult & Without<FloatResult, SpikingResult>)
+  | (FloatResult & Without<SpikingResult, FloatResult>)
+);
 
 /** A photo as a path, the bytes of a JPEG, PNG or BMP, or raw pixels. */
 export type PhotoSource =
@@ -158,7 +168,11 @@ export class Detector {
     if (options.classes !== undefined && !Array.isArray(options.classes)) {
       throw usageError('classes must be an array of names');
     }
-    const settings = resolveSettings(pickSettings(options), preset);
+    const given = pickSettings(options);
+    const unused = ann ? RUN_OPTION_NAMES.filter((name) => given[name] !== undefined) : [];
+    if (unused.length > 0) throw usageError(`${unused.join(', ')}: the float network (ann) has no such choice`);
+    if (ann && options.checksum) throw usageError('the float network (ann) has no spikes to take a checksum of');
+    const settings = resolveSettings(given, preset);
     const { backend } = selectBackend(options);
     const threads = options.threads ?? availableParallelism();
     if (!(Number.isInteger(threads) && threads >= 1 && threads <= 256)) {
@@ -179,6 +193,7 @@ export class Detector {
       );
     }
     const model = parseModel(source!);
+    if (preset === 'paper' && model.provenance.preset !== 'paper') throw usageError(howToMakePaperModel(source!.name));
     const network = ann
       ? FloatDetector.ofModel(model, backend)
       : new SpikingDetector(model, settings, backend, threads);
@@ -198,7 +213,7 @@ export class Detector {
     const decode = performance.now() - start;
     const result = this.detectPhoto(photo, onBlock);
     result.elapsedMs = { decode, ...result.elapsedMs };
-    return { ...result, model: this.modelName };
+    return { ...result, model: this.modelName } as DetectorResult;
   }
 
   private detectPhoto(photo: Photo, onBlock?: (step: number) => void): SpikingResult | FloatResult {
@@ -214,37 +229,9 @@ export class Detector {
   }
 }
 
-function pickSettings(options: DetectorOptions): Partial<DetectionSettings> {
-  const {
-    neuron,
-    pool,
-    rho,
-    gamma,
-    v0,
-    schedule,
-    steps,
-    blockLength,
-    decode,
-    readoutDelay,
-    conf,
-    iou,
-    maxDet,
-  } = options;
-  return {
-    neuron,
-    pool,
-    rho,
-    gamma,
-    v0,
-    schedule,
-    steps,
-    blockLength,
-    decode,
-    readoutDelay,
-    conf,
-    iou,
-    maxDet,
-  } as Partial<DetectionSettings>;
-}
+const RUN_OPTION_NAMES = [...(Object.keys(DEFAULT_RUN_OPTIONS) as (keyof DetectionSettings)[]), 'decode', 'readoutDelay'] as const;
 
-export type { Detection };
+function pickSettings(options: DetectorOptions): Partial<DetectionSettings> {
+  const names = Object.keys(DEFAULT_SETTINGS) as (keyof DetectionSettings)[];
+  return Object.fromEntries(names.map((name) => [name, options[name]]));
+}

@@ -11,6 +11,7 @@ const explain = (action: string, path: string, error: unknown) => {
     EACCES: 'permission denied',
     EISDIR: 'it is a folder',
     ENOTDIR: 'a part of the path is not a folder',
+    EEXIST: 'a file of that name is in the way',
     ENOSPC: 'the disk is full',
     EROFS: 'the file system is read-only',
   };

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { selectBackend } from '../backend/select.js';
@@ -116,6 +117,8 @@ async function convert(given: ConvertOptions): Promise<void> {
     throw conversionError(
       `${given.calibration}: the folder holds no JPEG, PNG or BMP file to calibrate with`,
     );
+  const inputs = [given.cfg, given.weights, given.names, ...paths].map((path) => resolve(path));
+  if (inputs.includes(resolve(given.out))) throw usageError(`--out would overwrite ${given.out}, which is read; name another file`);
   const { width, height } = trained.network.input;
   const progress = new Progress(1, false);
   const model = await convertNetwork(

@@ -72,7 +72,9 @@ async function listTasks(given: readonly string[], draw: string | undefined): Pr
     paths.push(...found);
   }
   if (draw === undefined) return paths.map((path) => ({ path }));
-  const intoFile = /\.(jpe?g|png)$/i.test(draw) && !(await isFolder(draw));
+  const namesFile = extname(draw) !== '' && !/[\\/]$/.test(draw) && !(await isFolder(draw));
+  const intoFile = /\.(jpe?g|png)$/i.test(draw) && namesFile;
+  if (namesFile && !intoFile) throw usageError(`--draw ${draw}: boxes are drawn as .jpg or .png, or into a folder`);
   if (intoFile && paths.length > 1) {
     throw usageError(`--draw ${draw} names one file for ${paths.length} photos; name a folder`);
   }
@@ -99,7 +101,7 @@ function describe(outcome: PhotoOutcome): string {
   const { path, width, height, detections, elapsedMs, backend } = outcome;
   const total = Object.values(elapsedMs).reduce((sum, ms) => sum + ms, 0);
   const how =
-    'steps' in outcome
+    outcome.ann === undefined
       ? `${outcome.steps} steps, ${outcome.spikesPerNeuron.toFixed(2)} spikes a neuron`
       : `float network, ${outcome.ann.source}`;
   const lines = [
@@ -110,6 +112,7 @@ function describe(outcome: PhotoOutcome): string {
     lines.push(`  ${name.padEnd(12)} ${score.toFixed(2)}  x ${x1}–${x2}, y ${y1}–${y2}`);
   }
   if (detections.length === 0) lines.push('  nothing found');
+  if (outcome.spikeChecksum !== undefined) lines.push(`  spike checksum ${outcome.spikeChecksum}`);
   return `${lines.map(printable).join('\n')}\n`;
 }
 
@@ -167,11 +170,13 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
     );
   }
   const model = options.darknet ? undefined : await readModel(options);
+  if (options.preset === 'paper' && options.model !== undefined && model && model.name !== options.model) {
+    process.stderr.write(`the preset paper takes the model ${model.name}\n`);
+  }
   if (tasks.length > 1) (await Detector.fromModel(model, options)).close(); // a wrong option is one error, not one a photo
   const progress = new Progress(tasks.length, options.preset === 'paper');
   let failures = 0;
   let first = true;
-  if (format === 'json') process.stdout.write('[');
   for await (const outcome of outcomes(tasks, model, options, workers, progress)) {
     progress.clear();
     if ('error' in outcome) {
@@ -179,7 +184,7 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
       printError(`${outcome.path}: ${outcome.error.message.replace(`${outcome.path}: `, '')}`);
     }
     if (format === 'json') {
-      process.stdout.write(`${first ? '\n' : ',\n'}${JSON.stringify(outcome)}`);
+      process.stdout.write(`${first ? '[\n' : ',\n'}${JSON.stringify(outcome)}`);
     } else {
       process.stdout.write(describe(outcome));
     }
@@ -187,7 +192,7 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
     progress.photo();
   }
   progress.clear();
-  if (format === 'json') process.stdout.write(first ? ']\n' : '\n]\n');
+  if (format === 'json') process.stdout.write(first ? '[]\n' : '\n]\n');
   if (process.exitCode === 130) return 130;
   return failures > 0 ? 1 : 0;
 }

@@ -9,14 +9,18 @@ import type { Photo } from './resize.js';
 
 const Jimp = createJimp({ formats: [jpeg, png], plugins: [print] });
 
-/** Colours that differ for neighbouring classes: hues a golden angle apart, dark enough for white letters. */
+/** Colours that differ for neighbouring classes: hues a golden angle apart, each as dark as white letters need. */
 function colourOf(classId: number): [number, number, number] {
   const hue = (classId * 137.508) % 360;
   const channel = (shift: number) => {
     const k = (shift + hue / 30) % 12;
-    return Math.round(255 * (0.42 - 0.4 * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+    return 0.42 - 0.4 * Math.max(-1, Math.min(k - 3, 9 - k, 1));
   };
-  return [channel(0), channel(8), channel(4)];
+  const rgb = [channel(0), channel(8), channel(4)] as const;
+  // relative luminance of WCAG; white on 0.18 has a contrast of 4.5
+  const luminance = 0.2126 * rgb[0] ** 2.2 + 0.7152 * rgb[1] ** 2.2 + 0.0722 * rgb[2] ** 2.2;
+  const factor = Math.min(1, (0.18 / luminance) ** (1 / 2.2));
+  return rgb.map((value) => Math.round(255 * factor * value)) as [number, number, number];
 }
 
 interface Rectangle {
@@ -52,29 +56,33 @@ export async function drawDetections(
   const font = await loadFont(large ? fonts.SANS_32_WHITE : fonts.SANS_16_WHITE);
   const line = Math.max(2, Math.round(Math.min(width, height) / 200));
   const labelHeight = large ? 40 : 20;
-  // the best on top
-  for (const { class: name, classId, score, box } of detections.toReversed()) {
-    const colour = colourOf(classId);
-    const [left, top, right, bottom] = [box.x1, box.y1, box.x2, box.y2].map(Math.round) as [
-      number,
-      number,
-      number,
-      number,
-    ];
+  const corners = ({ box }: Detection) =>
+    [box.x1, box.y1, box.x2, box.y2].map(Math.round) as [number, number, number, number];
+  for (const detection of detections.toReversed()) {
+    const colour = colourOf(detection.classId);
+    const [left, top, right, bottom] = corners(detection);
     fill(image.bitmap, { left, top, right, bottom: top + line }, colour);
     fill(image.bitmap, { left, top: bottom - line, right, bottom }, colour);
     fill(image.bitmap, { left, top, right: left + line, bottom }, colour);
     fill(image.bitmap, { left: right - line, top, right, bottom }, colour);
-    const text = `${name} ${(100 * score).toFixed(0)}%`;
+  }
+  // labels over all boxes, the best first, each moved down until it hides no other
+  const labels: Rectangle[] = [];
+  for (const detection of detections) {
+    const [boxLeft, boxTop] = corners(detection);
+    const text = `${detection.class} ${(100 * detection.score).toFixed(0)}%`;
     const textWidth = measureText(font, text) + 2 * line + 4;
-    const labelTop = top >= labelHeight ? top - labelHeight : Math.max(0, top);
-    const labelLeft = Math.max(0, Math.min(left, width - textWidth));
-    fill(
-      image.bitmap,
-      { left: labelLeft, top: labelTop, right: labelLeft + textWidth, bottom: labelTop + labelHeight },
-      colour,
-    );
-    image.print({ font, x: labelLeft + line + 2, y: labelTop, text });
+    const left = Math.max(0, Math.min(boxLeft, width - textWidth));
+    let top = boxTop >= labelHeight ? boxTop - labelHeight : Math.max(0, boxTop);
+    const hides = (label: Rectangle) =>
+      left < label.right && label.left < left + textWidth && top < label.bottom && label.top < top + labelHeight;
+    for (let hidden = labels.find(hides); hidden && hidden.bottom + labelHeight <= height; hidden = labels.find(hides)) {
+      top = hidden.bottom;
+    }
+    const area = { left, top, right: left + textWidth, bottom: top + labelHeight };
+    labels.push(area);
+    fill(image.bitmap, area, colourOf(detection.classId));
+    image.print({ font, x: left + line + 2, y: top, text });
   }
   return format === 'png' ? image.getBuffer('image/png') : image.getBuffer('image/jpeg', { quality: 92 });
 }

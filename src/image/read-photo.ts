@@ -7,7 +7,7 @@ import { imageError, reasonOf } from '../errors.js';
 import { pictureDamage } from './check-picture.js';
 import type { Photo } from './resize.js';
 
-/** jimp with the formats of photographs only. */
+/** jimp with the formats of photographs only. @internal */
 export const Jimp = createJimp({ formats: [jpeg, png, bmp], plugins: [] });
 
 /** Largest photo that is decoded, in pixels: a decoder needs some ten bytes for each. */

@@ -39,13 +39,14 @@ export function resolveModel(nameOrPath: string): { name: string; path: string }
   throw usageError(`model "${nameOrPath}" is neither a file nor one of ${names.join(', ')}`);
 }
 
-/** The `-paper` variant of a model: beside its file, or in the registry; throws `USAGE`, naming the command that makes it. */
+/** What to do where a model is not one for `--preset paper`. */
+export const howToMakePaperModel = (name: string) =>
+  `${name} is not converted as in the paper; make such a model with: spiking-yolo convert --cfg … --weights … --names … --calibration DIR --preset paper --out FILE, and give it with --model FILE`;
+
+/** The `-paper` variant of a model, beside its file or in the registry; the model itself if there is none. */
 export function paperVariant(nameOrPath: string): string {
   if (/-paper(\.safetensors)?$/.test(nameOrPath)) return nameOrPath;
   const base = nameOrPath.replace(/\.safetensors$/, '');
   const variant = base === nameOrPath ? `${base}-paper` : `${base}-paper.safetensors`;
-  if (existsSync(variant) || listModels().some(({ name }) => name === variant)) return variant;
-  throw usageError(
-    `the preset paper needs a model converted for it, and there is no ${variant}; make it with: spiking-yolo convert --cfg … --weights … --names … --calibration DIR --preset paper --out ${base}-paper.safetensors`,
-  );
+  return existsSync(variant) || listModels().some(({ name }) => name === variant) ? variant : nameOrPath;
 }

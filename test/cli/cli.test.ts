@@ -135,6 +135,22 @@ describe('detect', () => {
     expect(readdirSync(into).sort()).toEqual(['astronaut.jpg', 'cat.jpg']);
   });
 
+  it('ends quietly when the reader goes away, and with valid JSON when interrupted', () => {
+    const many = join(folder, 'many');
+    mkdirSync(many);
+    for (let i = 0; i < 12; i++) copyFileSync(cat, join(many, `${i}.jpg`));
+    const command = `"${process.execPath}" "${root}dist/cli/main.js" detect "${many}" --model tiny-yolo-lite-voc --format json --workers 2`;
+    const bash = (script: string) => spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const { stdout, stderr } = bash(`${command} | head -1; echo "exit $PIPESTATUS"`);
+      expect(stderr).toBe('');
+      expect(stdout).toMatch(/exit 0/);
+    }
+    const interrupted = bash(`${command} --steps 200 & pid=$!; sleep 1.2; kill -INT $pid; sleep 0.05; kill -INT $pid; wait $pid; echo "exit $?" >&2`);
+    expect(interrupted.stderr).toMatch(/exit 130/);
+    expect(Array.isArray(JSON.parse(interrupted.stdout))).toBe(true);
+  });
+
   it('never draws over a photo, nor twice into one file', () => {
     const [one, two] = [join(folder, 'one'), join(folder, 'two')];
     for (const place of [one, two]) {
@@ -148,6 +164,7 @@ describe('detect', () => {
       /would overwrite the photo/,
     );
     expectError(run(['detect', one, two, '--draw', join(folder, 'into')]), 2, /twice/);
+    expectError(run(['detect', cat, '--draw', join(folder, 'boxes.webp')]), 2, /drawn as \.jpg or \.png/);
   });
 
   it('runs the float network of a model and of darknet files, and says which', () => {
@@ -213,6 +230,12 @@ describe('bad usage', () => {
     ],
     [['detect', cat, cat, '--draw', 'one.jpg'], /names one file for 2 photos/],
     [['detect', cat, '--workers', '0'], /workers is 0/],
+    [['detect', cat, '--threads', '0'], /threads is 0/],
+    [['detect', cat, '--ann', '--steps', '5'], /steps: the float network/],
+    [['detect', cat, '--neuron', 'ibt', '--rho', '0.75'], /rho is a choice of the neuron ibt-memory/],
+    [['eval', '--ann', '--images', 'samples', '--annotations', 'samples'], /eval always measures both/],
+    [['bench', '--runs', '0'], /runs is 0/],
+    [['bench', '--quick', '--peer', 'nobody'], /there is no peer "nobody"/],
     [['detect', cat, '--format', 'yaml'], /format is "yaml"/],
     [['detect', cat, '--backend', 'wasm', '--isa', 'avx2'], /for native only/],
     [['convert', '--cfg', lite.cfg], /required option/],

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/engine/backend.js';
 import {
   type ConvolutionStage,
   type EnginePlan,
@@ -40,6 +41,23 @@ const neuronStage = (
   fires,
 });
 
+/** A network of one neuron, presented and ready to run. */
+function oneNeuron(
+  stage: ConvolutionStage,
+  gamma: number,
+  blockLength = 1,
+  backend: Backend = referenceBackend,
+): Simulation {
+  const plan: EnginePlan = {
+    stages: [stage, { ...stage, name: 'head', input: 0, fires: false }],
+    gamma,
+    blockLength,
+  };
+  const simulation = new Simulation(plan, backend);
+  simulation.begin(Uint8Array.of(0));
+  return simulation;
+}
+
 /** The rule as DESIGN section 2 words it, one spike at a time, in plain numbers. */
 function fireByTheBook(
   neuron: Neuron,
@@ -77,13 +95,7 @@ describe('neuron rules', () => {
         const negative = alpha === 0 ? 0 : Math.floor(theta / alpha + 0.5);
         const firing = firingLimits(neuron, r / 256, Int32Array.of(theta), Int32Array.of(negative));
         const stage = neuronStage(-1, 0, z, firing);
-        const plan: EnginePlan = {
-          stages: [stage, { ...stage, name: 'head', input: 0, fires: false }],
-          gamma,
-          blockLength: 7,
-        };
-        const simulation = new Simulation(plan, referenceBackend);
-        simulation.begin(Uint8Array.of(0));
+        const simulation = oneNeuron(stage, gamma, 7);
         let v = 0;
         let n = 0;
         for (let step = 1; step <= steps; step++) {
@@ -98,35 +110,49 @@ describe('neuron rules', () => {
     );
   });
 
-  it('ibt-memory at ρ ½ counts the nearest integer of leaky(Σz)/θ, halves upward', () => {
+  it('ibt-memory at ρ ½ counts the nearest integer of leaky(Σz)/θ, halves upward, however z came about', () => {
+    const small = fc.integer({ min: -200, max: 200 });
     fc.assert(
       fc.property(
-        fc.integer({ min: 50, max: 3000 }).map((half) => 2 * half),
-        fc.array(fc.integer({ min: -255, max: 255 }), { minLength: 1, maxLength: 12 }),
-        (theta, weights) => {
-          // several neurons, each with its own constant z of at most Γ·θ a step
-          const gamma = 127;
-          const firing = firingLimits('ibt-memory', 0.5, Int32Array.of(theta), Int32Array.of(theta * 10));
-          for (const z of weights) {
-            const stage = neuronStage(-1, 0, z * 37, firing);
-            const plan: EnginePlan = {
-              stages: [stage, { ...stage, name: 'head', input: 0, fires: false }],
-              gamma,
-              blockLength: 4,
-            };
-            const simulation = new Simulation(plan, best);
-            simulation.begin(Uint8Array.of(0));
-            for (let step = 1; step <= 9; step++) {
-              simulation.advanceTo(step);
-              const sum = step * z * 37;
-              const expected =
-                sum >= 0 ? Math.floor(sum / theta + 0.5) : Math.floor(sum / (10 * theta) + 0.5);
-              expect(simulation.state('n0').counts[0]).toBe(expected + 0);
-            }
+        fc.integer({ min: 100, max: 3000 }).map((half) => 2 * half),
+        fc.array(fc.tuple(small, small), { minLength: 1, maxLength: 9 }),
+        small,
+        (theta, inputs, bias) => {
+          // neurons with a constant z of their own drive one whose z changes from step to step
+          const channels = inputs.length;
+          const limits = (filters: number) =>
+            firingLimits(
+              'ibt-memory',
+              0.5,
+              new Int32Array(filters).fill(theta),
+              new Int32Array(filters).fill(10 * theta),
+            );
+          const first: ConvolutionStage = {
+            ...neuronStage(-1, 0, 0, limits(channels)),
+            filters: channels,
+            weights: new Int16Array(channels),
+            bias: Int32Array.from(inputs, ([z]) => z * 20),
+            startPotential: new Int32Array(channels),
+          };
+          const weights = Int16Array.from(inputs, ([, weight]) => weight);
+          const second: ConvolutionStage = { ...neuronStage(0, 0, bias, limits(1)), channels, weights };
+          const head: ConvolutionStage = { ...neuronStage(1, 1, 0, limits(1)), fires: false };
+          const simulation = new Simulation(
+            { stages: [first, second, head], gamma: 127, blockLength: 4 },
+            best,
+          );
+          simulation.begin(Uint8Array.of(0));
+          const nearest = (sum: number) => Math.floor(sum / (sum >= 0 ? theta : 10 * theta) + 0.5) + 0;
+          for (let step = 1; step <= 12; step++) {
+            simulation.advanceTo(step);
+            const { counts } = simulation.state('n0');
+            expect([...counts]).toEqual(inputs.map(([z]) => nearest(step * z * 20)));
+            const sum = step * bias + weights.reduce((total, weight, c) => total + weight * counts[c]!, 0);
+            expect(simulation.state('n1').counts[0]).toBe(nearest(sum));
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 150 },
     );
   });
 
@@ -137,13 +163,7 @@ describe('neuron rules', () => {
         const firing = firingLimits(neuron, r / 256, Int32Array.of(theta), Int32Array.of(negative));
         // the start potential plays the part of what is left over from earlier input
         const stage = neuronStage(-1, 0, 0, firing, Math.abs(z) * 9);
-        const plan: EnginePlan = {
-          stages: [stage, { ...stage, name: 'head', input: 0, fires: false }],
-          gamma,
-          blockLength: 1,
-        };
-        const simulation = new Simulation(plan, referenceBackend);
-        simulation.begin(Uint8Array.of(0));
+        const simulation = oneNeuron(stage, gamma, 1);
         const sent: number[] = [];
         let before = 0;
         const enough = Math.ceil((Math.abs(z) * 9) / theta) + 3;
@@ -167,13 +187,7 @@ describe('neuron rules', () => {
       fc.property(rule, ({ r, theta, z, gamma, steps }) => {
         const firing = firingLimits('ibt-memory', r / 256, Int32Array.of(theta), Int32Array.of(theta * 10));
         const stage = neuronStage(-1, 0, z, firing);
-        const plan: EnginePlan = {
-          stages: [stage, { ...stage, name: 'head', input: 0, fires: false }],
-          gamma,
-          blockLength: 1,
-        };
-        const simulation = new Simulation(plan, referenceBackend);
-        simulation.begin(Uint8Array.of(0));
+        const simulation = oneNeuron(stage, gamma, 1);
         let before = 0;
         for (let step = 1; step <= steps; step++) {
           simulation.advanceTo(step);
