@@ -20,7 +20,13 @@ import { readPhotoBytes, readShared } from './files.js';
 import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
 import { decodeModel } from './model/model-file.js';
-import { DEFAULT_MODEL, DEFAULT_PAPER_MODEL, howToMakePaperModel, paperVariant, resolveModel } from './model/registry.js';
+import {
+  DEFAULT_MODEL,
+  DEFAULT_PAPER_MODEL,
+  howToMakePaperModel,
+  paperVariant,
+  resolveModel,
+} from './model/registry.js';
 import { RESIZES, type Resize, type SpikingModel } from './model/spiking-model.js';
 
 /** How a {@link Detector} is made. Every field may be left out. */
@@ -170,8 +176,10 @@ export class Detector {
     }
     const given = pickSettings(options);
     const unused = ann ? RUN_OPTION_NAMES.filter((name) => given[name] !== undefined) : [];
-    if (unused.length > 0) throw usageError(`${unused.join(', ')}: the float network (ann) has no such choice`);
-    if (ann && options.checksum) throw usageError('the float network (ann) has no spikes to take a checksum of');
+    if (unused.length > 0)
+      throw usageError(`${unused.join(', ')}: the float network (ann) has no such choice`);
+    if (ann && options.checksum)
+      throw usageError('the float network (ann) has no spikes to take a checksum of');
     const settings = resolveSettings(given, preset);
     const { backend } = selectBackend(options);
     const threads = options.threads ?? availableParallelism();
@@ -193,7 +201,8 @@ export class Detector {
       );
     }
     const model = parseModel(source!);
-    if (preset === 'paper' && model.provenance.preset !== 'paper') throw usageError(howToMakePaperModel(source!.name));
+    if (preset === 'paper' && model.provenance.preset !== 'paper')
+      throw usageError(howToMakePaperModel(source!.name));
     const network = ann
       ? FloatDetector.ofModel(model, backend)
       : new SpikingDetector(model, settings, backend, threads);
@@ -229,7 +238,11 @@ export class Detector {
   }
 }
 
-const RUN_OPTION_NAMES = [...(Object.keys(DEFAULT_RUN_OPTIONS) as (keyof DetectionSettings)[]), 'decode', 'readoutDelay'] as const;
+const RUN_OPTION_NAMES = [
+  ...(Object.keys(DEFAULT_RUN_OPTIONS) as (keyof DetectionSettings)[]),
+  'decode',
+  'readoutDelay',
+] as const;
 
 function pickSettings(options: DetectorOptions): Partial<DetectionSettings> {
   const names = Object.keys(DEFAULT_SETTINGS) as (keyof DetectionSettings)[];

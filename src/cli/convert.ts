@@ -118,7 +118,8 @@ async function convert(given: ConvertOptions): Promise<void> {
       `${given.calibration}: the folder holds no JPEG, PNG or BMP file to calibrate with`,
     );
   const inputs = [given.cfg, given.weights, given.names, ...paths].map((path) => resolve(path));
-  if (inputs.includes(resolve(given.out))) throw usageError(`--out would overwrite ${given.out}, which is read; name another file`);
+  if (inputs.includes(resolve(given.out)))
+    throw usageError(`--out would overwrite ${given.out}, which is read; name another file`);
   const { width, height } = trained.network.input;
   const progress = new Progress(1, false);
   const model = await convertNetwork(

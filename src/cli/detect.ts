@@ -74,7 +74,8 @@ async function listTasks(given: readonly string[], draw: string | undefined): Pr
   if (draw === undefined) return paths.map((path) => ({ path }));
   const namesFile = extname(draw) !== '' && !/[\\/]$/.test(draw) && !(await isFolder(draw));
   const intoFile = /\.(jpe?g|png)$/i.test(draw) && namesFile;
-  if (namesFile && !intoFile) throw usageError(`--draw ${draw}: boxes are drawn as .jpg or .png, or into a folder`);
+  if (namesFile && !intoFile)
+    throw usageError(`--draw ${draw}: boxes are drawn as .jpg or .png, or into a folder`);
   if (intoFile && paths.length > 1) {
     throw usageError(`--draw ${draw} names one file for ${paths.length} photos; name a folder`);
   }

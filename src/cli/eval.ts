@@ -69,7 +69,8 @@ async function evaluate(given: EvalOptions): Promise<number> {
   const { images, annotations, format, cfg, weights, names, steps: stepsText, limit, ...rest } = given;
   if (format !== 'text' && format !== 'json')
     throw usageError(`--format is "${format}"; expected text or json`);
-  if (rest.ann) throw usageError('eval always measures both, the spiking and the float network; leave --ann out');
+  if (rest.ann)
+    throw usageError('eval always measures both, the spiking and the float network; leave --ann out');
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1)) {
     throw usageError(`--limit is ${limit}; expected a whole number from 1`);
   }

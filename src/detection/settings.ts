@@ -54,7 +54,8 @@ export function resolveSettings(
     throw usageError(`maxDet is ${maxDet}; expected a whole number from 1 to 100000`);
   }
   if (!DECODERS.includes(decode)) throw usageError(`decode is "${decode}"; expected ${DECODERS.join(', ')}`);
-  if (given.rho !== undefined && settings.neuron !== 'ibt-memory') throw usageError('rho is a choice of the neuron ibt-memory only');
+  if (given.rho !== undefined && settings.neuron !== 'ibt-memory')
+    throw usageError('rho is a choice of the neuron ibt-memory only');
   if (schedule === 'layered') {
     if (given.gamma !== undefined)
       throw usageError(

@@ -75,8 +75,15 @@ export async function drawDetections(
     const left = Math.max(0, Math.min(boxLeft, width - textWidth));
     let top = boxTop >= labelHeight ? boxTop - labelHeight : Math.max(0, boxTop);
     const hides = (label: Rectangle) =>
-      left < label.right && label.left < left + textWidth && top < label.bottom && label.top < top + labelHeight;
-    for (let hidden = labels.find(hides); hidden && hidden.bottom + labelHeight <= height; hidden = labels.find(hides)) {
+      left < label.right &&
+      label.left < left + textWidth &&
+      top < label.bottom &&
+      label.top < top + labelHeight;
+    for (
+      let hidden = labels.find(hides);
+      hidden && hidden.bottom + labelHeight <= height;
+      hidden = labels.find(hides)
+    ) {
       top = hidden.bottom;
     }
     const area = { left, top, right: left + textWidth, bottom: top + labelHeight };

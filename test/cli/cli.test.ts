@@ -146,7 +146,9 @@ describe('detect', () => {
       expect(stderr).toBe('');
       expect(stdout).toMatch(/exit 0/);
     }
-    const interrupted = bash(`${command} --steps 200 & pid=$!; sleep 1.2; kill -INT $pid; sleep 0.05; kill -INT $pid; wait $pid; echo "exit $?" >&2`);
+    const interrupted = bash(
+      `${command} --steps 200 & pid=$!; sleep 1.2; kill -INT $pid; sleep 0.05; kill -INT $pid; wait $pid; echo "exit $?" >&2`,
+    );
     expect(interrupted.stderr).toMatch(/exit 130/);
     expect(Array.isArray(JSON.parse(interrupted.stdout))).toBe(true);
   });
