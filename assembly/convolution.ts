@@ -107,7 +107,7 @@ export function observeSilence(pointer: usize, steps: i32): void {
   if (c.listSizes != 0) memory.fill(c.listSizes, 0, <usize>(c.height * c.width * tiles) * 2);
 }
 
-/** V = sat(V + z), then the neuron rule up to Γ times, for 16 filters over `rows` steps (DESIGN section 2; eq. 7). */
+/** V = sat(V + z), then the neuron rule up to Γ times, for 16 filters over `rows` steps (docs/engine.md; eq. 7). */
 function fire(
   c: Convolution, z: usize, zStride: usize, bias: usize, rows: i32, neuron: usize, filter: usize, output: usize,
   stepBytes: usize,

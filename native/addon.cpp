@@ -115,7 +115,7 @@ void readConvolutionGeometry(Napi::Env env, const Napi::Object& object, const st
   if (int64_t(g.outHeight) * g.outWidth * g.filters > kMaxElements) fail(env, where + "its output is too large");
 }
 
-// DESIGN section 2: A·Σ|W| + |B| < 2^30, so that no sum overflows.
+// docs/engine.md: A·Σ|W| + |B| < 2^30, so that no sum overflows.
 template <class Weight>
 void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
   const Weight* weights = static_cast<const Weight*>(spec.weights);

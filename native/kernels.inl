@@ -243,7 +243,7 @@ struct Neurons {
   size_t stepBytes;
 };
 
-// V = sat(V + z), then the neuron rule up to Γ times, for VECTORS vectors over `rows` steps (DESIGN section 2; eq. 7).
+// V = sat(V + z), then the neuron rule up to Γ times, for VECTORS vectors over `rows` steps (docs/engine.md; eq. 7).
 // Several vectors share one loop so that its branches are taken for all of them at once.
 template <class Spike, bool BURST, int VECTORS>
 static inline void fireLanes(const Convolution& c, const Neurons& neurons, const int* filters, const size_t* places,

@@ -5,7 +5,7 @@ import type { ConvolutionalLayer } from '../network/network.js';
 import { OrderStatistics, PASSES, percentileRank } from './percentile.js';
 import type { Lambdas } from './quantise.js';
 
-/** How λ is found from the float network's activations (DESIGN section 2; paper eq. 4/5 and section 3.2). */
+/** How λ is found from the float network's activations (docs/engine.md; paper eq. 4/5 and section 3.2). */
 export interface CalibrationOptions {
   norm: Normalisation;
   /** p of P_p, 0 < p ≤ 100. */

@@ -4,7 +4,7 @@ import { inputScale, type SpikingLayer, THRESHOLD_LIMIT } from '../model/spiking
 import { type Activation, IMAGE, type Network, negativeSlope } from '../network/network.js';
 import type { FoldedParameters } from '../network/parameters.js';
 
-/** floor(x + ½) in float64: the one rounding rule of DESIGN section 2. */
+/** floor(x + ½) in float64: the one rounding rule of docs/engine.md. */
 export const roundHalfUp = (x: number) => Math.floor(x + 0.5);
 
 /** λ of each channel by layer name, (filters). */
@@ -19,7 +19,7 @@ interface Channel {
   onImage: boolean;
 }
 
-/** The integers of a channel at scale s (DESIGN section 2). */
+/** The integers of a channel at scale s (docs/engine.md). */
 function atScale({ weights, bias, slope, fires, onImage }: Channel, s: number) {
   const unit = inputScale(onImage);
   return {
@@ -52,7 +52,7 @@ function slopeOf(activation: Activation): number {
 
 /**
  * Normalises channel-wise (paper eq. 4/5: w ← w·λ_prev/λ, b ← b/λ) and quantises to integers.
- * Throws `CONVERSION`, naming the channel, where no scale satisfies DESIGN section 2's bounds.
+ * Throws `CONVERSION`, naming the channel, where no scale satisfies the bounds of docs/engine.md.
  */
 export function quantise(
   network: Network,

@@ -94,7 +94,7 @@ export class SpikingDetector {
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
 
-  /** Throws `USAGE` for options outside DESIGN section 2. */
+  /** Throws `USAGE` for options outside docs/engine.md. */
   constructor(
     model: SpikingModel,
     options: RunOptions & { decode: Decoder; readoutDelay: number },

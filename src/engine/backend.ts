@@ -30,7 +30,7 @@ export interface StageStatistics {
   spikes: number;
   /** Synaptic operations received: unit spikes × the weights each really reaches. 0 for a stage on the image. */
   synapticOperations: number;
-  /** Neurons that would have fired more than Γ spikes in some step (DESIGN section 2), summed over the steps. */
+  /** Neurons that would have fired more than Γ spikes in some step (docs/engine.md), summed over the steps. */
   clipped: number;
 }
 

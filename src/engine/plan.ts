@@ -3,7 +3,7 @@ import type { SpikingModel } from '../model/spiking-model.js';
 import { type ConvolutionGeometry, IMAGE, type Shape } from '../network/network.js';
 import { inferShapes } from '../network/shapes.js';
 
-/** Neuron rules of DESIGN section 2: `ibt` is the paper's eq. 7, `ibt-memory` takes back what was sent too early. */
+/** Neuron rules of docs/engine.md: `ibt` is the paper's eq. 7, `ibt-memory` takes back what was sent too early. */
 export type Neuron = 'if' | 'signed' | 'ibt' | 'ibt-memory';
 export const NEURONS: readonly Neuron[] = ['ibt-memory', 'ibt', 'signed', 'if'];
 
@@ -103,7 +103,7 @@ export interface EnginePlan {
 }
 
 /**
- * The neuron rules of DESIGN section 2 as firing limits, (8, filters); see {@link ConvolutionStage.firing}.
+ * The neuron rules of docs/engine.md as firing limits, (8, filters); see {@link ConvolutionStage.firing}.
  *
  * @param threshold θ, (filters)
  * @param negativeThreshold θ⁻, (filters); 0 stands for infinite: nothing fires down at N ≤ 0
@@ -140,7 +140,7 @@ export function firingLimits(
 
 const within = (value: number, min: number, max: number) => value >= min && value <= max;
 
-/** Throws `USAGE` for a run option outside DESIGN section 2. */
+/** Throws `USAGE` for a run option outside docs/engine.md. */
 export function checkRunOptions(options: RunOptions): void {
   const { neuron, pool, rho, gamma, v0, schedule, steps, blockLength } = options;
   const wholeNumber = (name: string, value: number, min: number, max: number) => {

@@ -1,5 +1,5 @@
 /**
- * The engine's definition (DESIGN section 2), written to be read next to the paper. Speed belongs to the native and
+ * The engine's definition (docs/engine.md), written to be read next to the paper. Speed belongs to the native and
  * WASM kernels, which must equal this one bit for bit.
  */
 import { fanOut } from '../network/shapes.js';

@@ -169,8 +169,8 @@ function bilinear({ width, height, rgb }: Photo, targetWidth: number, targetHeig
 const LETTERBOX_FILL = 128;
 
 /**
- * Brings a photo to the network's input, (targetHeight, targetWidth, 3) bytes, in integer arithmetic (DESIGN
- * section 6): the same bytes everywhere.
+ * Brings a photo to the network's input, (targetHeight, targetWidth, 3) bytes, in integer arithmetic (see
+ * docs/engine.md): the same bytes everywhere.
  */
 export function resizePhoto(
   resize: Resize,

@@ -10,7 +10,7 @@ import {
   WEIGHT_LIMIT,
 } from './spiking-model.js';
 
-/** The integers of one channel; DESIGN section 2's bounds make every overflow impossible. */
+/** The integers of one channel; the bounds of docs/engine.md make every overflow impossible. */
 export interface ChannelIntegers {
   weights: ArrayLike<number>;
   bias: number;
@@ -18,7 +18,7 @@ export interface ChannelIntegers {
   negativeThreshold: number;
 }
 
-/** What breaks DESIGN section 2's bounds in a channel, or undefined if nothing does. */
+/** What breaks the bounds of docs/engine.md in a channel, or undefined if nothing does. */
 export function boundViolation(
   { weights, bias, threshold, negativeThreshold }: ChannelIntegers,
   weightBits: 16 | 8,
@@ -116,7 +116,7 @@ function checkStructure(network: Network): void {
   }
 }
 
-/** Proves DESIGN section 2's bounds for every channel; throws `MODEL`, naming layer and channel, if one fails. */
+/** Proves the bounds of docs/engine.md for every channel; throws `MODEL`, naming layer and channel, if one fails. */
 export function checkModel(model: SpikingModel): void {
   checkStructure(model.network);
   const sizes = convolutionSizes(model.network);

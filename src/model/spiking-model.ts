@@ -1,6 +1,6 @@
 import type { Network } from '../network/network.js';
 
-/** How a photo is brought to the network's input size (DESIGN section 6). */
+/** How a photo is brought to the network's input size (docs/engine.md). */
 export type Resize = 'letterbox' | 'letterbox:darknet' | 'stretch';
 export const RESIZES: readonly Resize[] = ['letterbox', 'letterbox:darknet', 'stretch'];
 
@@ -8,7 +8,7 @@ export const RESIZES: readonly Resize[] = ['letterbox', 'letterbox:darknet', 'st
 export type Normalisation = 'channel' | 'layer' | 'none';
 export const NORMALISATIONS: readonly Normalisation[] = ['channel', 'layer', 'none'];
 
-/** The integers of one convolution (DESIGN section 2). */
+/** The integers of one convolution (docs/engine.md). */
 export interface SpikingLayer {
   name: string;
   /** W, (filters, size, size, channels). */
@@ -56,7 +56,7 @@ export const greatestInput = (onImage: boolean) => (onImage ? 255 : 127);
 /** θ of a layer on the image, whose input is 0..255 instead of 0..1, is this many times s. */
 export const inputScale = (onImage: boolean) => (onImage ? 255 : 1);
 
-/** Limits of DESIGN section 2's table. */
+/** Limits of docs/engine.md's table. */
 export const WEIGHT_LIMIT = { 16: 32639, 8: 127 } as const;
 export const THRESHOLD_LIMIT = 2 ** 23;
 export const SUM_LIMIT = 2 ** 30;

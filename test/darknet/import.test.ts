@@ -96,7 +96,7 @@ describe('parseCfg', () => {
     const coco = parseCfg(readFileSync(`${debian}yolov2-tiny.cfg`, 'utf8'));
     expect(inferShapes(voc.network).get('region1')).toEqual({ height: 13, width: 13, channels: 125 });
     expect(inferShapes(coco.network).get('region1')).toEqual({ height: 13, width: 13, channels: 425 });
-    // the size that DESIGN section 6 gives for yolov2-tiny-voc.weights: 4-byte "seen" header aside, the same count
+    // the size that docs/engine.md gives for yolov2-tiny-voc.weights: 4-byte "seen" header aside, the same count
     const floats = 4 * 15_867_885;
     expect(() => parseWeights(voc, new Uint8Array(100))).toThrow(new RegExp(`needs ${floats + 16}`));
   });

@@ -58,7 +58,7 @@ function oneNeuron(
   return simulation;
 }
 
-/** The rule as DESIGN section 2 words it, one spike at a time, in plain numbers. */
+/** The rule as docs/engine.md words it, one spike at a time, in plain numbers. */
 function fireByTheBook(
   neuron: Neuron,
   rho: number,
