@@ -83,15 +83,26 @@ export async function readModel({
   return { name, bytes: await readShared(path) };
 }
 
-/** Parses a model, its name put before an error's message. */
-export function parseModel({ name, bytes }: ModelSource): SpikingModel {
+/** Parses a model, its name put before an error's message; throws `USAGE` if it does not suit the preset. */
+export function parseModel({ name, bytes }: ModelSource, preset: Preset | undefined): SpikingModel {
+  let model: SpikingModel;
   try {
-    return decodeModel(bytes);
+    model = decodeModel(bytes);
   } catch (error) {
     if (error instanceof SpikingYoloError)
       throw new SpikingYoloError(error.code, `${name}: ${reasonOf(error)}`, { cause: error });
     throw error;
   }
+  if (preset === 'paper' && model.provenance.preset !== 'paper') throw usageError(howToMakePaperModel(name));
+  return model;
+}
+
+/** Threads for one photo: as asked for, else all cores; throws `USAGE`. */
+export function threadsFor({ threads = availableParallelism() }: Pick<DetectorOptions, 'threads'>): number {
+  if (!(Number.isInteger(threads) && threads >= 1 && threads <= 256)) {
+    throw usageError(`threads is ${threads}; expected a whole number from 1 to 256`);
+  }
+  return threads;
 }
 
 const MAX_RAW_PIXELS = 100_000_000;
@@ -182,10 +193,7 @@ export class Detector {
       throw usageError('the float network (ann) has no spikes to take a checksum of');
     const settings = resolveSettings(given, preset);
     const { backend } = selectBackend(options);
-    const threads = options.threads ?? availableParallelism();
-    if (!(Number.isInteger(threads) && threads >= 1 && threads <= 256)) {
-      throw usageError(`threads is ${threads}; expected a whole number from 1 to 256`);
-    }
+    const threads = threadsFor(options);
     if (darknet) {
       if (!ann)
         throw usageError(
@@ -200,9 +208,7 @@ export class Detector {
         options,
       );
     }
-    const model = parseModel(source!);
-    if (preset === 'paper' && model.provenance.preset !== 'paper')
-      throw usageError(howToMakePaperModel(source!.name));
+    const model = parseModel(source!, preset);
     const network = ann
       ? FloatDetector.ofModel(model, backend)
       : new SpikingDetector(model, settings, backend, threads);

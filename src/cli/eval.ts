@@ -4,7 +4,7 @@ import { selectBackend } from '../backend/select.js';
 import { loadDarknet } from '../darknet/load.js';
 import { FloatDetector, SpikingDetector } from '../detection/detector.js';
 import { resolveSettings } from '../detection/settings.js';
-import { parseModel, readModel } from '../detector.js';
+import { parseModel, readModel, threadsFor } from '../detector.js';
 import { fileError, reasonOf, usageError } from '../errors.js';
 import { EVALUATION_HEAD, type Evaluation, Evaluator } from '../evaluation/evaluate.js';
 import { parseVocAnnotation } from '../evaluation/voc-annotation.js';
@@ -14,6 +14,7 @@ import {
   addBackendOptions,
   addModelOptions,
   addRunOptions,
+  darknetFiles,
   type ModelCommandOptions,
   numberArgument,
 } from './options.js';
@@ -74,8 +75,7 @@ async function evaluate(given: EvalOptions): Promise<number> {
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1)) {
     throw usageError(`--limit is ${limit}; expected a whole number from 1`);
   }
-  const darknetFiles = [cfg, weights, names].filter((file) => file !== undefined).length;
-  if (darknetFiles !== 0 && darknetFiles !== 3) throw usageError('--cfg, --weights and --names go together');
+  const files = darknetFiles({ cfg, weights, names } as ModelCommandOptions);
   const listed = parseSteps(stepsText);
   const options = { ...rest, ...(listed ? { steps: listed.at(-1)! } : {}) } as ModelCommandOptions;
   const settings = resolveSettings(options, options.preset);
@@ -83,12 +83,9 @@ async function evaluate(given: EvalOptions): Promise<number> {
   if (settings.schedule === 'layered' && steps.length > 1)
     throw usageError('a layer-synchronous run has one step count; give one');
   const { backend } = selectBackend(options);
-  const model = parseModel(await readModel(options));
-  const spiking = new SpikingDetector(model, settings, backend);
-  const trained =
-    cfg !== undefined && weights !== undefined && names !== undefined
-      ? await loadDarknet({ cfg, weights, names })
-      : undefined;
+  const model = parseModel(await readModel(options), options.preset);
+  const spiking = new SpikingDetector(model, settings, backend, threadsFor(options));
+  const trained = files && (await loadDarknet(files));
   const float = trained
     ? new FloatDetector(trained, 'trained', backend)
     : FloatDetector.ofModel(model, backend);

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS } from '../backend/select.js';
+import type { DarknetFiles } from '../darknet/load.js';
 import { DECODERS } from '../decoding/readout.js';
 import { PRESETS } from '../detection/settings.js';
 import type { DetectorOptions } from '../detector.js';
@@ -23,11 +24,6 @@ const choice = (flags: string, description: string, choices: readonly string[]) 
 export function addBackendOptions(command: Command): Command {
   return command
     .addOption(choice('--backend <name>', 'force a back-end', BACKENDS))
-    .option(
-      '--threads <n>',
-      'threads that share one photo, native only (default: all cores, shared among workers)',
-      numberArgument,
-    )
     .option('--isa <name>', 'force an instruction set of the native back-end (see: spiking-yolo info)');
 }
 
@@ -62,6 +58,11 @@ export function addRunOptions(command: Command): Command {
       'time steps that run through a layer at once; no effect on results',
       numberArgument,
     )
+    .option(
+      '--threads <n>',
+      'threads that share one photo, native only (default: all cores, shared among workers)',
+      numberArgument,
+    )
     .addOption(choice('--decode <name>', 'output decoder (default vmem)', DECODERS));
 }
 
@@ -94,9 +95,28 @@ export interface ModelCommandOptions extends Omit<DetectorOptions, 'darknet' | '
   classes?: string;
 }
 
+/** The darknet files of a command, if any; throws `USAGE` unless all three are named. */
+export function darknetFiles({ cfg, weights, names }: ModelCommandOptions): DarknetFiles | undefined {
+  if (cfg === undefined && weights === undefined && names === undefined) return undefined;
+  if (cfg === undefined || weights === undefined || names === undefined) {
+    throw usageError('--cfg, --weights and --names go together');
+  }
+  return { cfg, weights, names };
+}
+
 /** Detector options from the command line; throws `USAGE` for combinations that mean nothing. */
 export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
-  const { cfg, weights, names, norm, percentile, weightBits, calibration, classes, ...rest } = options;
+  const {
+    cfg: _,
+    weights: __,
+    names: ___,
+    norm,
+    percentile,
+    weightBits,
+    calibration,
+    classes,
+    ...rest
+  } = options;
   const conversion = { norm, percentile, 'weight-bits': weightBits, calibration };
   for (const [name, value] of Object.entries(conversion)) {
     if (value !== undefined) {
@@ -107,16 +127,14 @@ export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
   }
   const result: DetectorOptions = { ...rest };
   if (classes !== undefined) result.classes = classes.split(',').map((name) => name.trim());
-  if (cfg === undefined && weights === undefined && names === undefined) return result;
-  if (cfg === undefined || weights === undefined || names === undefined) {
-    throw usageError('--cfg, --weights and --names go together');
-  }
+  const darknet = darknetFiles(options);
+  if (!darknet) return result;
   if (options.model !== undefined) throw usageError('--model and --cfg are two networks; give one');
   if (!options.ann) {
     throw usageError(
       'darknet files run as a float network only (--ann); for spikes convert them first: spiking-yolo convert --help',
     );
   }
-  result.darknet = { cfg, weights, names };
+  result.darknet = darknet;
   return result;
 }

@@ -3,11 +3,11 @@ import { type DetectionOptions, detectionsOf } from '../decoding/detections.js';
 import type { Detection } from '../decoding/nms.js';
 import { checkReadoutDelay, type Decoder, decodePotential } from '../decoding/readout.js';
 import type { Backend, BackendName } from '../engine/backend.js';
-import { type EnginePlan, planEngine, type RunOptions } from '../engine/plan.js';
+import { planEngine, type RunOptions } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
 import { conversionError } from '../errors.js';
 import { type Photo, placementOf, resizePhoto } from '../image/resize.js';
-import type { Resize, SpikingModel } from '../model/spiking-model.js';
+import type { Resize, SpikingLayer, SpikingModel } from '../model/spiking-model.js';
 import { createFloatNetwork, type FloatNetwork } from '../network/float-network.js';
 import type { Network, RegionLayer, Shape } from '../network/network.js';
 import type { FoldedParameters } from '../network/parameters.js';
@@ -88,8 +88,8 @@ class Head {
 /** A detector made of integrate-and-fire neurons, for one photo at a time. */
 export class SpikingDetector {
   readonly simulation: Simulation;
-  readonly plan: EnginePlan;
-  private readonly model: SpikingModel;
+  /** What the read-out needs of the output layer; the rest of the model is not kept. */
+  private readonly output: Pick<SpikingLayer, 'threshold' | 'lambda'>;
   private readonly head: Head;
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
@@ -101,16 +101,17 @@ export class SpikingDetector {
     backend: Backend,
     threads = 1,
   ) {
-    this.model = model;
+    const { threshold, lambda } = model.layers.at(-1)!;
+    this.output = { threshold, lambda };
     this.options = options;
     this.backend = backend;
-    this.plan = planEngine(model, options);
-    const delays = this.plan.stages.flatMap((stage) =>
+    const plan = planEngine(model, options);
+    const delays = plan.stages.flatMap((stage) =>
       stage.kind === 'convolution' && stage.fires ? [stage.startDelay] : [],
     );
     checkReadoutDelay(options.readoutDelay, options.steps, delays);
     this.head = new Head(model.network, model.classes);
-    this.simulation = new Simulation(this.plan, backend, threads);
+    this.simulation = new Simulation(plan, backend, threads);
   }
 
   /** Simulates T steps; `onBlock` is called after each block of them and may throw to stop. */
@@ -158,9 +159,9 @@ export class SpikingDetector {
     steps: readonly number[],
     onBlock?: (step: number) => void,
   ): Generator<{ step: number; map: Float64Array }> {
-    const { simulation, model } = this;
+    const { simulation } = this;
     const { readoutDelay, decode } = this.options;
-    const { threshold, lambda } = model.layers.at(-1)!;
+    const { threshold, lambda } = this.output;
     simulation.begin(pixels);
     let delayed: Float64Array | undefined;
     if (readoutDelay > 0) {

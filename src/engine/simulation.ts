@@ -37,7 +37,7 @@ export class Simulation {
     const stages = plan.stages.map((stage) =>
       stage.kind === 'convolution' ? { ...stage, weights: new Int16Array(0) } : stage,
     );
-    this.plan = backend.name === 'reference' ? plan : { ...plan, stages };
+    this.plan = { ...plan, stages };
     const delays = plan.stages.flatMap((stage) =>
       stage.kind === 'convolution' && stage.startDelay > 0 ? [stage.startDelay, stage.startDelay + 1] : [],
     );

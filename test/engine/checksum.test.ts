@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { Fnv1a64 } from '../../src/engine/checksum.js';
-import type { ConvolutionStage, EnginePlan, Stage } from '../../src/engine/plan.js';
+import type { EnginePlan, Stage } from '../../src/engine/plan.js';
 import { firingLimits } from '../../src/engine/plan.js';
 import { referenceBackend } from '../../src/engine/reference.js';
 import { Simulation } from '../../src/engine/simulation.js';
 import { fastBackends } from '../support/backends.js';
+import { unitConvolution } from '../support/plans.js';
 
 /** FNV-1a 64 as its authors publish it, on BigInt. */
 function fnv1a64(bytes: Iterable<number>): string {
@@ -27,29 +28,6 @@ describe('FNV-1a 64', () => {
   });
 });
 
-const conv = (
-  fields: Partial<ConvolutionStage> & Pick<ConvolutionStage, 'name' | 'input' | 'weights'>,
-): ConvolutionStage => {
-  const base = {
-    kind: 'convolution' as const,
-    height: 1,
-    width: 1,
-    channels: 1,
-    outHeight: 1,
-    outWidth: 1,
-    filters: 1,
-    size: 1,
-    stride: 1,
-    padding: 0,
-    bias: Int32Array.of(0),
-    startPotential: Int32Array.of(0),
-    startDelay: 0,
-    fires: true,
-    firing: firingLimits('ibt', 0.5, Int32Array.of(100), Int32Array.of(1000)),
-  };
-  return { ...base, ...fields };
-};
-
 /** Networks small enough to be simulated by loops written out below, with no code of the engine's. */
 const networks: {
   name: string;
@@ -64,8 +42,14 @@ const networks: {
       gamma: 1,
       blockLength: 4,
       stages: [
-        conv({ name: 'a', input: -1, weights: Int16Array.of(3), bias: Int32Array.of(-7) }),
-        conv({ name: 'head', input: 0, weights: Int16Array.of(-50), bias: Int32Array.of(2), fires: false }),
+        unitConvolution({ name: 'a', input: -1, weights: Int16Array.of(3), bias: Int32Array.of(-7) }),
+        unitConvolution({
+          name: 'head',
+          input: 0,
+          weights: Int16Array.of(-50),
+          bias: Int32Array.of(2),
+          fires: false,
+        }),
       ],
     },
     pixels: Uint8Array.of(20),
@@ -92,7 +76,7 @@ const networks: {
       gamma: 2,
       blockLength: 3,
       stages: [
-        conv({
+        unitConvolution({
           name: 'a',
           input: -1,
           height: 2,
@@ -117,7 +101,7 @@ const networks: {
           offset: 0,
           rule: 'exact',
         },
-        conv({ name: 'head', input: 1, weights: Int16Array.of(9), fires: false }),
+        unitConvolution({ name: 'head', input: 1, weights: Int16Array.of(9), fires: false }),
       ] satisfies Stage[],
     },
     pixels: Uint8Array.of(0, 100, 200, 30),
@@ -152,7 +136,7 @@ const networks: {
       gamma: 1,
       blockLength: 16,
       stages: [
-        conv({
+        unitConvolution({
           name: 'a',
           input: -1,
           width: 3,
@@ -162,7 +146,7 @@ const networks: {
           weights: Int8Array.of(0, 0, 0, 1, -2, 4, 0, 0, 0),
           firing: firingLimits('signed', 0.5, Int32Array.of(90), Int32Array.of(900)),
         }),
-        conv({
+        unitConvolution({
           name: 'b',
           input: 0,
           width: 3,
@@ -172,7 +156,7 @@ const networks: {
           weights: Int8Array.of(9, 9, 9, 3, 7, -5, 9, 9, 9),
           firing: firingLimits('signed', 0.5, Int32Array.of(6), Int32Array.of(60)),
         }),
-        conv({
+        unitConvolution({
           name: 'head',
           input: 1,
           width: 3,

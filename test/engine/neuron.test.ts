@@ -11,6 +11,7 @@ import {
 import { referenceBackend } from '../../src/engine/reference.js';
 import { Simulation } from '../../src/engine/simulation.js';
 import { best } from '../support/backends.js';
+import { unitConvolution } from '../support/plans.js';
 
 /** One neuron on the image: with weight 0 its bias is z of every step. */
 const neuronStage = (
@@ -19,27 +20,15 @@ const neuronStage = (
   bias: number,
   firing: Int32Array,
   startPotential = 0,
-  fires = true,
-): ConvolutionStage => ({
-  kind: 'convolution',
-  name: `n${input + 1}`,
-  input,
-  height: 1,
-  width: 1,
-  channels: 1,
-  outHeight: 1,
-  outWidth: 1,
-  filters: 1,
-  size: 1,
-  stride: 1,
-  padding: 0,
-  weights: Int16Array.of(weight),
-  bias: Int32Array.of(bias),
-  firing,
-  startPotential: Int32Array.of(startPotential),
-  startDelay: 0,
-  fires,
-});
+): ConvolutionStage =>
+  unitConvolution({
+    name: `n${input + 1}`,
+    input,
+    weights: Int16Array.of(weight),
+    bias: Int32Array.of(bias),
+    firing,
+    startPotential: Int32Array.of(startPotential),
+  });
 
 /** A network of one neuron, presented and ready to run. */
 function oneNeuron(

@@ -20,6 +20,30 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
+/** A convolution of one neuron with one weight, or with what is given in place of its fields. */
+export const unitConvolution = (
+  fields: Partial<ConvolutionStage> & Pick<ConvolutionStage, 'name' | 'input' | 'weights'>,
+): ConvolutionStage => {
+  const base = {
+    kind: 'convolution' as const,
+    height: 1,
+    width: 1,
+    channels: 1,
+    outHeight: 1,
+    outWidth: 1,
+    filters: 1,
+    size: 1,
+    stride: 1,
+    padding: 0,
+    bias: Int32Array.of(0),
+    startPotential: Int32Array.of(0),
+    startDelay: 0,
+    fires: true,
+    firing: firingLimits('ibt', 0.5, Int32Array.of(100), Int32Array.of(1000)),
+  };
+  return { ...base, ...fields };
+};
+
 /** A random network with everything that an engine can be asked for, and the picture it is shown. */
 export interface RandomCase {
   plan: EnginePlan;
