@@ -1,7 +1,7 @@
 import { denseMultiplications } from '../network/shapes.js';
 import type { Backend, EngineInstance, StageStatistics } from './backend.js';
 import { Fnv1a64, updateInt32, updateInt64 } from './checksum.js';
-import type { ConvolutionStage, EnginePlan } from './plan.js';
+import type { EnginePlan } from './plan.js';
 
 /** What a run has cost so far; "as sent" means before the pool, a burst of k counted as k. */
 export interface RunStatistics {
@@ -75,11 +75,6 @@ export class Simulation {
   /** Exact potential of the output layer, (H, W, C). */
   outputPotential(): Float64Array {
     return this.instance.outputPotential();
-  }
-
-  /** The output layer's stage. */
-  get outputStage(): ConvolutionStage {
-    return this.plan.stages.at(-1) as ConvolutionStage;
   }
 
   statistics(): RunStatistics {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Backend, FloatConvolution } from '../../src/engine/backend.js';
-import type { EnginePlan } from '../../src/engine/plan.js';
+import type { ConvolutionStage, EnginePlan } from '../../src/engine/plan.js';
 import { referenceBackend } from '../../src/engine/reference.js';
 import { Simulation } from '../../src/engine/simulation.js';
 import { fastBackends } from '../support/backends.js';
@@ -97,7 +97,7 @@ describe('reference', () => {
         const simulation = new Simulation(plan, referenceBackend);
         simulation.begin(pixels);
         simulation.advanceTo(steps);
-        const head = simulation.outputStage;
+        const head = plan.stages.at(-1) as ConvolutionStage;
         const source = plan.stages[head.input];
         if (source?.kind !== 'convolution') return;
         const { counts } = simulation.state(source.name);
