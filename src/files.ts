@@ -2,9 +2,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileError, reasonOf } from './errors.js';
+import { fileError, reasonOf, SpikingYoloError } from './errors.js';
 
-const explain = (action: string, path: string, error: unknown) => {
+/** What went wrong with a file, as a `FILE` error; one of this package's own passes as it is. */
+export const explainFileError = (action: string, path: string, error: unknown) => {
+  if (error instanceof SpikingYoloError) return error;
   const code = (error as NodeJS.ErrnoException)?.code;
   const reasons: Record<string, string> = {
     ENOENT: 'there is no such file or folder',
@@ -45,7 +47,7 @@ async function readInto<T extends ArrayBufferLike>(
     }
     return bytes;
   } catch (error) {
-    throw explain('read it', path, error);
+    throw explainFileError('read it', path, error);
   } finally {
     await file?.close();
   }
@@ -65,7 +67,7 @@ export const readText = async (path: string) =>
   new TextDecoder().decode(await readInto(path, 'text', (size) => new ArrayBuffer(size)));
 
 /** Makes a folder and those above it, one by one (mkdir's own recursion never ends below /proc). */
-async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string): Promise<void> {
   if (await isFolder(path)) return;
   const above = dirname(path);
   if (above !== path) await makeFolder(above);
@@ -94,7 +96,7 @@ export async function writeWhole(path: string, content: Uint8Array | string): Pr
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
-    throw explain('write it', path, error);
+    throw explainFileError('write it', path, error);
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
@@ -112,7 +114,7 @@ export async function listPhotos(folder: string): Promise<string[]> {
     const photos = names.filter((name) => /\.(jpe?g|png|bmp)$/i.test(name) && !name.startsWith('.'));
     return photos.sort((a, b) => (a < b ? -1 : 1)).map((name) => join(folder, name));
   } catch (error) {
-    throw explain('list it', folder, error);
+    throw explainFileError('list it', folder, error);
   }
 }
 

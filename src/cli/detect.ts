@@ -10,7 +10,7 @@ import { DetectorPool } from '../workers/pool.js';
 import { type PhotoOutcome, type PhotoTask, processPhoto } from '../workers/process-photo.js';
 import {
   addBackendOptions,
-  addModelOptions,
+  addDetectionModelOptions,
   addRunOptions,
   detectorOptions,
   type ModelCommandOptions,
@@ -43,7 +43,7 @@ export function addDetectCommand(program: Command): void {
     .option('--draw <path>', 'draw boxes into this folder, or file if there is one photo')
     .option('--checksum', 'add a checksum over every count and potential')
     .option('--workers <n>', 'threads that share the photos (default: as many as cores)', numberArgument);
-  addModelOptions(command);
+  addDetectionModelOptions(command);
   addRunOptions(command);
   addBackendOptions(command);
   command.addHelpText(

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS } from '../backend/select.js';
 import type { DarknetFiles } from '../darknet/load.js';
-import { DECODERS } from '../decoding/readout.js';
+import { DECODERS, type Decoder } from '../decoding/readout.js';
 import { PRESETS } from '../detection/settings.js';
 import type { DetectorOptions } from '../detector.js';
 import { NEURONS, POOLS, SCHEDULES } from '../engine/plan.js';
@@ -12,6 +12,14 @@ import { RESIZES } from '../model/spiking-model.js';
 export function numberArgument(text: string): number {
   const value = text.trim() === '' ? Number.NaN : Number(text);
   if (!Number.isFinite(value)) throw new InvalidArgumentError('expected a number');
+  return value;
+}
+
+/** A whole number from 1. */
+export function countArgument(text: string): number {
+  const value = numberArgument(text);
+  if (!(Number.isInteger(value) && value >= 1))
+    throw new InvalidArgumentError('expected a whole number from 1');
   return value;
 }
 
@@ -27,11 +35,35 @@ export function addBackendOptions(command: Command): Command {
     .option('--isa <name>', 'force an instruction set of the native back-end (see: spiking-yolo info)');
 }
 
-/** Options that choose how a model is run. */
-export function addRunOptions(command: Command): Command {
-  return command
+/** Step counts in ascending order, separated by commas. */
+export function stepList(text: string): number[] {
+  const steps = text.split(',').map(numberArgument);
+  if (!steps.every((step, i) => Number.isInteger(step) && step >= 1 && step > (steps[i - 1] ?? 0)))
+    throw new InvalidArgumentError('expected whole numbers in ascending order, separated by commas');
+  return steps;
+}
+
+function decoderList(text: string): Decoder[] {
+  const decoders = [...new Set(text.split(','))].map((name) => DECODERS.find((decoder) => decoder === name));
+  if (decoders.includes(undefined)) throw new InvalidArgumentError(`expected ${DECODERS.join(', ')} or both`);
+  return decoders as Decoder[];
+}
+
+/** Options that choose how a model is run; with `lists`, at several step counts and by several decoders. */
+export function addRunOptions(command: Command, { lists = false } = {}): Command {
+  const steps = lists
+    ? command
+        .option('--steps <list>', 'step counts to report, separated by commas (default 16)', stepList)
+        .option(
+          '--decode <list>',
+          'output decoders, vmem and count, separated by commas (default vmem)',
+          decoderList,
+        )
+    : command
+        .option('--steps <n>', 'time steps (default 16)', numberArgument)
+        .addOption(choice('--decode <name>', 'output decoder (default vmem)', DECODERS));
+  return steps
     .addOption(choice('--preset <name>', 'default: good settings; paper: the paper’s, 5,000 steps', PRESETS))
-    .option('--steps <n>', 'time steps (default 16)', numberArgument)
     .addOption(choice('--neuron <rule>', 'neuron rule (default ibt-memory)', NEURONS))
     .addOption(
       new Option('--pool <rule>', `spiking max-pool: ${POOLS.join(', ')} (default exact)`).argParser(
@@ -62,22 +94,37 @@ export function addRunOptions(command: Command): Command {
       '--threads <n>',
       'threads that share one photo, native only (default: all cores, shared among workers)',
       numberArgument,
-    )
-    .addOption(choice('--decode <name>', 'output decoder (default vmem)', DECODERS));
+    );
+}
+
+/** Options that name annotated photos. */
+export function addPhotoSetOptions(command: Command): Command {
+  return command
+    .requiredOption('--images <dir>', 'test photos')
+    .requiredOption('--annotations <dir>', 'PASCAL VOC annotations, one XML file a photo')
+    .option('--ids <file>', 'take the photos that this file lists, one name a line')
+    .option('--limit <n>', 'only the first n photos', countArgument);
 }
 
 /** Options that are chosen when a model is converted; with a model they are refused with a reason. */
 const CONVERSION_ONLY = ['--norm', '--percentile', '--weight-bits', '--calibration'];
 
-/** Options that choose the network and what is reported. */
+/** Options that choose the network. */
 export function addModelOptions(command: Command): Command {
-  command
+  return command
     .option('--model <name|file>', 'a model by name or its .safetensors file')
     .addOption(choice('--resize <how>', 'override how the model’s photos are resized', RESIZES))
-    .option('--ann', 'run the float network instead of spikes')
-    .option('--cfg <file>', 'darknet cfg, with --ann, --weights and --names')
+    .option('--cfg <file>', 'darknet cfg, with --weights and --names')
     .option('--weights <file>', 'darknet weights')
     .option('--names <file>', 'darknet class names');
+}
+
+/** Options of a command that runs models only, or with `--ann` float networks. */
+export function addDetectionModelOptions(command: Command): Command {
+  addModelOptions(command).option(
+    '--ann',
+    'run the float network instead of spikes (of the model, or --cfg)',
+  );
   for (const flag of CONVERSION_ONLY) command.addOption(new Option(`${flag} <value>`).hideHelp());
   return command;
 }
@@ -96,7 +143,11 @@ export interface ModelCommandOptions extends Omit<DetectorOptions, 'darknet' | '
 }
 
 /** The darknet files of a command, if any; throws `USAGE` unless all three are named. */
-export function darknetFiles({ cfg, weights, names }: ModelCommandOptions): DarknetFiles | undefined {
+export function darknetFiles({
+  cfg,
+  weights,
+  names,
+}: Pick<ModelCommandOptions, 'cfg' | 'weights' | 'names'>): DarknetFiles | undefined {
   if (cfg === undefined && weights === undefined && names === undefined) return undefined;
   if (cfg === undefined || weights === undefined || names === undefined) {
     throw usageError('--cfg, --weights and --names go together');

@@ -1,3 +1,6 @@
+import type { EvaluationListener } from '../evaluation/annotated-photos.js';
+import type { Progress } from './progress.js';
+
 /** Text without control characters, for a terminal: names come from files that others made. */
 export const printable = (text: string) => text.replace(/\p{Cc}+/gu, ' ');
 
@@ -8,3 +11,14 @@ export function printError(message: string): void {
   const line = printable(message);
   process.stderr.write(`error: ${line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line}\n`);
 }
+
+/** Shows an evaluation's progress, and its failures as they come. */
+export const evaluationListener = (progress: Progress, steps: number): EvaluationListener => ({
+  onResume: (photos) => progress.skip(photos),
+  onBlock: (step) => progress.steps(step, steps),
+  onPhoto: () => progress.photo(),
+  onFailure: (path, message) => {
+    progress.clear();
+    printError(`${path}: ${message}`);
+  },
+});

@@ -2,9 +2,11 @@
 export class Progress {
   private readonly photos: number;
   private readonly verbose: boolean;
-  private readonly start = performance.now();
+  private start = performance.now();
   private lastShown = 0;
   private done = 0;
+  /** Photos that were done before the clock started. */
+  private skipped = 0;
   private shown = false;
 
   /** @param verbose also writes lines where stderr is not a terminal */
@@ -15,13 +17,20 @@ export class Progress {
 
   /** Of the photo at hand, `step` of `total` time steps are simulated. */
   steps(step: number, total: number): void {
-    this.show((this.done + step / total) / this.photos, `step ${step} of ${total}`);
+    this.show(this.share(step / total), `step ${step} of ${total}`);
   }
 
   /** One more photo is done. */
   photo(): void {
     this.done++;
-    this.show(this.done / this.photos, `${this.done} of ${this.photos} photos`);
+    this.show(this.share(0), `${this.done} of ${this.photos} photos`);
+  }
+
+  /** So many photos were done before: they say nothing about the time the others take. */
+  skip(photos: number): void {
+    this.skipped = photos;
+    this.done = photos;
+    this.start = performance.now();
   }
 
   /** Work of another kind: `part` of it (0..1) is done. */
@@ -35,11 +44,16 @@ export class Progress {
     this.shown = false;
   }
 
+  /** Part of the work that is done, the photo at hand counted as `begun` of one. */
+  private share(begun: number): number {
+    return (this.done - this.skipped + begun) / (this.photos - this.skipped);
+  }
+
   private show(part: number, what: string): void {
     const now = performance.now();
     const live = process.stderr.isTTY;
-    if (!(live || this.verbose) || now - this.lastShown < (live ? 200 : 10_000) || part >= 1) return;
-    if (this.lastShown === 0 && now - this.start < 300) return;
+    const since = now - Math.max(this.lastShown, this.start);
+    if (!(live || this.verbose) || since < (live ? 200 : 10_000) || part >= 1) return;
     this.lastShown = now;
     const seconds = ((now - this.start) / 1000 / part) * (1 - part);
     const left = seconds >= 90 ? `${Math.round(seconds / 60)} min` : `${Math.ceil(seconds)} s`;

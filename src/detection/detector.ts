@@ -150,17 +150,20 @@ export class SpikingDetector {
   /** The output map (H, W, C) in the float network's units after T steps. */
   outputMap(pixels: Uint8Array, onBlock?: (step: number) => void): Float64Array {
     const [last] = this.readOuts(pixels, [this.options.steps], onBlock);
-    return last!.map;
+    return last!.map(this.options.decode);
   }
 
-  /** Output maps at several steps, ascending, out of one simulation; `simulation` stands at the step when it is given. */
+  /**
+   * Output maps at several steps, ascending, out of one simulation, by any decoder; `simulation` stands at the step
+   * when its map is given.
+   */
   *readOuts(
     pixels: Uint8Array,
     steps: readonly number[],
     onBlock?: (step: number) => void,
-  ): Generator<{ step: number; map: Float64Array }> {
+  ): Generator<{ step: number; map: (decoder: Decoder) => Float64Array }> {
     const { simulation } = this;
-    const { readoutDelay, decode } = this.options;
+    const { readoutDelay } = this.options;
     const { threshold, lambda } = this.output;
     simulation.begin(pixels);
     let delayed: Float64Array | undefined;
@@ -173,19 +176,10 @@ export class SpikingDetector {
       const potential = simulation.outputPotential();
       yield {
         step,
-        map: decodePotential(decode, potential, delayed, step - readoutDelay, threshold, lambda),
+        map: (decoder) =>
+          decodePotential(decoder, potential, delayed, step - readoutDelay, threshold, lambda),
       };
     }
-  }
-
-  /** A photo as the network takes it, (height, width, 3) bytes. */
-  resize(photo: Photo, resize: Resize): Uint8Array {
-    return this.head.resize(photo, resize);
-  }
-
-  /** Detections on a photo from the output map that belongs to it. */
-  detections(map: ArrayLike<number>, photo: Photo, options: HeadOptions): Detection[] {
-    return this.head.detections(map, photo, options);
   }
 
   close(): void {
@@ -218,6 +212,11 @@ export class FloatDetector {
       'dequantised',
       backend,
     );
+  }
+
+  /** A photo as the network takes it, (height, width, 3) bytes. */
+  resize(photo: Photo, resize: Resize): Uint8Array {
+    return this.head.resize(photo, resize);
   }
 
   /** Detections on a photo from the output map that belongs to it. */

@@ -1,111 +1,207 @@
-import type { Detection } from '../decoding/nms.js';
+import type { Decoder } from '../decoding/readout.js';
 import type { FloatDetector, HeadOptions, SpikingDetector } from '../detection/detector.js';
 import type { Photo } from '../image/resize.js';
+import { Bootstrap, type Interval, type MapIntervals, middle } from './bootstrap.js';
 import {
-  type EvaluatedPhoto,
   type GroundTruth,
   type MeanAveragePrecision,
+  matchPhoto,
   meanAveragePrecision,
+  type PhotoMatches,
 } from './mean-average-precision.js';
+import { annEnergyOf, breakEven, type Energy, energyOf, type FixedWork, fixedWork } from './work.js';
 
-/** Scores and costs of the spiking network after some number of steps, over all photos. */
-export interface StepScore extends MeanAveragePrecision {
+/** What one photo came to after some number of steps: plain data. */
+export interface StepMeasurement {
   steps: number;
+  /** Boxes against objects, by decoder. */
+  matches: Partial<Record<Decoder, PhotoMatches>>;
+  /** ‖spiking − float‖² of the output maps, by decoder. */
+  squaredError: Partial<Record<Decoder, number>>;
   spikesPerNeuron: number;
   spikesPerNeuronMacWeighted: number;
-  /** Synaptic operations a photo, after layer 1. */
-  sops: number;
+  synapticOperations: number;
+  /** Unit spikes per firing neuron and step (eq. 6), by layer. */
+  firingRates: Record<string, number>;
+}
+
+/** What one photo came to: plain data, so that it can be kept in a file. */
+export interface PhotoMeasurement {
+  ann: PhotoMatches;
+  /** ‖float‖² of the output map. */
+  squaredNorm: number;
+  snn: StepMeasurement[];
+}
+
+/** Scores and costs of the float network. Energy: per photo, see {@link annEnergyOf}. */
+export type AnnScore = MeanAveragePrecision &
+  MapIntervals &
+  Pick<Energy, 'energyPicojoules' | 'integerEnergyPicojoules'>;
+
+/** Scores and costs of the spiking network after some number of steps, over all photos; costs are means per photo. */
+export interface StepScore extends MeanAveragePrecision, MapIntervals, Energy {
+  steps: number;
+  decode: Decoder;
+  /** 95 % interval of map11 ÷ the float network's, over the same resamples of photos. */
+  keptInterval: Interval;
   /** ‖spiking − float‖ / ‖float‖ of the output maps, over all photos. */
   relativeError: number;
+  spikesPerNeuron: number;
+  spikesPerNeuronMacWeighted: number;
+  /** Unit spikes per firing neuron and step (eq. 6), by layer. */
+  firingRates: Record<string, number>;
+  /** Synaptic operations after layer 1. */
+  sops: number;
+  neuronUpdates: number;
+  poolComparisons: number;
+  /** energyPicojoules ÷ the float network's. */
+  energyOfAnn: number;
 }
 
 export interface Evaluation {
-  ann: MeanAveragePrecision;
+  ann: AnnScore;
   snn: StepScore[];
+  /** MAC-weighted spikes per neuron at which the energies are equal, by float and by integer arithmetic. */
+  breakEvenSpikes: { float: number; integer: number };
   images: number;
-}
-
-interface Accumulated {
-  photos: EvaluatedPhoto[];
-  spikesPerNeuron: number;
-  spikesPerNeuronMacWeighted: number;
-  sops: number;
-  squaredError: number;
 }
 
 /** Scores of the VOC protocol: every box that might count. */
 export const EVALUATION_HEAD = { conf: 0.005, iou: 0.45, maxDet: 1000 };
 
-/**
- * Evaluates a spiking network against its float network, photo by photo; every step count is read out of one
- * simulation.
- */
+/** Resamples of photos that intervals are taken from. */
+const RESAMPLES = 1000;
+
+/** A spiking network and the steps that are read out of its one simulation. */
+export interface SteppedRun {
+  detector: SpikingDetector;
+  /** Ascending; the last at most the detector's own. */
+  steps: readonly number[];
+}
+
+/** Measures a spiking network against its float network on annotated photos. */
 export class Evaluator {
-  private readonly spiking: SpikingDetector;
+  private readonly runs: readonly SteppedRun[];
   private readonly float: FloatDetector;
   private readonly classes: readonly string[];
-  private readonly steps: readonly number[];
+  private readonly decoders: readonly Decoder[];
   private readonly head: HeadOptions;
-  private readonly annPhotos: EvaluatedPhoto[] = [];
-  private readonly perStep: Map<number, Accumulated>;
-  private squaredNorm = 0;
 
-  /** @param steps ascending, the last at most the detector's own */
+  /** @param runs one that holds all steps; with a layer-synchronous schedule one a step count */
   constructor(
-    spiking: SpikingDetector,
+    runs: readonly SteppedRun[],
     float: FloatDetector,
     classes: readonly string[],
-    steps: readonly number[],
+    decoders: readonly Decoder[],
     head: HeadOptions,
   ) {
-    this.spiking = spiking;
+    this.runs = runs;
     this.float = float;
     this.classes = classes;
-    this.steps = steps;
+    this.decoders = decoders;
     this.head = head;
-    this.perStep = new Map(
-      steps.map((step) => [
-        step,
-        { photos: [], spikesPerNeuron: 0, spikesPerNeuronMacWeighted: 0, sops: 0, squaredError: 0 },
-      ]),
-    );
   }
 
-  /** Adds one photo. */
-  add(photo: Photo, groundTruth: readonly GroundTruth[]): void {
-    const pixels = this.spiking.resize(photo, this.head.resize);
+  /** Measures one photo; `onBlock` is called after each block of time steps and may throw to stop. */
+  measure(
+    photo: Photo,
+    groundTruth: readonly GroundTruth[],
+    onBlock?: (step: number) => void,
+  ): PhotoMeasurement {
+    const pixels = this.float.resize(photo, this.head.resize);
     const target = Float64Array.from(this.float.floatNetwork.forward(pixels));
-    this.annPhotos.push({ detections: this.detections(target, photo), groundTruth });
-    for (const value of target) this.squaredNorm += value * value;
-    for (const { step, map } of this.spiking.readOuts(pixels, this.steps)) {
-      const accumulated = this.perStep.get(step)!;
-      accumulated.photos.push({ detections: this.detections(map, photo), groundTruth });
-      for (let i = 0; i < map.length; i++) accumulated.squaredError += (map[i]! - target[i]!) ** 2;
-      const statistics = this.spiking.simulation.statistics();
-      accumulated.spikesPerNeuron += statistics.spikesPerNeuron;
-      accumulated.spikesPerNeuronMacWeighted += statistics.spikesPerNeuronMacWeighted;
-      accumulated.sops += statistics.synapticOperations;
+    const matchesOf = (map: Float64Array) =>
+      matchPhoto(this.float.detections(map, photo, this.head), groundTruth);
+    const snn: StepMeasurement[] = [];
+    for (const { detector, steps } of this.runs) {
+      for (const { step, map } of detector.readOuts(pixels, steps, onBlock)) {
+        const statistics = detector.simulation.statistics();
+        const matches: StepMeasurement['matches'] = {};
+        const squaredError: StepMeasurement['squaredError'] = {};
+        for (const decoder of this.decoders) {
+          const decoded = map(decoder);
+          matches[decoder] = matchesOf(decoded);
+          squaredError[decoder] = decoded.reduce((sum, value, i) => sum + (value - target[i]!) ** 2, 0);
+        }
+        const firingRates = Object.fromEntries(
+          statistics.perStage
+            .filter(({ neurons }) => neurons > 0)
+            .map(({ name, neurons, spikes }) => [name, spikes / neurons / step]),
+        );
+        const { spikesPerNeuron, spikesPerNeuronMacWeighted, synapticOperations } = statistics;
+        snn.push({
+          steps: step,
+          matches,
+          squaredError,
+          spikesPerNeuron,
+          spikesPerNeuronMacWeighted,
+          synapticOperations,
+          firingRates,
+        });
+      }
     }
+    const squaredNorm = target.reduce((sum, value) => sum + value * value, 0);
+    return { ann: matchesOf(target), squaredNorm, snn };
   }
 
-  private detections(map: Float64Array, photo: Photo): Detection[] {
-    return this.spiking.detections(map, photo, this.head);
-  }
-
-  /** Scores over the photos added so far. */
-  result(): Evaluation {
-    const images = this.annPhotos.length;
+  /** Scores over measured photos, at least one. */
+  summarise(photos: readonly PhotoMeasurement[]): Evaluation {
+    const bootstrap = new Bootstrap(this.classes, photos.length, RESAMPLES);
+    const score = (matches: readonly PhotoMatches[]) => {
+      const maps = bootstrap.maps(matches);
+      const intervals: MapIntervals = {
+        map11Interval: middle(maps.map(({ map11 }) => map11)),
+        mapAllInterval: middle(maps.map(({ mapAll }) => mapAll)),
+      };
+      return { maps, scores: { ...meanAveragePrecision(this.classes, matches), ...intervals } };
+    };
+    const ann = score(photos.map((photo) => photo.ann));
+    const squaredNorm = photos.reduce((sum, photo) => sum + photo.squaredNorm, 0);
+    const work = this.runs.flatMap(({ detector, steps }) =>
+      steps.map((step) => fixedWork(detector.simulation.plan, step)),
+    );
+    const annEnergy = annEnergyOf(work[0]!);
+    const snn = work.flatMap((fixed, i) => {
+      const measured = photos.map((photo) => photo.snn[i]!);
+      return this.decoders.map((decode): StepScore => {
+        const { maps, scores } = score(measured.map(({ matches }) => matches[decode]!));
+        const kept = maps.map(({ map11 }, r) => (ann.maps[r]!.map11 > 0 ? map11 / ann.maps[r]!.map11 : 0));
+        const squaredError = measured.reduce((sum, photo) => sum + photo.squaredError[decode]!, 0);
+        const costs = meanCosts(measured, fixed);
+        return {
+          steps: measured[0]!.steps,
+          decode,
+          ...scores,
+          keptInterval: middle(kept),
+          relativeError: Math.sqrt(squaredError / squaredNorm),
+          ...costs,
+          energyOfAnn: costs.energyPicojoules / annEnergy.energyPicojoules,
+        };
+      });
+    });
     return {
-      ann: meanAveragePrecision(this.classes, this.annPhotos),
-      snn: [...this.perStep].map(([steps, accumulated]) => ({
-        steps,
-        ...meanAveragePrecision(this.classes, accumulated.photos),
-        spikesPerNeuron: accumulated.spikesPerNeuron / images,
-        spikesPerNeuronMacWeighted: accumulated.spikesPerNeuronMacWeighted / images,
-        sops: accumulated.sops / images,
-        relativeError: Math.sqrt(accumulated.squaredError / this.squaredNorm),
-      })),
-      images,
+      ann: { ...ann.scores, ...annEnergy },
+      snn,
+      breakEvenSpikes: { float: breakEven('float'), integer: breakEven('integer') },
+      images: photos.length,
     };
   }
+}
+
+function meanCosts(measured: readonly StepMeasurement[], fixed: FixedWork) {
+  const mean = (value: (photo: StepMeasurement) => number) =>
+    measured.reduce((sum, photo) => sum + value(photo), 0) / measured.length;
+  const sops = mean((photo) => photo.synapticOperations);
+  const layers = Object.keys(measured[0]!.firingRates);
+  return {
+    spikesPerNeuron: mean((photo) => photo.spikesPerNeuron),
+    spikesPerNeuronMacWeighted: mean((photo) => photo.spikesPerNeuronMacWeighted),
+    firingRates: Object.fromEntries(
+      layers.map((layer) => [layer, mean((photo) => photo.firingRates[layer]!)]),
+    ),
+    sops,
+    neuronUpdates: fixed.neuronUpdates,
+    poolComparisons: fixed.poolComparisons,
+    ...energyOf(fixed, sops),
+  };
 }

@@ -1,0 +1,107 @@
+import { basename, extname, join } from 'node:path';
+import { fileError, reasonOf, SpikingYoloError } from '../errors.js';
+import { listPhotos, readPhotoBytes, readText } from '../files.js';
+import { decodePhoto } from '../image/read-photo.js';
+import type { Evaluator, PhotoMeasurement } from './evaluate.js';
+import type { GroundTruth } from './mean-average-precision.js';
+import type { EvaluationState } from './state.js';
+import { parseVocAnnotation } from './voc-annotation.js';
+
+/** A photo and its PASCAL VOC annotation. */
+export interface AnnotatedPhoto {
+  /** Name without folder and extension. */
+  id: string;
+  path: string;
+  annotation: string;
+}
+
+/** Where annotated photos are. */
+export interface PhotoSet {
+  /** Folder of photos. */
+  images: string;
+  /** Folder of PASCAL VOC annotations, `<id>.xml`. */
+  annotations: string;
+  /** File that lists the ids to take, the first word of each line; default: every photo of the folder. */
+  ids?: string | undefined;
+  /** Takes the first so many only. */
+  limit?: number | undefined;
+}
+
+/** Lists annotated photos; throws `FILE` if there is none or an id occurs twice. */
+export async function listAnnotatedPhotos({
+  images,
+  annotations,
+  ids,
+  limit,
+}: PhotoSet): Promise<AnnotatedPhoto[]> {
+  const found = new Map<string, string>();
+  for (const path of await listPhotos(images)) {
+    const id = basename(path, extname(path));
+    if (found.has(id)) throw fileError(`${path}: another photo has the same name, ${found.get(id)}`);
+    found.set(id, path);
+  }
+  if (found.size === 0) throw fileError(`${images}: the folder holds no JPEG, PNG or BMP file`);
+  const wanted = ids === undefined ? [...found.keys()] : await readIds(ids);
+  return wanted.slice(0, limit).map((id) => ({
+    id,
+    // reported as missing when its turn comes
+    path: found.get(id) ?? join(images, `${id}.jpg`),
+    annotation: join(annotations, `${id}.xml`),
+  }));
+}
+
+async function readIds(path: string): Promise<string[]> {
+  const ids = (await readText(path)).split(/\r?\n/).flatMap((line) => line.trim().split(/\s+/)[0] || []);
+  if (ids.length === 0) throw fileError(`${path}: the file lists no photo`);
+  const twice = ids.find((id, i) => ids.indexOf(id) < i);
+  if (twice !== undefined) throw fileError(`${path}: lists ${twice} twice`);
+  return ids;
+}
+
+/** Objects of a photo; throws `FILE` for one of a class that the network does not know. */
+async function readGroundTruth(path: string, classes: readonly string[]): Promise<GroundTruth[]> {
+  const objects = parseVocAnnotation(await readText(path));
+  const unknown = objects.find((object) => !classes.includes(object.class));
+  if (unknown) throw fileError(`class "${unknown.class}" is not one of the network's: ${classes.join(', ')}`);
+  return objects;
+}
+
+/** What is told about an evaluation under way. */
+export interface EvaluationListener {
+  /** So many photos were measured before. */
+  onResume?(photos: number): void;
+  onBlock?(step: number): void;
+  onPhoto?(): void;
+  onFailure?(path: string, message: string): void;
+}
+
+/**
+ * Measures the photos that the state does not hold yet and returns all that could be measured, in the order of the
+ * list. A photo that cannot be read, or whose annotation is missing or names an unknown class, is reported and left out.
+ */
+export async function measurePhotos(
+  evaluator: Evaluator,
+  photos: readonly AnnotatedPhoto[],
+  classes: readonly string[],
+  state: EvaluationState,
+  listener: EvaluationListener,
+): Promise<PhotoMeasurement[]> {
+  listener.onResume?.(photos.filter(({ id }) => state.measurements.has(id)).length);
+  for (const { id, path, annotation } of photos) {
+    if (state.measurements.has(id)) continue;
+    let file = annotation;
+    let measurement: PhotoMeasurement | undefined;
+    try {
+      const groundTruth = await readGroundTruth(annotation, classes);
+      file = path;
+      const photo = await decodePhoto(await readPhotoBytes(path));
+      measurement = evaluator.measure(photo, groundTruth, listener.onBlock);
+    } catch (error) {
+      if (!(error instanceof SpikingYoloError)) throw error;
+      listener.onFailure?.(file, reasonOf(error).replace(`${file}: `, ''));
+    }
+    if (measurement) await state.add(id, measurement);
+    listener.onPhoto?.();
+  }
+  return photos.flatMap(({ id }) => state.measurements.get(id) ?? []);
+}

@@ -1,0 +1,78 @@
+import { fileError } from '../errors.js';
+import { JsonLinesFile } from '../lines.js';
+import type { PhotoMeasurement } from './evaluate.js';
+
+const FORMAT = 'spiking-yolo evaluation, 1';
+
+/** Everything that a measurement depends on, by name. */
+export type EvaluationKey = Record<string, unknown>;
+
+interface Header {
+  format: string;
+  key: EvaluationKey;
+}
+
+interface Entry {
+  photo: string;
+  measurement: PhotoMeasurement;
+}
+
+const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+
+/** Measurements of an evaluation, kept in a file photo by photo, so that an interrupted one goes on where it was. */
+export class EvaluationState {
+  /** Measurements so far, by photo. */
+  readonly measurements = new Map<string, PhotoMeasurement>();
+  private readonly file: JsonLinesFile | undefined;
+
+  private constructor(file: JsonLinesFile | undefined) {
+    this.file = file;
+  }
+
+  /** Opens a state file (or none, to keep measurements in memory alone); throws `FILE` if it belongs to another key. */
+  static async open(path: string | undefined, key: EvaluationKey): Promise<EvaluationState> {
+    if (path === undefined) return new EvaluationState(undefined);
+    const file = await JsonLinesFile.open(path);
+    const state = new EvaluationState(file);
+    try {
+      if (file.empty) await file.append({ format: FORMAT, key } satisfies Header);
+      else await state.read(file, key);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    return state;
+  }
+
+  private async read(file: JsonLinesFile, key: EvaluationKey): Promise<void> {
+    const notOurs = `${file.path}: not a state file of this version's eval; name another file`;
+    let header: Header | undefined;
+    for await (const value of file.values()) {
+      if (header) {
+        const { photo, measurement } = value as Entry;
+        this.measurements.set(photo, measurement);
+        continue;
+      }
+      header = value as Header;
+      if (header?.format !== FORMAT) throw fileError(notOurs);
+      const differing = [...new Set([...Object.keys(key), ...Object.keys(header.key)])].filter(
+        (name) => !same(key[name], header!.key[name]),
+      );
+      if (differing.length > 0) {
+        throw fileError(
+          `${file.path}: belongs to another evaluation (${differing.join(', ')} differ); name another file or delete it`,
+        );
+      }
+    }
+    if (!header) throw fileError(notOurs);
+  }
+
+  async add(photo: string, measurement: PhotoMeasurement): Promise<void> {
+    await this.file?.append({ photo, measurement } satisfies Entry);
+    this.measurements.set(photo, measurement);
+  }
+
+  async close(): Promise<void> {
+    await this.file?.close();
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * What a run costs apart from spikes, counted from the plan, and energy by the usual model (45 nm; Horowitz 2014):
+ * memory traffic is not in it.
+ */
+import type { EnginePlan, PoolStage } from '../engine/plan.js';
+import { denseMultiplications } from '../network/shapes.js';
+
+/** Picojoules of an operation: a multiply-accumulate of the ANN, and an addition of the SNN. */
+export const ENERGY_PJ = {
+  /** 32-bit float. */
+  float: { multiplyAccumulate: 4.6, addition: 0.9 },
+  /** int8 multiply-accumulate, int32 addition. */
+  integer: { multiplyAccumulate: 0.3, addition: 0.1 },
+} as const;
+
+/** MAC-weighted spikes per neuron at which an SNN costs what its ANN does, layer 1 left out: 5.1 (float), 3 (integer). */
+export const breakEven = (model: keyof typeof ENERGY_PJ) =>
+  ENERGY_PJ[model].multiplyAccumulate / ENERGY_PJ[model].addition;
+
+/** Work of a photo that no spike decides. */
+export interface FixedWork {
+  /** Multiply-accumulates of the layers on the image, once a photo, without weights outside the border. */
+  imageMultiplications: number;
+  /** Multiply-accumulates of one dense pass of all other convolutions. */
+  otherMultiplications: number;
+  /** Potentials updated in T steps: neurons × the steps in which they may fire. */
+  neuronUpdates: number;
+  /** Comparisons of the spiking max-pools in T steps. */
+  poolComparisons: number;
+}
+
+const windowCells = (extent: number, out: number, { size, stride, offset }: PoolStage) => {
+  let cells = 0;
+  for (let o = 0; o < out; o++) {
+    const start = o * stride - offset;
+    cells += Math.min(extent, start + size) - Math.max(0, start);
+  }
+  return cells;
+};
+
+/** Counts the work of a planned network over T steps. */
+export function fixedWork({ stages }: EnginePlan, steps: number): FixedWork {
+  const work = { imageMultiplications: 0, otherMultiplications: 0, neuronUpdates: 0, poolComparisons: 0 };
+  /** Steps in which a stage's input may change. */
+  const active: number[] = [];
+  for (const stage of stages) {
+    if (stage.kind === 'pool') {
+      const { height, width, channels, outHeight, outWidth } = stage;
+      const before = active[stage.input]!;
+      active.push(before);
+      const cells = windowCells(height, outHeight, stage) * windowCells(width, outWidth, stage);
+      work.poolComparisons += (cells - outHeight * outWidth) * channels * before;
+      continue;
+    }
+    const multiplications = denseMultiplications(stage);
+    if (stage.input < 0) work.imageMultiplications += multiplications;
+    else work.otherMultiplications += multiplications;
+    const firing = Math.max(0, steps - stage.startDelay);
+    active.push(firing);
+    if (stage.fires) work.neuronUpdates += stage.outHeight * stage.outWidth * stage.filters * firing;
+  }
+  return work;
+}
+
+/** Energy of a photo in picojoules. */
+export interface Energy {
+  /** MACs of layer 1 once, and an addition a synaptic operation. */
+  energyPicojoules: number;
+  /** The same in integers. */
+  integerEnergyPicojoules: number;
+  /** What updating the neurons takes besides, an addition each; in neither of the above. */
+  neuronUpdateEnergyPicojoules: number;
+}
+
+/** Energy of a spiking run with so many synaptic operations after layer 1. */
+export function energyOf(work: FixedWork, synapticOperations: number): Energy {
+  const of = ({ multiplyAccumulate, addition }: { multiplyAccumulate: number; addition: number }) =>
+    multiplyAccumulate * work.imageMultiplications + addition * synapticOperations;
+  return {
+    energyPicojoules: of(ENERGY_PJ.float),
+    integerEnergyPicojoules: of(ENERGY_PJ.integer),
+    neuronUpdateEnergyPicojoules: ENERGY_PJ.float.addition * work.neuronUpdates,
+  };
+}
+
+/** Energy of the ANN's one pass. */
+export function annEnergyOf(work: FixedWork): Pick<Energy, 'energyPicojoules' | 'integerEnergyPicojoules'> {
+  const multiplications = work.imageMultiplications + work.otherMultiplications;
+  return {
+    energyPicojoules: ENERGY_PJ.float.multiplyAccumulate * multiplications,
+    integerEnergyPicojoules: ENERGY_PJ.integer.multiplyAccumulate * multiplications,
+  };
+}
