@@ -13,34 +13,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodePhoto } from '../../src/image/read-photo.js';
+import { expectError, run } from '../support/command.js';
 import { lite, root } from '../support/shared.js';
-
-/** The command line as it ships (`npm test` builds it first). */
-function run(args: string[], options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}) {
-  const { status, stdout, stderr, signal } = spawnSync(
-    process.execPath,
-    [`${root}dist/cli/main.js`, ...args],
-    {
-      encoding: 'utf8',
-      cwd: options.cwd ?? root,
-      env: { ...process.env, ...options.env },
-    },
-  );
-  return { status, stdout, stderr, signal };
-}
-
-/** Expects one clear line on stderr, nothing on stdout that looks like success, and no stack trace. */
-function expectError(result: ReturnType<typeof run>, status: number, message: RegExp) {
-  expect(result.stderr).toMatch(message);
-  expect(result.stderr).not.toMatch(/\n\s+at /);
-  expect(
-    result.stderr
-      .trim()
-      .split('\n')
-      .filter((line) => line.startsWith('error:')),
-  ).toHaveLength(1);
-  expect(result.status).toBe(status);
-}
 
 const LITE = ['--model', 'tiny-yolo-lite-voc'];
 const cat = `${root}samples/cat.jpg`;
@@ -235,7 +209,7 @@ describe('bad usage', () => {
     [['detect', cat, '--threads', '0'], /threads is 0/],
     [['detect', cat, '--ann', '--steps', '5'], /steps: the float network/],
     [['detect', cat, '--neuron', 'ibt', '--rho', '0.75'], /rho is a choice of the neuron ibt-memory/],
-    [['eval', '--ann', '--images', 'samples', '--annotations', 'samples'], /eval always measures both/],
+    [['eval', '--ann', '--images', 'samples', '--annotations', 'samples'], /unknown option/],
     [['bench', '--runs', '0'], /runs is 0/],
     [['bench', '--quick', '--peer', 'nobody'], /there is no peer "nobody"/],
     [['detect', cat, '--format', 'yaml'], /format is "yaml"/],
@@ -373,7 +347,7 @@ describe('bad files', () => {
   });
 });
 
-describe('convert and eval', () => {
+describe('convert', () => {
   it('convert writes a model that detect runs, the same bytes each time', () => {
     const out = (name: string) => join(folder, name);
     const make = (path: string, extra: string[] = []) =>
@@ -408,35 +382,6 @@ describe('convert and eval', () => {
       expect(make(path, extra), extra.join(' ')).toMatchObject({ status: 0 });
       expect(run(['detect', cat, '--model', path, '--steps', '2']).status).toBe(0);
     }
-  });
-
-  it('eval scores annotated photos and counts those it cannot read', () => {
-    const images = join(folder, 'eval');
-    mkdirSync(images);
-    copyFileSync(cat, join(images, 'cat.jpg'));
-    copyFileSync(cat, join(images, 'unannotated.jpg'));
-    writeFileSync(
-      join(images, 'cat.xml'),
-      '<annotation><object><name>cat</name><difficult>0</difficult><bndbox><xmin>48</xmin><ymin>60</ymin><xmax>420</xmax><ymax>299</ymax></bndbox></object></annotation>',
-    );
-    const result = run([
-      'eval',
-      ...LITE,
-      '--images',
-      images,
-      '--annotations',
-      images,
-      '--steps',
-      '4,16',
-      '--format',
-      'json',
-    ]);
-    expectError(result, 1, /unannotated\.xml/);
-    const { ann, snn, images: count, failures } = JSON.parse(result.stdout);
-    expect([count, failures]).toEqual([1, 1]);
-    expect(snn.map(({ steps }: { steps: number }) => steps)).toEqual([4, 16]);
-    expect(snn[1].relativeError).toBeLessThan(snn[0].relativeError);
-    expect(ann.map11).toBe(1);
   });
 });
 

@@ -35,7 +35,7 @@ function errors(settings: Partial<DetectionSettings>, steps: number[], of: Spiki
   const detector = new SpikingDetector(of, { ...DEFAULT_SETTINGS, ...settings, steps: steps.at(-1)! }, best);
   const norm = Math.hypot(...target);
   const result = [...detector.readOuts(pixels, steps)].map(
-    ({ map }) => Math.hypot(...map.map((v, i) => v - target[i]!)) / norm,
+    ({ map }) => Math.hypot(...map('vmem').map((v, i) => v - target[i]!)) / norm,
   );
   detector.close();
   return result;

@@ -1,11 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type EvaluatedPhoto, meanAveragePrecision } from '../../src/evaluation/mean-average-precision.js';
+import { Bootstrap } from '../../src/evaluation/bootstrap.js';
+import {
+  type GroundTruth,
+  matchPhoto,
+  meanAveragePrecision,
+  RankedClass,
+} from '../../src/evaluation/mean-average-precision.js';
 import { parseVocAnnotation } from '../../src/evaluation/voc-annotation.js';
 
 const box = (x: number) => ({ x1: x, y1: 0, x2: x + 9, y2: 9 });
 const truth = (x: number, difficult = false) => ({ class: 'a', box: box(x), difficult });
 const found = (x: number, score: number) => ({ class: 'a', box: box(x), score });
+
+interface EvaluatedPhoto {
+  detections: ReturnType<typeof found>[];
+  groundTruth: GroundTruth[];
+}
+const matched = (photos: EvaluatedPhoto[]) =>
+  photos.map(({ detections, groundTruth }) => matchPhoto(detections, groundTruth));
+const score = (classes: string[], photos: EvaluatedPhoto[]) => meanAveragePrecision(classes, matched(photos));
 
 /** The definition, written as slowly as it reads: every threshold is tried, every point of the curve looked at. */
 function bySlowDefinition(photos: EvaluatedPhoto[]) {
@@ -49,10 +63,25 @@ function bySlowDefinition(photos: EvaluatedPhoto[]) {
   return { eleven, area };
 }
 
+const randomPhoto = fc
+  .record({
+    detections: fc.array(
+      fc.record({ x: fc.integer({ min: 0, max: 60 }), score: fc.double({ min: 0, max: 1, noNaN: true }) }),
+      { maxLength: 8 },
+    ),
+    truths: fc.array(fc.record({ x: fc.integer({ min: 0, max: 60 }), difficult: fc.boolean() }), {
+      maxLength: 5,
+    }),
+  })
+  .map(({ detections, truths }) => ({
+    detections: detections.map(({ x, score }) => found(x, score)),
+    groundTruth: truths.map(({ x, difficult }) => truth(x, difficult)),
+  }));
+
 describe('meanAveragePrecision', () => {
   it('is worked out by hand: one found, one missed, one wrong', () => {
     const photos = [{ detections: [found(0, 0.9), found(100, 0.8)], groundTruth: [truth(0), truth(50)] }];
-    const { map11, mapAll } = meanAveragePrecision(['a', 'b'], photos);
+    const { map11, mapAll } = score(['a', 'b'], photos);
     // recall ½ at precision 1, for the recalls 0, .1, … .5
     expect(map11).toBeCloseTo(6 / 11, 12);
     expect(mapAll).toBeCloseTo(0.5, 12);
@@ -65,41 +94,56 @@ describe('meanAveragePrecision', () => {
         groundTruth: [truth(0), truth(50, true)],
       },
     ];
-    expect(meanAveragePrecision(['a'], photos).mapAll).toBe(1);
+    expect(score(['a'], photos).mapAll).toBe(1);
     const twice = [{ detections: [found(1, 0.95), found(0, 0.9)], groundTruth: [truth(0), truth(30)] }];
-    expect(meanAveragePrecision(['a'], twice).mapAll).toBeCloseTo(0.5, 12);
+    expect(score(['a'], twice).mapAll).toBeCloseTo(0.5, 12);
   });
 
   it('leaves out classes without an object', () => {
-    expect(
-      meanAveragePrecision(['a', 'z'], [{ detections: [found(0, 0.9)], groundTruth: [truth(0)] }]).mapAll,
-    ).toBe(1);
+    expect(score(['a', 'z'], [{ detections: [found(0, 0.9)], groundTruth: [truth(0)] }]).mapAll).toBe(1);
   });
 
   it('equals the definition on random cases', () => {
-    const photo = fc.record({
-      detections: fc.array(
-        fc.record({ x: fc.integer({ min: 0, max: 60 }), score: fc.double({ min: 0, max: 1, noNaN: true }) }),
-        { maxLength: 8 },
-      ),
-      truths: fc.array(fc.record({ x: fc.integer({ min: 0, max: 60 }), difficult: fc.boolean() }), {
-        maxLength: 5,
-      }),
-    });
     fc.assert(
-      fc.property(fc.array(photo, { minLength: 1, maxLength: 4 }), (cases) => {
-        const photos = cases.map(({ detections, truths }) => ({
-          detections: detections.map(({ x, score }) => found(x, score)),
-          groundTruth: truths.map(({ x, difficult }) => truth(x, difficult)),
-        }));
+      fc.property(fc.array(randomPhoto, { minLength: 1, maxLength: 4 }), (photos) => {
         fc.pre(photos.some(({ groundTruth }) => groundTruth.some((t) => !t.difficult)));
         const { eleven, area } = bySlowDefinition(photos);
-        const { map11, mapAll } = meanAveragePrecision(['a'], photos);
+        const { map11, mapAll } = score(['a'], photos);
         expect(map11).toBeCloseTo(eleven, 9);
         expect(mapAll).toBeCloseTo(area, 9);
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('resampling', () => {
+  it('a photo that occurs k times counts as k photos', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(randomPhoto, fc.integer({ min: 0, max: 3 })), { minLength: 1, maxLength: 4 }),
+        (sample) => {
+          const ranked = new RankedClass('a', matched(sample.map(([photo]) => photo)));
+          const written = sample.flatMap(([photo, copies]) => Array(copies).fill(photo));
+          expect(ranked.averagePrecision(Int32Array.from(sample, ([, copies]) => copies))).toEqual(
+            score(['a'], written).perClass.a,
+          );
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  it('draws as many photos as there are, the same ones each time, and spreads around the mean', () => {
+    const good = { detections: [found(0, 0.9)], groundTruth: [truth(0)] };
+    const bad = { detections: [], groundTruth: [truth(0)] };
+    const photos = matched([good, good, good, bad]);
+    const maps = () => new Bootstrap(['a'], 4, 2000).maps(photos).map(({ mapAll }) => mapAll);
+    const first = maps();
+    expect(maps()).toEqual(first);
+    // recall of a sample is a quarter, two quarters …: binomial with mean 3/4
+    expect([...new Set(first)].sort()).toEqual([0, 0.25, 0.5, 0.75, 1]);
+    expect(first.reduce((sum, value) => sum + value, 0) / first.length).toBeCloseTo(0.75, 1);
   });
 });
 
