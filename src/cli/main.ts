@@ -8,6 +8,7 @@ import { addDetectCommand } from './detect.js';
 import { addEvalCommand } from './eval.js';
 import { addInfoCommand } from './info.js';
 import { printError } from './print.js';
+import { addReportCommand } from './report.js';
 
 /** Exit codes: 0 all done, 1 something failed, 2 the command was wrong, 130 interrupted. */
 const USAGE_EXIT = 2;
@@ -26,7 +27,14 @@ const program = new Command('spiking-yolo')
   .version(version)
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(text) });
-for (const add of [addDetectCommand, addConvertCommand, addEvalCommand, addBenchCommand, addInfoCommand])
+for (const add of [
+  addDetectCommand,
+  addConvertCommand,
+  addEvalCommand,
+  addReportCommand,
+  addBenchCommand,
+  addInfoCommand,
+])
   add(program);
 for (const command of [program, ...program.commands]) command.exitOverride().showSuggestionAfterError(false);
 

@@ -90,12 +90,14 @@ export function addRunOptions(command: Command, { lists = false } = {}): Command
       'time steps that run through a layer at once; no effect on results',
       numberArgument,
     )
-    .option(
-      '--threads <n>',
-      'threads that share one photo, native only (default: all cores, shared among workers)',
-      numberArgument,
-    );
+    .addOption(threadsOption());
 }
+
+export const threadsOption = () =>
+  new Option(
+    '--threads <n>',
+    'threads that share one photo, native only (default: all cores, shared among workers)',
+  ).argParser(numberArgument);
 
 /** Options that name annotated photos. */
 export function addPhotoSetOptions(command: Command): Command {

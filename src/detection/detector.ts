@@ -58,9 +58,9 @@ export interface HeadOptions extends DetectionOptions {
   resize: Resize;
 }
 
-/** The region layer of a network and what it needs. */
-class Head {
-  readonly network: Network;
+/** What the spiking and the float network share: how photos come in, and boxes out of the region layer. */
+abstract class RegionDetector {
+  private readonly network: Network;
   private readonly region: RegionLayer;
   private readonly shape: Shape;
   private readonly classes: readonly string[];
@@ -74,10 +74,12 @@ class Head {
     this.classes = classes;
   }
 
+  /** A photo as the network takes it, (height, width, 3) bytes. */
   resize(photo: Photo, resize: Resize): Uint8Array {
     return resizePhoto(resize, photo, this.network.input.width, this.network.input.height);
   }
 
+  /** Detections on a photo from the output map that belongs to it. */
   detections(map: ArrayLike<number>, photo: Photo, options: HeadOptions): Detection[] {
     const { width, height } = this.network.input;
     const placement = placementOf(options.resize, photo.width, photo.height, width, height);
@@ -86,11 +88,10 @@ class Head {
 }
 
 /** A detector made of integrate-and-fire neurons, for one photo at a time. */
-export class SpikingDetector {
+export class SpikingDetector extends RegionDetector {
   readonly simulation: Simulation;
   /** What the read-out needs of the output layer; the rest of the model is not kept. */
   private readonly output: Pick<SpikingLayer, 'threshold' | 'lambda'>;
-  private readonly head: Head;
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
 
@@ -101,6 +102,7 @@ export class SpikingDetector {
     backend: Backend,
     threads = 1,
   ) {
+    super(model.network, model.classes);
     const { threshold, lambda } = model.layers.at(-1)!;
     this.output = { threshold, lambda };
     this.options = options;
@@ -110,7 +112,6 @@ export class SpikingDetector {
       stage.kind === 'convolution' && stage.fires ? [stage.startDelay] : [],
     );
     checkReadoutDelay(options.readoutDelay, options.steps, delays);
-    this.head = new Head(model.network, model.classes);
     this.simulation = new Simulation(plan, backend, threads);
   }
 
@@ -120,14 +121,14 @@ export class SpikingDetector {
     options: HeadOptions,
     extra: { checksum?: boolean | undefined; onBlock?: ((step: number) => void) | undefined } = {},
   ): SpikingResult {
-    const { simulation, head } = this;
+    const { simulation } = this;
     const { steps } = this.options;
     const start = performance.now();
-    const pixels = head.resize(photo, options.resize);
+    const pixels = this.resize(photo, options.resize);
     const resized = performance.now();
     const map = this.outputMap(pixels, extra.onBlock);
     const simulated = performance.now();
-    const detections = head.detections(map, photo, options);
+    const detections = this.detections(map, photo, options);
     const done = performance.now();
     const statistics = simulation.statistics();
     return {
@@ -188,9 +189,8 @@ export class SpikingDetector {
 }
 
 /** The same pipeline without spikes. */
-export class FloatDetector {
+export class FloatDetector extends RegionDetector {
   readonly floatNetwork: FloatNetwork;
-  private readonly head: Head;
   private readonly source: 'trained' | 'dequantised';
   private readonly backend: Backend;
 
@@ -199,9 +199,9 @@ export class FloatDetector {
     source: 'trained' | 'dequantised',
     backend: Backend,
   ) {
+    super(trained.network, trained.classes);
     this.source = source;
     this.backend = backend;
-    this.head = new Head(trained.network, trained.classes);
     this.floatNetwork = createFloatNetwork(trained.network, trained.parameters, backend);
   }
 
@@ -214,23 +214,13 @@ export class FloatDetector {
     );
   }
 
-  /** A photo as the network takes it, (height, width, 3) bytes. */
-  resize(photo: Photo, resize: Resize): Uint8Array {
-    return this.head.resize(photo, resize);
-  }
-
-  /** Detections on a photo from the output map that belongs to it. */
-  detections(map: ArrayLike<number>, photo: Photo, options: HeadOptions): Detection[] {
-    return this.head.detections(map, photo, options);
-  }
-
   detect(photo: Photo, options: HeadOptions): FloatResult {
     const start = performance.now();
-    const pixels = this.head.resize(photo, options.resize);
+    const pixels = this.resize(photo, options.resize);
     const resized = performance.now();
     const map = this.floatNetwork.forward(pixels);
     const computed = performance.now();
-    const detections = this.head.detections(map, photo, options);
+    const detections = this.detections(map, photo, options);
     const done = performance.now();
     return {
       width: photo.width,

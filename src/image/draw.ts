@@ -10,7 +10,7 @@ import type { Photo } from './resize.js';
 const Jimp = createJimp({ formats: [jpeg, png], plugins: [print] });
 
 /** Colours that differ for neighbouring classes: hues a golden angle apart, each as dark as white letters need. */
-function colourOf(classId: number): [number, number, number] {
+export function classColour(classId: number): [number, number, number] {
   const hue = (classId * 137.508) % 360;
   const channel = (shift: number) => {
     const k = (shift + hue / 30) % 12;
@@ -59,7 +59,7 @@ export async function drawDetections(
   const corners = ({ box }: Detection) =>
     [box.x1, box.y1, box.x2, box.y2].map(Math.round) as [number, number, number, number];
   for (const detection of detections.toReversed()) {
-    const colour = colourOf(detection.classId);
+    const colour = classColour(detection.classId);
     const [left, top, right, bottom] = corners(detection);
     fill(image.bitmap, { left, top, right, bottom: top + line }, colour);
     fill(image.bitmap, { left, top: bottom - line, right, bottom }, colour);
@@ -88,7 +88,7 @@ export async function drawDetections(
     }
     const area = { left, top, right: left + textWidth, bottom: top + labelHeight };
     labels.push(area);
-    fill(image.bitmap, area, colourOf(detection.classId));
+    fill(image.bitmap, area, classColour(detection.classId));
     image.print({ font, x: left + line + 2, y: top, text });
   }
   return format === 'png' ? image.getBuffer('image/png') : image.getBuffer('image/jpeg', { quality: 92 });
