@@ -28,6 +28,8 @@ import {
   resolveModel,
 } from './model/registry.js';
 import { RESIZES, type Resize, type SpikingModel } from './model/spiking-model.js';
+import type { DetectorPool } from './workers/pool.js';
+import type { PhotoFailure } from './workers/process-photo.js';
 
 /** How a {@link Detector} is made. Every field may be left out. */
 export interface DetectorOptions extends Partial<DetectionSettings> {
@@ -48,6 +50,8 @@ export interface DetectorOptions extends Partial<DetectionSettings> {
   darknet?: DarknetFiles;
   /** Threads that share one photo (native only). Default: all cores. */
   threads?: number;
+  /** Worker threads of {@link Detector.detectAll}. Default: as many as cores, which share the `threads`. */
+  workers?: number;
   /** Adds `spikeChecksum` to results. */
   checksum?: boolean;
 }
@@ -77,10 +81,17 @@ export async function readModel({
   model,
   preset,
 }: Pick<DetectorOptions, 'model' | 'preset'>): Promise<ModelSource> {
-  if (model instanceof Uint8Array) return { name: 'bytes', bytes: model };
+  if (model instanceof Uint8Array) return { name: 'bytes', bytes: toShared(model) };
   const wanted = model ?? (preset === 'paper' ? DEFAULT_PAPER_MODEL : DEFAULT_MODEL);
   const { name, path } = resolveModel(preset === 'paper' ? paperVariant(wanted) : wanted);
   return { name, bytes: await readShared(path) };
+}
+
+function toShared(bytes: Uint8Array): Uint8Array {
+  if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  shared.set(bytes);
+  return shared;
 }
 
 /** Parses a model, its name put before an error's message; throws `USAGE` if it does not suit the preset. */
@@ -103,6 +114,14 @@ export function threadsFor({ threads = availableParallelism() }: Pick<DetectorOp
     throw usageError(`threads is ${threads}; expected a whole number from 1 to 256`);
   }
   return threads;
+}
+
+/** Worker threads of a batch: as asked for, else as many as cores; throws `USAGE`. */
+export function workersFor({ workers = availableParallelism() }: Pick<DetectorOptions, 'workers'>): number {
+  if (!(Number.isInteger(workers) && workers >= 1 && workers <= 1024)) {
+    throw usageError(`workers is ${workers}; expected a whole number from 1 to 1024`);
+  }
+  return workers;
 }
 
 const MAX_RAW_PIXELS = 100_000_000;
@@ -130,14 +149,31 @@ export async function readPhoto(source: PhotoSource): Promise<Photo> {
   return decodePhoto(typeof source === 'string' ? await readPhotoBytes(source) : source);
 }
 
+/** How {@link Detector.detectAll} runs. */
+export interface DetectAllOptions {
+  /** Stops the batch: photos under way end after their present block of time steps. */
+  signal?: AbortSignal;
+  /** True to give results in the order of the sources instead of as they finish. */
+  ordered?: boolean;
+}
+
+/** A photo of a batch: its place among the sources, the source itself, and what was found or what was wrong. */
+export type BatchResult = { index: number; source: PhotoSource } & (
+  | { result: DetectorResult; error?: undefined }
+  | { result?: undefined; error: SpikingYoloError | Error }
+);
+
 /**
  * A loaded detector.
  *
+ * @example
  * ```ts
  * import { Detector } from 'spiking-yolo';
+ *
  * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc' });
  * const { detections } = await detector.detect('samples/cat.jpg');
- * detector.close();
+ * console.log(detections[0].class); // cat
+ * await detector.close();
  * ```
  */
 export class Detector {
@@ -149,7 +185,10 @@ export class Detector {
   private readonly resize: Resize;
   private readonly classIds: readonly number[] | undefined;
   private readonly checksum: boolean;
+  private readonly options: DetectorOptions;
   private closed = false;
+  /** Worker threads, from the first batch on. */
+  private pool: Promise<DetectorPool> | undefined;
 
   private constructor(
     network: SpikingDetector | FloatDetector,
@@ -158,6 +197,7 @@ export class Detector {
     options: DetectorOptions,
   ) {
     this.network = network;
+    this.options = options;
     this.modelName = description.name;
     this.classes = description.classes;
     this.settings = settings;
@@ -194,6 +234,7 @@ export class Detector {
     const settings = resolveSettings(given, preset);
     const { backend } = selectBackend(options);
     const threads = threadsFor(options);
+    workersFor(options);
     if (darknet) {
       if (!ann)
         throw usageError(
@@ -237,11 +278,67 @@ export class Detector {
     return this.network.detect(photo, options, { checksum: this.checksum, onBlock });
   }
 
-  /** Frees the network's memory at once. */
-  close(): void {
+  /**
+   * Detects objects on many photos, spread over worker threads (`options.workers`, default: as many as cores), each
+   * with a network of its own. Results come as they finish; sources are taken only as threads become free, so memory
+   * stays bounded however many there are. A photo that fails is a result with an `error`, and the others go on; a
+   * thread that ends takes only its photo with it, which is tried once more.
+   *
+   * Throws `ABORTED` when the signal aborts (after what is complete has been given) and `USAGE` if the detector is
+   * closed. Breaking out of the loop stops the photos under way.
+   *
+   * @example
+   * ```ts
+   * import { Detector } from 'spiking-yolo';
+   *
+   * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc', steps: 8 });
+   * for await (const { source, result, error } of detector.detectAll(['samples/cat.jpg', 'samples/astronaut.jpg'])) {
+   *   console.log(source, error ? error.message : result.detections.length);
+   * }
+   * await detector.close();
+   * ```
+   */
+  async *detectAll(
+    sources: Iterable<PhotoSource> | AsyncIterable<PhotoSource>,
+    options: DetectAllOptions = {},
+  ): AsyncGenerator<BatchResult> {
+    if (this.closed) throw usageError('this detector is closed');
+    this.pool ??= this.startPool();
+    const pool = await this.pool;
+    async function* tasks() {
+      let index = 0;
+      for await (const source of sources) yield { index: index++, source };
+    }
+    for await (const { task, outcome } of pool.run(tasks(), options)) {
+      if (outcome.error) yield { ...task, error: toError(outcome) };
+      else yield { ...task, result: outcome };
+    }
+  }
+
+  private async startPool(): Promise<DetectorPool> {
+    const { options } = this;
+    // loaded when needed: a single photo needs no threads
+    const { DetectorPool } = await import('./workers/pool.js');
+    const model = options.darknet ? undefined : await readModel(options);
+    return new DetectorPool(model, options, workersFor(options));
+  }
+
+  /** Ends the worker threads, if any, and frees the network's memory at once. */
+  async close(): Promise<void> {
     this.closed = true;
     if (this.network instanceof SpikingDetector) this.network.close();
+    await (await this.pool?.catch(() => undefined))?.close();
   }
+
+  /** As {@link close}: `await using detector = await Detector.load()`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** A failure that travelled between threads as an error again. */
+function toError({ error: { code, message } }: PhotoFailure): SpikingYoloError | Error {
+  return code === 'INTERNAL' ? new Error(message) : new SpikingYoloError(code, message);
 }
 
 const RUN_OPTION_NAMES = [

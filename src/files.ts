@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileError, reasonOf, SpikingYoloError } from './errors.js';
 
 /** What went wrong with a file, as a `FILE` error; one of this package's own passes as it is. */
@@ -77,7 +77,10 @@ export async function makeFolder(path: string): Promise<void> {
 }
 
 /** Writes a file whole or not at all (a temporary file beside it, then rename); makes its folder. Throws `FILE`. */
-export async function writeWhole(path: string, content: Uint8Array | string): Promise<void> {
+export async function writeWhole(
+  path: string,
+  content: Uint8Array | string | AsyncIterable<string>,
+): Promise<void> {
   const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
   const stop = (signal: NodeJS.Signals) => {
     rmSync(temporary, { force: true });
@@ -88,7 +91,8 @@ export async function writeWhole(path: string, content: Uint8Array | string): Pr
     await makeFolder(dirname(path));
     const file = await open(temporary, 'wx');
     try {
-      await file.writeFile(content);
+      // Node takes iterables here; its types know of files opened by path only
+      await file.writeFile(content as string);
       await file.sync();
     } finally {
       await file.close();
@@ -107,12 +111,18 @@ export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
+/** True for the name of a file that may be a photo. */
+export const isPicture = (path: string) =>
+  /\.(jpe?g|png|bmp)$/i.test(path) && !basename(path).startsWith('.');
+
 /** Paths of the pictures directly in a folder, sorted by name; throws `FILE`. */
 export async function listPhotos(folder: string): Promise<string[]> {
   try {
     const names = await readdir(folder);
-    const photos = names.filter((name) => /\.(jpe?g|png|bmp)$/i.test(name) && !name.startsWith('.'));
-    return photos.sort((a, b) => (a < b ? -1 : 1)).map((name) => join(folder, name));
+    return names
+      .filter(isPicture)
+      .sort((a, b) => (a < b ? -1 : 1))
+      .map((name) => join(folder, name));
   } catch (error) {
     throw explainFileError('list it', folder, error);
   }

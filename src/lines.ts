@@ -4,7 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileError, reasonOf } from './errors.js';
-import { explainFileError, makeFolder } from './files.js';
+import { explainFileError, makeFolder, writeWhole } from './files.js';
 
 const NEW_LINE = 0x0a;
 
@@ -22,6 +22,59 @@ async function wholeLength(file: FileHandle): Promise<number> {
   return 0;
 }
 
+/**
+ * Values of the whole lines of a file of JSON lines, up to byte `end`; throws `FILE` naming a line that is not JSON.
+ */
+async function* readValues(path: string, end: number): AsyncGenerator<unknown> {
+  if (end === 0) return;
+  const input = createReadStream(path, { end: end - 1 });
+  let line = 0;
+  try {
+    for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+      line++;
+      if (text.trim() !== '') yield parseLine(path, line, text);
+    }
+  } catch (error) {
+    throw explainFileError('read it', path, error);
+  }
+}
+
+/** Bytes of a file, and of those its whole lines; throws `FILE`. */
+async function measure(path: string): Promise<{ size: number; whole: number }> {
+  try {
+    const file = await open(path);
+    try {
+      const found = await file.stat();
+      if (!found.isFile()) throw new Error('it is not a regular file');
+      return { size: found.size, whole: await wholeLength(file) };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw explainFileError('read it', path, error);
+  }
+}
+
+/** Values of a finished file of JSON lines; throws `FILE`, also if its last line is torn. */
+export async function* readJsonLines(path: string): AsyncGenerator<unknown> {
+  const { size, whole } = await measure(path);
+  yield* readValues(path, whole);
+  if (whole < size)
+    throw fileError(`${path}: its last line is torn off; finish it first (spiking-yolo detect --resume)`);
+}
+
+/** Drops a torn last line and the lines that are not to be kept, whole or not at all. Throws `FILE`. */
+export async function keepLines(path: string, keep: (value: unknown) => boolean): Promise<void> {
+  const { size, whole } = await measure(path);
+  let changes = whole < size;
+  for await (const value of readValues(path, whole)) changes ||= !keep(value);
+  if (!changes) return;
+  async function* kept() {
+    for await (const value of readValues(path, whole)) if (keep(value)) yield `${JSON.stringify(value)}\n`;
+  }
+  await writeWhole(path, kept());
+}
+
 /** A file of JSON lines that may grow, each line written whole or not at all. */
 export class JsonLinesFile {
   readonly path: string;
@@ -37,14 +90,21 @@ export class JsonLinesFile {
     this.torn = torn;
   }
 
-  /** Opens a file, made if absent; nothing that is there is changed before the first `append`. Throws `FILE`. */
-  static async open(path: string): Promise<JsonLinesFile> {
+  /**
+   * Opens a file, made if absent. To `append`, nothing that is there is changed before the first line is; to `replace`,
+   * it is emptied. Throws `FILE`.
+   */
+  static async open(path: string, purpose: 'append' | 'replace' = 'append'): Promise<JsonLinesFile> {
     let file: FileHandle | undefined;
     try {
       await makeFolder(dirname(path));
       file = await open(path, 'a+');
       const found = await file.stat();
       if (!found.isFile()) throw new Error('it is not a regular file');
+      if (purpose === 'replace') {
+        await file.truncate(0);
+        return new JsonLinesFile(path, file, 0, false);
+      }
       const length = await wholeLength(file);
       return new JsonLinesFile(path, file, length, length < found.size);
     } catch (error) {
@@ -59,18 +119,8 @@ export class JsonLinesFile {
   }
 
   /** Values of the whole lines; throws `FILE` naming a line that is not JSON. */
-  async *values(): AsyncGenerator<unknown> {
-    if (this.length === 0) return;
-    const input = createReadStream(this.path, { end: this.length - 1 });
-    let line = 0;
-    try {
-      for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-        line++;
-        if (text.trim() !== '') yield parseLine(this.path, line, text);
-      }
-    } catch (error) {
-      throw explainFileError('read it', this.path, error);
-    }
+  values(): AsyncGenerator<unknown> {
+    return readValues(this.path, this.length);
   }
 
   /** Appends one line, a torn last one cut off before; after an error the file ends with the line before. Throws `FILE`. */

@@ -191,8 +191,9 @@ export async function measureThroughput(
     rates: [] as number[],
   }));
   const drain = async (pool: DetectorPool, count: number) => {
-    for await (const outcome of pool.run(Array.from({ length: count }, () => ({ path: photo })))) {
-      if ('error' in outcome) throw backendError(outcome.error.message);
+    const tasks = Array.from({ length: count }, () => ({ source: photo }));
+    for await (const { outcome } of pool.run(tasks)) {
+      if (outcome.error) throw backendError(outcome.error.message);
     }
   };
   try {

@@ -1,13 +1,15 @@
-import { availableParallelism } from 'node:os';
-import { basename, extname, join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { resolveSettings } from '../detection/settings.js';
-import { Detector, type DetectorOptions, type ModelSource, readModel } from '../detector.js';
-import { usageError } from '../errors.js';
-import { isFolder, listPhotos } from '../files.js';
+import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
+import { fileError, SpikingYoloError, usageError } from '../errors.js';
+import { checkRecord, isFailure, type PhotoRecord } from '../export/records.js';
+import { isFolder } from '../files.js';
+import { JsonLinesFile, keepLines } from '../lines.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
 import { DetectorPool } from '../workers/pool.js';
-import { type PhotoOutcome, type PhotoTask, processPhoto } from '../workers/process-photo.js';
+import { processPhoto } from '../workers/process-photo.js';
 import {
   addBackendOptions,
   addDetectionModelOptions,
@@ -16,13 +18,19 @@ import {
   type ModelCommandOptions,
   numberArgument,
 } from './options.js';
-import { printable, printError } from './print.js';
+import { OUTCOME_FORMATS, type OutcomeFormat, openWriter } from './outcome-writer.js';
+import { DrawTargets, isStreamed, type ListedPhoto, listPaths, parseShard } from './photo-list.js';
+import { printError } from './print.js';
 import { Progress } from './progress.js';
+import { watchFolder } from './watch.js';
 
 interface DetectOptions extends ModelCommandOptions {
-  format: 'text' | 'json';
+  format?: string;
+  out?: string;
+  resume?: boolean;
+  shard?: string;
+  watch?: string;
   draw?: string;
-  workers?: number;
 }
 
 /** Adds `spiking-yolo detect`. */
@@ -30,7 +38,7 @@ export function addDetectCommand(program: Command): void {
   const command = program
     .command('detect')
     .description('find objects on photos with a simulated spiking network')
-    .argument('<photos...>', 'JPEG, PNG or BMP files, or folders of them')
+    .argument('[photos...]', 'JPEG, PNG or BMP files, folders, globs ("**" too), or - for a list on stdin')
     .option('--conf <x>', 'lowest score that is reported (default 0.25)', numberArgument)
     .option(
       '--iou <x>',
@@ -39,7 +47,11 @@ export function addDetectCommand(program: Command): void {
     )
     .option('--max-det <n>', 'most detections on a photo (default 100)', numberArgument)
     .option('--classes <names>', 'report these classes only, separated by commas')
-    .option('--format <name>', 'text or json (an array)', 'text')
+    .option('--format <name>', `${OUTCOME_FORMATS.join(', ')} (default text)`)
+    .option('--out <file>', 'write results there; ndjson grows line by line, the others appear when complete')
+    .option('--resume', 'go on in --out: photos it holds are skipped, failed ones tried again (ndjson)')
+    .option('--shard <i/n>', 'take every n-th photo from the i-th; join the results with: spiking-yolo merge')
+    .option('--watch <dir>', 'take photos as they appear in this folder, until interrupted')
     .option('--draw <path>', 'draw boxes into this folder, or file if there is one photo')
     .option('--checksum', 'add a checksum over every count and potential')
     .option('--workers <n>', 'threads that share the photos (default: as many as cores)', numberArgument);
@@ -49,10 +61,16 @@ export function addDetectCommand(program: Command): void {
   command.addHelpText(
     'after',
     `
+Exit codes: 0 all done, 1 a photo failed (the others are done), 2 the command was wrong, 130 interrupted.
+
 Examples:
   spiking-yolo detect samples/cat.jpg
   spiking-yolo detect photos/ --format json > found.json
+  spiking-yolo detect "photos/**/*.jpg" --out found.ndjson --resume
+  find /media -name "*.jpg" | spiking-yolo detect - --format csv
   spiking-yolo detect samples/cat.jpg --draw cat-boxes.jpg --model tiny-yolo-lite-voc
+  spiking-yolo detect --watch /srv/camera --out /srv/found.ndjson --resume
+  spiking-yolo detect photos/ --shard 1/2 --out part1.ndjson     (and 2/2 on another machine)
   spiking-yolo detect samples/cat.jpg --preset paper --steps 500`,
   );
   command.action(async (photos: string[], options: DetectOptions) => {
@@ -60,111 +78,79 @@ Examples:
   });
 }
 
-async function listTasks(given: readonly string[], draw: string | undefined): Promise<PhotoTask[]> {
-  const paths: string[] = [];
-  for (const input of given) {
-    if (!(await isFolder(input))) {
-      paths.push(input);
-      continue;
-    }
-    const found = await listPhotos(input);
-    if (found.length === 0) throw usageError(`folder ${input} holds no JPEG, PNG or BMP file`);
-    paths.push(...found);
-  }
-  if (draw === undefined) return paths.map((path) => ({ path }));
-  const namesFile = extname(draw) !== '' && !/[\\/]$/.test(draw) && !(await isFolder(draw));
-  const intoFile = /\.(jpe?g|png)$/i.test(draw) && namesFile;
-  if (namesFile && !intoFile)
-    throw usageError(`--draw ${draw}: boxes are drawn as .jpg or .png, or into a folder`);
-  if (intoFile && paths.length > 1) {
-    throw usageError(`--draw ${draw} names one file for ${paths.length} photos; name a folder`);
-  }
-  const tasks = paths.map((path) => ({ path, draw: intoFile ? draw : join(draw, drawnName(path)) }));
-  const inputs = new Set(paths.map((path) => resolve(path)));
-  const targets = new Set<string>();
-  for (const { path, draw: target } of tasks) {
-    const absolute = resolve(target);
-    if (inputs.has(absolute))
-      throw usageError(`--draw would overwrite the photo ${target}; name another place`);
-    if (targets.has(absolute))
-      throw usageError(`--draw would write ${target} twice, the second time for ${path}`);
-    targets.add(absolute);
-  }
-  return tasks;
+/** What to do, checked before the first photo. */
+interface Batch {
+  photos: AsyncIterable<ListedPhoto>;
+  /** Infinity if the list streams in. */
+  total: number;
+  format: OutcomeFormat;
+  out: string | undefined;
+  resume: boolean;
+  options: DetectorOptions;
+  model: ModelSource | undefined;
+  controller: AbortController;
 }
 
-/** JPEG stays JPEG; everything else is drawn as PNG. */
-const drawnName = (path: string) =>
-  /\.jpe?g$/i.test(path) ? basename(path) : `${basename(path, extname(path))}.png`;
-
-function describe(outcome: PhotoOutcome): string {
-  if ('error' in outcome) return '';
-  const { path, width, height, detections, elapsedMs, backend } = outcome;
-  const total = Object.values(elapsedMs).reduce((sum, ms) => sum + ms, 0);
-  const how =
-    outcome.ann === undefined
-      ? `${outcome.steps} steps, ${outcome.spikesPerNeuron.toFixed(2)} spikes a neuron`
-      : `float network, ${outcome.ann.source}`;
-  const lines = [
-    `${path}: ${width}×${height}, ${how}, ${outcome.resize}, ${total.toFixed(0)} ms on ${backend.name} (${backend.isa})`,
-  ];
-  for (const { class: name, score, box } of detections) {
-    const [x1, y1, x2, y2] = [box.x1, box.y1, box.x2, box.y2].map(Math.round);
-    lines.push(`  ${name.padEnd(12)} ${score.toFixed(2)}  x ${x1}–${x2}, y ${y1}–${y2}`);
-  }
-  if (detections.length === 0) lines.push('  nothing found');
-  if (outcome.spikeChecksum !== undefined) lines.push(`  spike checksum ${outcome.spikeChecksum}`);
-  return `${lines.map(printable).join('\n')}\n`;
+/** The format asked for, else by the name of `--out`. */
+function chooseFormat({ format, out }: DetectOptions): OutcomeFormat {
+  const byName = out && OUTCOME_FORMATS.find((name) => out.toLowerCase().endsWith(`.${name}`));
+  const chosen = format ?? byName ?? 'text';
+  const found = OUTCOME_FORMATS.find((name) => name === chosen);
+  if (!found) throw usageError(`--format is "${chosen}"; expected ${OUTCOME_FORMATS.join(', ')}`);
+  return found;
 }
 
-/** Outcomes one after another: in this thread for a single photo, else from a pool of workers. */
-async function* outcomes(
-  tasks: readonly PhotoTask[],
-  model: ModelSource | undefined,
-  options: DetectorOptions,
-  workers: number,
-  progress: Progress,
-): AsyncGenerator<PhotoOutcome> {
-  if (tasks.length === 1) {
-    const detector = await Detector.fromModel(model, options);
-    yield await processPhoto(detector, tasks[0]!, (step) => progress.steps(step, detector.settings.steps));
-    detector.close();
-    return;
-  }
-  const threads = Math.min(workers, tasks.length);
-  const perPhoto = options.threads ?? Math.max(1, Math.floor(availableParallelism() / threads));
-  const pool = new DetectorPool(model, { ...options, threads: perPhoto }, threads);
-  let interrupted = 0;
-  const interrupt = () => {
-    // npm passes Ctrl-C on although the terminal has sent it already: only a later one ends the process at once
-    if (interrupted > 0 && performance.now() - interrupted > 1000) process.exit(130);
-    interrupted ||= performance.now();
-    pool.cancel();
-    process.exitCode = 130;
-  };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+/** Paths that an ndjson file holds already; its failures and its torn last line are dropped. */
+async function resumeFrom(
+  out: string,
+  { model, steps }: { model: string | undefined; steps: number | undefined },
+) {
+  const done = new Set<string>();
+  if (!existsSync(out)) return done;
+  await keepLines(out, (value) => !isFailure(checkRecord(value, out)));
+  const file = await JsonLinesFile.open(out);
   try {
-    for await (const outcome of pool.run(tasks)) {
-      if (process.exitCode === 130 && 'error' in outcome && outcome.error.code === 'ABORTED') continue;
-      yield outcome;
+    for await (const value of file.values()) {
+      const record = checkRecord(value, out) as PhotoRecord & { error?: undefined };
+      if (record.model !== model || record.steps !== steps)
+        throw fileError(
+          `${out}: was made with the model ${record.model}, ${record.steps ?? 'no'} steps, not ${model}, ${steps ?? 'no'} steps; name another file`,
+        );
+      done.add(record.path);
     }
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
-    await pool.close();
+    await file.close();
   }
+  return done;
 }
 
-async function detect(inputs: readonly string[], given: DetectOptions): Promise<number> {
-  const { format, draw, workers = availableParallelism(), ...rest } = given;
-  if (format !== 'text' && format !== 'json')
-    throw usageError(`--format is "${format}"; expected text or json`);
-  if (!(Number.isInteger(workers) && workers >= 1 && workers <= 1024)) {
-    throw usageError(`--workers is ${workers}; expected a whole number from 1 to 1024`);
-  }
+async function collect(paths: AsyncIterable<string>): Promise<string[]> {
+  const all: string[] = [];
+  for await (const path of paths) all.push(path);
+  return all;
+}
+
+/** Checks everything that can be checked at once, and lists the photos. */
+async function prepare(inputs: readonly string[], given: DetectOptions): Promise<Batch> {
+  const { format: _, out, resume = false, shard: shardText, watch, draw, ...rest } = given;
+  const format = chooseFormat(given);
+  if (resume && (out === undefined || format !== 'ndjson'))
+    throw usageError('--resume goes on in a file of JSON lines: add --out found.ndjson');
+  const shard = shardText === undefined ? undefined : parseShard(shardText);
+  if (watch !== undefined && (inputs.length > 0 || shard))
+    throw usageError('--watch takes the photos of its folder only; leave other photos and --shard out');
+  if (watch !== undefined && !(await isFolder(watch))) throw fileError(`${watch}: there is no such folder`);
+  if (watch === undefined && inputs.length === 0) throw usageError("missing required argument 'photos'");
   const options = detectorOptions(rest);
+  workersFor(options);
   const settings = resolveSettings(options, options.preset);
-  const tasks = await listTasks(inputs, draw);
+  const controller = new AbortController();
+  const streamed = watch !== undefined || isStreamed(inputs);
+  const listed = streamed ? undefined : await collect(listPaths(inputs, shard));
+  const targets = await DrawTargets.from(draw, listed?.length ?? Number.POSITIVE_INFINITY);
+  for (const path of listed ?? []) targets?.of(path);
+  if (out !== undefined && listed?.some((path) => resolve(path) === resolve(out)))
+    throw usageError(`--out would overwrite the photo ${out}; name another file`);
   if (options.preset === 'paper' && options.model === undefined && !options.darknet) {
     process.stderr.write(
       `the preset paper takes the model ${DEFAULT_PAPER_MODEL}, ${settings.steps} steps a photo\n`,
@@ -174,26 +160,89 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
   if (options.preset === 'paper' && options.model !== undefined && model && model.name !== options.model) {
     process.stderr.write(`the preset paper takes the model ${model.name}\n`);
   }
-  if (tasks.length > 1) (await Detector.fromModel(model, options)).close(); // a wrong option is one error, not one a photo
-  const progress = new Progress(tasks.length, options.preset === 'paper');
+  const done = resume
+    ? await resumeFrom(out!, {
+        model: model?.name ?? options.darknet?.cfg,
+        steps: options.ann ? undefined : settings.steps,
+      })
+    : new Set<string>();
+  async function* tasks(paths: Iterable<string> | AsyncIterable<string>): AsyncGenerator<ListedPhoto> {
+    for await (const path of paths) if (!done.has(path)) yield { source: path, draw: targets?.of(path) };
+  }
+  const paths =
+    watch !== undefined ? watchFolder(watch, controller.signal) : (listed ?? listPaths(inputs, shard));
+  const total = listed ? listed.filter((path) => !done.has(path)).length : Number.POSITIVE_INFINITY;
+  return { photos: tasks(paths), total, format, out, resume, options, model, controller };
+}
+
+/** Outcomes one after another: in this thread for a single photo, else from a pool of workers. */
+async function* outcomes(
+  { photos, total, model, options, controller }: Batch,
+  progress: Progress,
+): AsyncGenerator<PhotoRecord> {
+  if (total === 0) return;
+  const detector = await Detector.fromModel(model, options);
+  if (total === 1) {
+    for await (const task of photos) {
+      const outcome = await processPhoto(detector, task, (step) =>
+        progress.steps(step, detector.settings.steps),
+      );
+      yield { path: task.source, ...outcome };
+    }
+    await detector.close();
+    return;
+  }
+  // it was made to find a wrong option once, not once a photo
+  await detector.close();
+  const pool = new DetectorPool(model, options, Math.min(workersFor(options), total));
+  try {
+    for await (const { task, outcome } of pool.run(photos, { signal: controller.signal, ordered: true }))
+      yield { path: task.source, ...outcome };
+  } finally {
+    await pool.close();
+  }
+}
+
+/** Ends the batch at the first Ctrl-C, keeping what is finished, and the process at a later one. */
+function stopOnSignals(controller: AbortController): () => void {
+  let interrupted: number | undefined;
+  const stop = (signal: NodeJS.Signals) => {
+    // npm passes Ctrl-C on although the terminal has sent it already: only a later one ends the process at once
+    if (interrupted !== undefined && performance.now() - interrupted > 1000) process.exit(130);
+    interrupted ??= performance.now();
+    controller.abort(signal);
+  };
+  process.on('SIGINT', stop).on('SIGTERM', stop);
+  return () => process.off('SIGINT', stop).off('SIGTERM', stop);
+}
+
+async function detect(inputs: readonly string[], given: DetectOptions): Promise<number> {
+  const batch = await prepare(inputs, given);
+  const { total, controller, format, out, resume, options } = batch;
+  const progress = new Progress(total, options.preset === 'paper');
+  // a single photo is simulated in this thread, which hears no signal meanwhile: the default ends the process
+  const ignoreSignals = total === 1 ? () => {} : stopOnSignals(controller);
+  const writer = await openWriter(format, out, resume);
   let failures = 0;
-  let first = true;
-  for await (const outcome of outcomes(tasks, model, options, workers, progress)) {
-    progress.clear();
-    if ('error' in outcome) {
-      failures++;
-      printError(`${outcome.path}: ${outcome.error.message.replace(`${outcome.path}: `, '')}`);
+  try {
+    for await (const record of outcomes(batch, progress)) {
+      progress.clear();
+      if (record.error) {
+        failures++;
+        printError(`${record.path}: ${record.error.message.replace(`${record.path}: `, '')}`);
+      }
+      await writer.write(record);
+      progress.photo();
     }
-    if (format === 'json') {
-      process.stdout.write(`${first ? '[\n' : ',\n'}${JSON.stringify(outcome)}`);
-    } else {
-      process.stdout.write(describe(outcome));
-    }
-    first = false;
-    progress.photo();
+  } catch (error) {
+    if (!(error instanceof SpikingYoloError && error.code === 'ABORTED')) throw error;
+  } finally {
+    ignoreSignals();
   }
   progress.clear();
-  if (format === 'json') process.stdout.write(first ? '[]\n' : '\n]\n');
-  if (process.exitCode === 130) return 130;
+  await writer.finish();
+  // a watched folder has no end but this one
+  if (controller.signal.aborted)
+    return given.watch !== undefined && controller.signal.reason === 'SIGTERM' ? 0 : 130;
   return failures > 0 ? 1 : 0;
 }

@@ -1,5 +1,6 @@
 import type { StepScore } from '../evaluation/evaluate.js';
 import type { EvaluationReport } from '../evaluation/experiment.js';
+import { csvLine } from './csv.js';
 
 export const EVALUATION_FORMATS = ['text', 'json', 'csv'] as const;
 
@@ -27,7 +28,6 @@ const COSTS = [
 
 function csvLines({ ann, snn }: EvaluationReport): string[] {
   const classes = Object.keys(ann.perClass);
-  const quote = (name: string) => (/[",\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
   const header = [
     'network',
     'steps',
@@ -39,17 +39,17 @@ function csvLines({ ann, snn }: EvaluationReport): string[] {
     'mapAllLow',
     'mapAllHigh',
     ...COSTS,
-    ...classes.map((name) => quote(`ap11 ${name}`)),
-    ...classes.map((name) => quote(`apAll ${name}`)),
+    ...classes.map((name) => `ap11 ${name}`),
+    ...classes.map((name) => `apAll ${name}`),
   ];
   const row = (score: typeof ann | StepScore) => [
     ...('steps' in score ? ['snn', score.steps, score.decode] : ['ann', '', '']),
     ...[score.map11, ...score.map11Interval, score.mapAll, ...score.mapAllInterval],
-    ...COSTS.map((name) => (name in score ? score[name as keyof typeof score] : '')),
+    ...COSTS.map((name) => (score as Partial<StepScore>)[name] ?? ''),
     ...classes.map((name) => score.perClass[name]?.ap11 ?? ''),
     ...classes.map((name) => score.perClass[name]?.apAll ?? ''),
   ];
-  return [header, row(ann), ...snn.map(row)].map((cells) => cells.join(','));
+  return [header, row(ann), ...snn.map(row)].map(csvLine);
 }
 
 const map = (value: number, [low, high]: readonly [number, number]) =>

@@ -3,10 +3,13 @@ import { Command, CommanderError } from 'commander';
 import { reasonOf, SpikingYoloError } from '../errors.js';
 import { version } from '../version.js';
 import { addBenchCommand } from './bench.js';
+import { addCompletionCommand } from './completion.js';
 import { addConvertCommand } from './convert.js';
 import { addDetectCommand } from './detect.js';
 import { addEvalCommand } from './eval.js';
+import { addExportCommand } from './export.js';
 import { addInfoCommand } from './info.js';
+import { addMergeCommand } from './merge.js';
 import { printError } from './print.js';
 import { addReportCommand } from './report.js';
 
@@ -29,11 +32,14 @@ const program = new Command('spiking-yolo')
   .configureOutput({ outputError: (text, write) => write(text) });
 for (const add of [
   addDetectCommand,
+  addExportCommand,
+  addMergeCommand,
   addConvertCommand,
   addEvalCommand,
   addReportCommand,
   addBenchCommand,
   addInfoCommand,
+  addCompletionCommand,
 ])
   add(program);
 for (const command of [program, ...program.commands]) command.exitOverride().showSuggestionAfterError(false);

@@ -9,7 +9,7 @@ export class Progress {
   private skipped = 0;
   private shown = false;
 
-  /** @param verbose also writes lines where stderr is not a terminal */
+  /** @param photos to come, Infinity if they are not counted yet; @param verbose also writes lines where stderr is not a terminal */
   constructor(photos: number, verbose: boolean) {
     this.photos = photos;
     this.verbose = verbose;
@@ -23,7 +23,11 @@ export class Progress {
   /** One more photo is done. */
   photo(): void {
     this.done++;
-    this.show(this.share(0), `${this.done} of ${this.photos} photos`);
+    const rate = (1000 * (this.done - this.skipped)) / (performance.now() - this.start);
+    const photos = Number.isFinite(this.photos)
+      ? `${this.done} of ${this.photos} photos`
+      : `${this.done} photos`;
+    this.show(this.share(0), `${photos}, ${rate.toPrecision(3)} a second`);
   }
 
   /** So many photos were done before: they say nothing about the time the others take. */
@@ -57,7 +61,8 @@ export class Progress {
     this.lastShown = now;
     const seconds = ((now - this.start) / 1000 / part) * (1 - part);
     const left = seconds >= 90 ? `${Math.round(seconds / 60)} min` : `${Math.ceil(seconds)} s`;
-    process.stderr.write(live ? `\r\x1b[K${what}, about ${left} left` : `${what}, about ${left} left\n`);
+    const line = Number.isFinite(seconds) ? `${what}, about ${left} left` : what;
+    process.stderr.write(live ? `\r\x1b[K${line}` : `${line}\n`);
     this.shown = live;
   }
 }

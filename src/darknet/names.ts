@@ -1,10 +1,10 @@
 import { namesError } from '../errors.js';
 
-/** Class names of a darknet `.names` file, one a line; throws `NAMES` unless there are exactly `classes`. */
-export function parseNames(text: string, classes: number): string[] {
+/** Class names of a darknet `.names` file, one a line; throws `NAMES` if there are not exactly `classes`, where given. */
+export function parseNames(text: string, classes?: number): string[] {
   const names = text.split(/\r?\n/).map((line) => line.trim());
   while (names.at(-1) === '') names.pop();
-  if (names.length !== classes) {
+  if (classes !== undefined && names.length !== classes) {
     throw namesError(`the file names ${names.length} classes, the network's [region] has ${classes}`);
   }
   const empty = names.indexOf('');

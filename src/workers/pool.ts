@@ -1,44 +1,162 @@
+import { availableParallelism } from 'node:os';
 import { Piscina } from 'piscina';
 import type { DetectorOptions, ModelSource } from '../detector.js';
-import { describeError, type PhotoOutcome, type PhotoTask } from './process-photo.js';
-import type { WorkerSettings } from './worker.js';
+import { abortedError, reasonOf } from '../errors.js';
+import type { PhotoOutcome, PhotoTask } from './process-photo.js';
+import type { WorkerSettings, WorkerTask } from './worker.js';
 
-/** Threads that share a list of photos, each with a network of its own; the model's bytes are shared. */
+/** How a batch is run. */
+export interface BatchOptions {
+  /** Stops the batch: photos under way end after their present block of time steps. */
+  signal?: AbortSignal | undefined;
+  /** True to give outcomes in the order of the tasks instead of as they finish. */
+  ordered?: boolean;
+}
+
+/** Heap of a worker thread in MB; pixels and potentials are not in it. */
+const WORKER_HEAP_MB = 1024;
+
+/** Threads that share photos, each with a network of its own; the model's bytes are shared. */
 export class DetectorPool {
-  private readonly piscina: Piscina<PhotoTask, PhotoOutcome>;
-  private readonly cancelled = new Int32Array(new SharedArrayBuffer(4));
-  private readonly threads: number;
+  private readonly piscina: Piscina<WorkerTask, PhotoOutcome>;
+  private readonly workers: number;
 
-  constructor(model: ModelSource | undefined, options: DetectorOptions, threads: number) {
-    const settings: WorkerSettings = { options, model, cancelled: this.cancelled };
-    this.threads = threads;
+  /** @param filename of the worker; another one is for tests */
+  constructor(
+    model: ModelSource | undefined,
+    options: DetectorOptions,
+    workers: number,
+    filename = new URL('./worker.js', import.meta.url).href,
+  ) {
+    const threads = options.threads ?? Math.max(1, Math.floor(availableParallelism() / workers));
+    const settings: WorkerSettings = { options: { ...options, model: undefined, threads }, model };
+    this.workers = workers;
     this.piscina = new Piscina({
-      filename: new URL('./worker.js', import.meta.url).href,
-      minThreads: threads,
-      maxThreads: threads,
+      filename,
+      minThreads: workers,
+      maxThreads: workers,
       concurrentTasksPerWorker: 1,
+      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB },
       workerData: settings,
     });
   }
 
-  /** Outcomes in the order of the tasks; at most two tasks a thread are under way, so memory stays bounded. */
-  async *run(tasks: Iterable<PhotoTask>): AsyncGenerator<PhotoOutcome> {
-    const waiting: Promise<PhotoOutcome>[] = [];
-    for (const task of tasks) {
-      // a thread that dies takes only its photo with it
-      const lost = (error: unknown): PhotoOutcome => ({ path: task.path, error: describeError(error) });
-      waiting.push(this.piscina.run(task).catch(lost));
-      if (waiting.length >= 2 * this.threads) yield await waiting.shift()!;
+  /** One photo; if its thread dies, it takes only this photo with it, which is tried once more. */
+  private async runTask(task: WorkerTask): Promise<PhotoOutcome> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.piscina.run(task);
+      } catch (error) {
+        if (attempt < 2 && Atomics.load(task.cancelled, 0) === 0) continue;
+        return {
+          error: {
+            code: 'INTERNAL',
+            message: `its worker thread failed ${attempt === 1 ? 'once' : 'twice'}: ${reasonOf(error)}`,
+          },
+        };
+      }
     }
-    for (const outcome of waiting) yield await outcome;
   }
 
-  /** Stops photos under way after their present block of time steps. */
-  cancel(): void {
-    Atomics.store(this.cancelled, 0, 1);
+  /**
+   * Outcomes of tasks, which are taken only as workers become free: at most two a worker are under way, so memory stays
+   * bounded. When the signal aborts, outcomes that are complete are given, then `ABORTED` is thrown. A caller that
+   * stops early stops the photos under way.
+   */
+  async *run<T extends PhotoTask>(
+    tasks: Iterable<T> | AsyncIterable<T>,
+    { signal, ordered = false }: BatchOptions = {},
+  ): AsyncGenerator<{ task: T; outcome: PhotoOutcome }> {
+    const cancelled = new Int32Array(new SharedArrayBuffer(4));
+    const stopped = () => Atomics.load(cancelled, 0) === 1;
+    const change = new Condition();
+    const cancel = () => {
+      Atomics.store(cancelled, 0, 1);
+      change.notify();
+    };
+    /** Tasks that were started and not given yet, in their order. */
+    const underWay = new Map<T, PhotoOutcome | undefined>();
+    const running = new Set<Promise<void>>();
+    const start = (task: T) => {
+      underWay.set(task, undefined);
+      const { source, draw } = task;
+      const done = this.runTask({ source, draw, cancelled }).then((outcome) => {
+        underWay.set(task, outcome);
+        running.delete(done);
+        change.notify();
+      });
+      running.add(done);
+    };
+    let exhausted = false;
+    let failure: { error: unknown } | undefined;
+    const feed = async () => {
+      try {
+        for await (const task of tasks) {
+          while (underWay.size >= 2 * this.workers && !stopped()) await change.wait();
+          if (stopped()) break;
+          start(task);
+        }
+      } catch (error) {
+        failure = { error };
+      }
+      exhausted = true;
+      change.notify();
+    };
+    if (signal?.aborted) cancel();
+    signal?.addEventListener('abort', cancel);
+    try {
+      void feed();
+      for (;;) {
+        const changed = change.wait();
+        const candidates = ordered ? [...underWay].slice(0, 1) : [...underWay];
+        const finished = candidates.find(([, outcome]) => outcome !== undefined);
+        if (finished) {
+          const [task, outcome] = finished as [T, PhotoOutcome];
+          underWay.delete(task);
+          change.notify();
+          if (!(stopped() && outcome.error?.code === 'ABORTED')) yield { task, outcome };
+        } else if (underWay.size === 0 && (exhausted || stopped())) {
+          break;
+        } else {
+          await changed;
+        }
+      }
+      if (failure) throw failure.error;
+      if (stopped()) throw abortedError('cancelled', signal?.reason);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      cancel();
+      await Promise.all(running);
+    }
   }
 
   async close(): Promise<void> {
     await this.piscina.destroy();
+  }
+}
+
+/** Something that is waited for until it changes. */
+class Condition {
+  private resolve = () => {};
+  private promise: Promise<void> = Promise.resolve();
+
+  constructor() {
+    this.renew();
+  }
+
+  private renew(): void {
+    this.promise = new Promise((resolve) => {
+      this.resolve = resolve;
+    });
+  }
+
+  /** Resolves at the next `notify`. */
+  wait(): Promise<void> {
+    return this.promise;
+  }
+
+  notify(): void {
+    this.resolve();
+    this.renew();
   }
 }

@@ -1,34 +1,41 @@
-import type { Detector, DetectorResult } from '../detector.js';
+import type { Detector, DetectorResult, PhotoSource } from '../detector.js';
 import { readPhoto } from '../detector.js';
 import { type ErrorCode, reasonOf, SpikingYoloError } from '../errors.js';
 import { writeWhole } from '../files.js';
 
 /** One photo of a batch; `draw` is where its boxes are drawn, if anywhere. */
 export interface PhotoTask {
-  path: string;
+  source: PhotoSource;
   draw?: string | undefined;
 }
 
+/** Why a photo failed: plain data. `INTERNAL` is a defect of this package, or a worker thread that ended. */
+export interface PhotoFailure {
+  error: { code: ErrorCode | 'INTERNAL'; message: string };
+}
+
 /** What became of a photo: plain data, so that it can travel between threads. */
-export type PhotoOutcome =
-  | ({ path: string } & DetectorResult)
-  | { path: string; error: { code: ErrorCode | 'INTERNAL'; message: string } };
+export type PhotoOutcome = (DetectorResult & { error?: undefined }) | PhotoFailure;
 
 /** An error as plain data. */
-export const describeError = (error: unknown) => ({
-  code: error instanceof SpikingYoloError ? error.code : ('INTERNAL' as const),
-  message: reasonOf(error),
+export const describeError = (error: unknown): PhotoFailure => ({
+  error: {
+    code: error instanceof SpikingYoloError ? error.code : 'INTERNAL',
+    message: reasonOf(error),
+  },
 });
 
-/** Reads, detects and draws one photo. Never throws: what goes wrong is the outcome. */
+/**
+ * Reads, detects and draws one photo. What is wrong with the photo or its files is the outcome; anything else is thrown.
+ */
 export async function processPhoto(
   detector: Detector,
-  { path, draw }: PhotoTask,
+  { source, draw }: PhotoTask,
   onBlock?: (step: number) => void,
 ): Promise<PhotoOutcome> {
   try {
     const start = performance.now();
-    const photo = await readPhoto(path);
+    const photo = await readPhoto(source);
     const decode = performance.now() - start;
     const { width, height, rgb: data } = photo;
     const result = await detector.detect({ width, height, data, channels: 3 }, onBlock);
@@ -40,8 +47,9 @@ export async function processPhoto(
         await drawDetections(photo, result.detections, /\.png$/i.test(draw) ? 'png' : 'jpeg'),
       );
     }
-    return { path, ...result };
+    return result;
   } catch (error) {
-    return { path, error: describeError(error) };
+    if (!(error instanceof SpikingYoloError)) throw error;
+    return describeError(error);
   }
 }

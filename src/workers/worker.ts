@@ -1,6 +1,6 @@
 import { workerData } from 'node:worker_threads';
 import { Detector, type DetectorOptions, type ModelSource } from '../detector.js';
-import { abortedError } from '../errors.js';
+import { abortedError, SpikingYoloError } from '../errors.js';
 import { describeError, type PhotoOutcome, type PhotoTask, processPhoto } from './process-photo.js';
 
 /** What a worker thread is started with. */
@@ -8,23 +8,30 @@ export interface WorkerSettings {
   options: DetectorOptions;
   /** In shared memory, so that it is there once for all workers. */
   model: ModelSource | undefined;
-  /** Becomes 1 when the work is cancelled; looked at between blocks of time steps. */
+}
+
+/** A photo and its batch's flag: becomes 1 when the batch is cancelled; looked at between blocks of time steps. */
+export interface WorkerTask extends PhotoTask {
   cancelled: Int32Array;
 }
 
-const { options, model, cancelled } = workerData as WorkerSettings;
+const { options, model } = workerData as WorkerSettings;
 let loading: Promise<Detector> | undefined;
 
 /** A Piscina task: one photo. */
-export default async function detectPhoto(task: PhotoTask): Promise<PhotoOutcome> {
+export default async function detectPhoto({ cancelled, ...task }: WorkerTask): Promise<PhotoOutcome> {
   const stopIfCancelled = () => {
     if (Atomics.load(cancelled, 0) === 1) throw abortedError('cancelled');
   };
   try {
+    stopIfCancelled();
     loading ??= Detector.fromModel(model, options);
     return await processPhoto(await loading, task, stopIfCancelled);
   } catch (error) {
+    if (error instanceof SpikingYoloError && error.code === 'ABORTED') return describeError(error);
+    // whatever it was may have left the network in disorder: the next photo gets a new one
     loading = undefined;
-    return { path: task.path, error: describeError(error) };
+    if (!(error instanceof SpikingYoloError)) throw error;
+    return describeError(error);
   }
 }

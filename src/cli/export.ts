@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { parseNames } from '../darknet/names.js';
+import { usageError } from '../errors.js';
+import { classNames, type ExportedFiles, toCoco, toVoc, toYolo } from '../export/formats.js';
+import { type DetectedPhoto, readRecords } from '../export/records.js';
+import { readText, writeWhole } from '../files.js';
+import { printError } from './print.js';
+
+const FORMATS = ['coco', 'voc', 'yolo'] as const;
+
+interface ExportOptions {
+  format: string;
+  out: string;
+  names?: string;
+  scores?: boolean;
+}
+
+/** Adds `spiking-yolo export`. */
+export function addExportCommand(program: Command): void {
+  program
+    .command('export')
+    .description('turn results (ndjson) into the files of COCO, PASCAL VOC or YOLO')
+    .argument('<file>', 'written by detect --format ndjson')
+    .requiredOption('--format <name>', FORMATS.join(', '))
+    .requiredOption('--out <dir>', 'folder to write into')
+    .option('--names <file>', 'all class names, one a line (default: those that occur)')
+    .option('--scores', 'yolo: add the score as a sixth column')
+    .addHelpText(
+      'after',
+      `
+coco: results.json (for its evaluation) and annotations.json (a data set); voc: comp4_det_test_<class>.txt;
+yolo: a text file a photo, and classes.txt. Photos that failed are reported and left out (exit code 1).
+
+Examples:
+  spiking-yolo detect photos/ --conf 0.005 --out found.ndjson
+  spiking-yolo export found.ndjson --format coco --out coco`,
+    )
+    .action(async (file: string, options: ExportOptions) => {
+      process.exitCode = await exportRecords(file, options);
+    });
+}
+
+async function exportRecords(
+  file: string,
+  { format, out, names, scores = false }: ExportOptions,
+): Promise<number> {
+  const chosen = FORMATS.find((name) => name === format);
+  if (!chosen) throw usageError(`--format is "${format}"; expected ${FORMATS.join(', ')}`);
+  if (scores && chosen !== 'yolo') throw usageError('--scores is for yolo; coco and voc have them anyway');
+  const given = names === undefined ? undefined : parseNames(await readText(names));
+  const photos: DetectedPhoto[] = [];
+  let failures = 0;
+  for await (const record of readRecords(file)) {
+    if (record.error) {
+      failures++;
+      printError(`${record.path}: left out, it had failed: ${record.error.message}`);
+    } else photos.push(record);
+  }
+  const classes = classNames(photos, given);
+  const files: ExportedFiles =
+    chosen === 'coco'
+      ? toCoco(photos, classes)
+      : chosen === 'voc'
+        ? toVoc(photos, classes)
+        : toYolo(photos, classes, scores);
+  for (const [name, text] of files) await writeWhole(join(out, name), text);
+  process.stdout.write(`${out}: ${files.size} files for ${photos.length} photos\n`);
+  return failures > 0 ? 1 : 0;
+}

@@ -1,0 +1,54 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { fileError, usageError } from '../errors.js';
+import { isFailure, type PhotoRecord, readRecords } from '../export/records.js';
+import { writeWhole } from '../files.js';
+
+/** Adds `spiking-yolo merge`. */
+export function addMergeCommand(program: Command): void {
+  program
+    .command('merge')
+    .description('join the ndjson files of several machines or runs, each photo once, sorted by path')
+    .argument('<files...>', 'files written by detect --format ndjson')
+    .requiredOption('--out <file>', 'file to write')
+    .addHelpText(
+      'after',
+      `
+A photo that failed in one file and was done in another counts as done; one that two files tell of differently (another
+model, other settings) is an error. Exit code 1 if photos remain that failed everywhere.
+
+Example:
+  spiking-yolo merge part1.ndjson part2.ndjson --out found.ndjson`,
+    )
+    .action(async (files: string[], { out }: { out: string }) => {
+      process.exitCode = await merge(files, out);
+    });
+}
+
+/** What was found, apart from how long it took and where. */
+const essence = ({ elapsedMs: _, backend: __, ...rest }: PhotoRecord & { error?: undefined }) =>
+  JSON.stringify(rest);
+
+async function merge(files: readonly string[], out: string): Promise<number> {
+  if (files.some((file) => resolve(file) === resolve(out)))
+    throw usageError(`--out would overwrite ${out}, which is read; name another file`);
+  const merged = new Map<string, { record: PhotoRecord; file: string }>();
+  for (const file of files) {
+    for await (const record of readRecords(file)) {
+      const known = merged.get(record.path);
+      if (known && !isFailure(known.record)) {
+        if (!record.error && essence(record) !== essence(known.record as typeof record))
+          throw fileError(`${record.path}: ${known.file} and ${file} tell of it differently`);
+        continue;
+      }
+      merged.set(record.path, { record, file });
+    }
+  }
+  const records = [...merged.values()].map(({ record }) => record).sort((a, b) => (a.path < b.path ? -1 : 1));
+  await writeWhole(out, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  const failures = records.filter(isFailure).length;
+  process.stdout.write(
+    `${out}: ${records.length} photos${failures > 0 ? `, ${failures} of them failed` : ''}\n`,
+  );
+  return failures > 0 ? 1 : 0;
+}

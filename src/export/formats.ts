@@ -1,0 +1,132 @@
+import { basename, extname } from 'node:path';
+import { fileError } from '../errors.js';
+import type { DetectedPhoto } from './records.js';
+
+/** Files to write: text by name. */
+export type ExportedFiles = Map<string, string>;
+
+/** Name without folder and extension: how the formats call a photo. */
+export const photoId = (path: string) => basename(path, extname(path));
+
+/** Throws `FILE` if two photos would have the same name in the export. */
+function checkIds(photos: readonly DetectedPhoto[]): void {
+  const seen = new Map<string, string>();
+  for (const { path } of photos) {
+    const id = photoId(path);
+    const other = seen.get(id);
+    if (other !== undefined)
+      throw fileError(`${path} and ${other} would both be "${id}" in the export; export their folders apart`);
+    seen.set(id, path);
+  }
+}
+
+/** Class names by id: those given, else those that occur; throws `FILE` if they disagree. */
+export function classNames(
+  photos: readonly DetectedPhoto[],
+  given: readonly string[] | undefined,
+): Map<number, string> {
+  const names = new Map<number, string>(given?.entries() ?? []);
+  for (const { path, detections } of photos) {
+    for (const { class: name, classId } of detections) {
+      const known = names.get(classId);
+      if (known !== undefined ? known !== name : given !== undefined)
+        throw fileError(
+          `${path}: class ${classId} is "${name}" there, and "${known ?? 'unknown'}" elsewhere`,
+        );
+      names.set(classId, name);
+    }
+  }
+  return new Map([...names].sort(([a], [b]) => a - b));
+}
+
+/** COCO numbers photos: by their name if all are numbers (as COCO's own are), else in their order from 1. */
+function imageIds(photos: readonly DetectedPhoto[]): number[] {
+  const numbers = photos.map(({ path }) =>
+    /^\d{1,15}$/.test(photoId(path)) ? Number(photoId(path)) : Number.NaN,
+  );
+  const distinct = new Set(numbers);
+  return !distinct.has(Number.NaN) && distinct.size === photos.length ? numbers : photos.map((_, i) => i + 1);
+}
+
+/**
+ * COCO: `results.json`, what the evaluation server takes (image_id, category_id, bbox [x, y, width, height], score),
+ * and `annotations.json`, the same as a data set with its images and categories. Category ids are class ids from 1.
+ * https://cocodataset.org/#format-results
+ */
+export function toCoco(photos: readonly DetectedPhoto[], names: ReadonlyMap<number, string>): ExportedFiles {
+  const ids = imageIds(photos);
+  const results = photos.flatMap(({ detections }, i) =>
+    detections.map(({ classId, score, box: { x1, y1, x2, y2 } }) => ({
+      image_id: ids[i]!,
+      category_id: classId + 1,
+      bbox: [x1, y1, x2 - x1, y2 - y1],
+      score,
+    })),
+  );
+  const annotations = {
+    images: photos.map(({ path, width, height }, i) => ({
+      id: ids[i]!,
+      file_name: basename(path),
+      width,
+      height,
+    })),
+    categories: [...names].map(([classId, name]) => ({ id: classId + 1, name, supercategory: '' })),
+    annotations: results.map((result, i) => ({
+      id: i + 1,
+      ...result,
+      area: result.bbox[2]! * result.bbox[3]!,
+      iscrowd: 0,
+      segmentation: [],
+    })),
+  };
+  return new Map([
+    ['results.json', `${JSON.stringify(results)}\n`],
+    ['annotations.json', `${JSON.stringify(annotations)}\n`],
+  ]);
+}
+
+/**
+ * PASCAL VOC result files, one a class: `comp4_det_test_<class>.txt`, each line `<photo> <score> <xmin> <ymin> <xmax>
+ * <ymax>`. Pixels count from 1 there: the box from x1 to x2 covers the pixels x1 + 1 to x2.
+ * VOC2012 development kit, section 8.2.2 (detection results).
+ */
+export function toVoc(photos: readonly DetectedPhoto[], names: ReadonlyMap<number, string>): ExportedFiles {
+  checkIds(photos);
+  const lines = new Map<number, string[]>([...names.keys()].map((classId) => [classId, []]));
+  for (const { path, detections } of photos) {
+    for (const { classId, score, box } of detections) {
+      const corners = [box.x1 + 1, box.y1 + 1, box.x2, box.y2].map((value) => value.toFixed(3));
+      lines.get(classId)!.push(`${photoId(path)} ${score.toFixed(6)} ${corners.join(' ')}\n`);
+    }
+  }
+  return new Map(
+    [...lines].map(([classId, own]) => [`comp4_det_test_${fileName(names.get(classId)!)}.txt`, own.join('')]),
+  );
+}
+
+const fileName = (name: string) => name.replace(/[^\p{L}\p{N}_.-]+/gu, '_');
+
+/**
+ * YOLO: `<photo>.txt` with a line an object, `<class> <x> <y> <width> <height>`, centre and extent as parts of the
+ * photo's, with `scores` the score after them; and `classes.txt`, a name a line.
+ */
+export function toYolo(
+  photos: readonly DetectedPhoto[],
+  names: ReadonlyMap<number, string>,
+  scores: boolean,
+): ExportedFiles {
+  checkIds(photos);
+  const files: ExportedFiles = new Map();
+  for (const { path, width, height, detections } of photos) {
+    const lines = detections.map(({ classId, score, box: { x1, y1, x2, y2 } }) => {
+      const parts = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height];
+      return `${[classId, ...[...parts, ...(scores ? [score] : [])].map((value) => value.toFixed(6))].join(' ')}\n`;
+    });
+    files.set(`${photoId(path)}.txt`, lines.join(''));
+  }
+  if (files.has('classes.txt'))
+    throw fileError('a photo is called "classes", as is the file of the class names');
+  const last = Math.max(-1, ...names.keys());
+  const all = Array.from({ length: last + 1 }, (_, classId) => names.get(classId) ?? `class${classId}`);
+  return files.set('classes.txt', all.map((name) => `${name}\n`).join(''));
+}

@@ -1,0 +1,52 @@
+import type { Detection } from '../decoding/nms.js';
+import { fileError } from '../errors.js';
+import { readJsonLines } from '../lines.js';
+import type { PhotoOutcome } from '../workers/process-photo.js';
+
+/** One line of `detect --format ndjson`: a photo and what became of it. */
+export type PhotoRecord = { path: string } & PhotoOutcome;
+
+/** What an export needs of a photo. */
+export interface DetectedPhoto {
+  path: string;
+  width: number;
+  height: number;
+  detections: Detection[];
+}
+
+const isNumber = (value: unknown) => typeof value === 'number' && Number.isFinite(value);
+
+function isDetection(value: unknown): value is Detection {
+  const { class: name, classId, score, box } = (value ?? {}) as Partial<Detection>;
+  return (
+    typeof name === 'string' &&
+    Number.isInteger(classId) &&
+    isNumber(score) &&
+    [box?.x1, box?.y1, box?.x2, box?.y2].every(isNumber)
+  );
+}
+
+/** True for a line that tells of a failure. */
+export const isFailure = (record: PhotoRecord) => record.error !== undefined;
+
+/** Checks that a value is a line of `detect --format ndjson`; throws `FILE` naming the file. */
+export function checkRecord(value: unknown, file: string): PhotoRecord {
+  const record = (value ?? {}) as PhotoRecord;
+  const good =
+    typeof record.path === 'string' &&
+    (record.error
+      ? typeof record.error.code === 'string' && typeof record.error.message === 'string'
+      : isNumber(record.width) &&
+        isNumber(record.height) &&
+        Array.isArray(record.detections) &&
+        record.detections.every(isDetection));
+  if (good) return record;
+  throw fileError(
+    `${file}: ${JSON.stringify(value).slice(0, 80)} is not a line of detect --format ndjson (a photo's path with its detections or error)`,
+  );
+}
+
+/** Lines of a file written by `detect --format ndjson`; throws `FILE`. */
+export async function* readRecords(file: string): AsyncGenerator<PhotoRecord> {
+  for await (const value of readJsonLines(file)) yield checkRecord(value, file);
+}

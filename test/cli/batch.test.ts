@@ -1,0 +1,306 @@
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectError, run } from '../support/command.js';
+import { root } from '../support/shared.js';
+
+const FAST = ['--model', 'tiny-yolo-lite-voc', '--steps', '4', '--workers', '2'];
+let folder: string;
+let photos: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'batch-'));
+  photos = join(folder, 'photos');
+  mkdirSync(join(photos, 'deeper'), { recursive: true });
+  for (let i = 0; i < 8; i++)
+    copyFileSync(`${root}samples/${i % 2 ? 'cat' : 'astronaut'}.jpg`, join(photos, `p${i}.jpg`));
+  copyFileSync(`${root}samples/cat.jpg`, join(photos, 'deeper', 'q.jpg'));
+  writeFileSync(join(photos, 'notes.txt'), 'no photo');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const lines = (text: string) =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+const names = (records: { path: string }[]) => records.map(({ path }) => path.slice(photos.length + 1));
+/** What does not depend on the machine's mood. */
+const essence = ({ elapsedMs: _, ...rest }: Record<string, unknown>) => rest;
+const detect = (...args: string[]) => run(['detect', ...args, ...FAST]);
+
+describe('what detect takes', () => {
+  it('quoted globs, folders and files, each photo once, in order', () => {
+    const found = lines(
+      detect(join(photos, '**/*.jpg'), photos, join(photos, 'p3.jpg'), '--format', 'ndjson').stdout,
+    );
+    expect(names(found)).toEqual(['deeper/q.jpg', ...[0, 1, 2, 3, 4, 5, 6, 7].map((i) => `p${i}.jpg`)]);
+    // p1 and q are the same photo
+    expect(essence({ ...found[0], path: '' })).toEqual(essence({ ...found[2], path: '' }));
+  });
+
+  it('a list on stdin', () => {
+    const { stdout, status } = spawnSync(
+      process.execPath,
+      [`${root}dist/cli/main.js`, 'detect', '-', '--format', 'ndjson', ...FAST],
+      { encoding: 'utf8', input: `${join(photos, 'p1.jpg')}\r\n\n${join(photos, 'p2.jpg')}` },
+    );
+    expect(names(lines(stdout))).toEqual(['p1.jpg', 'p2.jpg']);
+    expect(status).toBe(0);
+  });
+
+  it('a glob’s characters in a file’s own name', () => {
+    const odd = join(folder, 'odd[1].jpg');
+    copyFileSync(`${root}samples/cat.jpg`, odd);
+    expect(detect(odd).stdout).toContain('odd[1].jpg: 451×300');
+  });
+});
+
+describe('what detect writes', () => {
+  it('csv: a row a detection, one for a photo with none, one for a failure', () => {
+    const bad = join(folder, 'bad, "really".jpg');
+    writeFileSync(bad, 'text');
+    const { stdout, status } = detect(
+      join(photos, 'p1.jpg'),
+      bad,
+      '--format',
+      'csv',
+      '--conf',
+      '0.01',
+      '--max-det',
+      '2',
+    );
+    expect(status).toBe(1);
+    const rows = stdout.trim().split('\n');
+    expect(rows[0]).toBe('path,class,score,x1,y1,x2,y2,error');
+    expect(rows[1]).toMatch(/p1\.jpg,\w+,0\.\d+,[\d.]+,[\d.]+,[\d.]+,[\d.]+,$/);
+    expect(rows).toHaveLength(4);
+    expect(rows[3]).toMatch(/^"[^"]*bad, ""really""\.jpg",,,,,,,/);
+    expect(detect(join(photos, 'p1.jpg'), '--format', 'csv', '--conf', '1').stdout).toMatch(
+      /\n.*p1\.jpg,,,,,,,\n$/,
+    );
+  });
+
+  it('--out by its name’s format, complete or not at all', () => {
+    const json = join(folder, 'found.json');
+    expect(detect(photos, '--out', json)).toMatchObject({ status: 0, stdout: '' });
+    expect(JSON.parse(readFileSync(json, 'utf8'))).toHaveLength(8);
+    const one = join(folder, 'one.json');
+    expect(detect(join(photos, 'p1.jpg'), '--out', one).status).toBe(0);
+    expect(JSON.parse(readFileSync(one, 'utf8'))).toHaveLength(1);
+    expectError(detect(photos, '--out', join(json, 'below.json')), 1, /cannot write it/);
+    expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('on a full disk: one error, and the whole lines so far', () => {
+    const disk = mkdtempSync(join(tmpdir(), 'disk-'));
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', disk]).status === 0;
+    if (!mounted) return;
+    try {
+      for (const format of ['ndjson', 'json']) {
+        const out = join(disk, `found.${format}`);
+        writeFileSync(join(disk, 'ballast'), Buffer.alloc(12 * 1024));
+        expectError(detect(photos, '--conf', '0.005', '--out', out), 1, /the disk is full/);
+        rmSync(join(disk, 'ballast'));
+        if (format === 'json') expect(readdirSync(disk)).toEqual(['found.ndjson']);
+        else {
+          // every line that is there is whole, and the rest can be made up for
+          const kept = lines(readFileSync(out, 'utf8'));
+          expect(kept.length).toBeLessThan(8);
+          rmSync(out);
+          writeFileSync(out, '');
+        }
+      }
+    } finally {
+      spawnSync('umount', [disk]);
+      rmSync(disk, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('runs that go on', () => {
+  const whole = () => lines(detect(photos, '--format', 'ndjson').stdout).map(essence);
+
+  it('kill -9 in the middle, then --resume: the same as an uninterrupted run', async () => {
+    const out = join(folder, 'killed.ndjson');
+    const slow = [
+      'detect',
+      photos,
+      '--out',
+      out,
+      '--model',
+      'tiny-yolo-lite-voc',
+      '--steps',
+      '4',
+      '--workers',
+      '1',
+    ];
+    const child = spawn(process.execPath, [`${root}dist/cli/main.js`, ...slow, '--backend', 'wasm']);
+    while (child.exitCode === null && !(existsSync(out) && readFileSync(out, 'utf8').includes('\n')))
+      await wait(5);
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('exit', resolve));
+    // and its last write was torn
+    writeFileSync(out, `${readFileSync(out, 'utf8')}{"path":"${photos}/p7.j`);
+    expect(detect(photos, '--out', out, '--resume').status).toBe(0);
+    const strip = ({ backend: _, ...rest }: Record<string, unknown>) => rest;
+    expect(lines(readFileSync(out, 'utf8')).map(essence).map(strip)).toEqual(whole().map(strip));
+  });
+
+  it('tries failures again, and skips what is there', () => {
+    const some = join(folder, 'some');
+    mkdirSync(some);
+    copyFileSync(join(photos, 'p0.jpg'), join(some, 'a.jpg'));
+    writeFileSync(join(some, 'b.jpg'), 'not yet a photo');
+    const out = join(folder, 'some.ndjson');
+    expectError(detect(some, '--out', out), 1, /b\.jpg/);
+    const [good, failed] = lines(readFileSync(out, 'utf8'));
+    expect(failed).toMatchObject({ path: join(some, 'b.jpg'), error: { code: 'IMAGE' } });
+    copyFileSync(join(photos, 'p1.jpg'), join(some, 'b.jpg'));
+    expect(detect(some, '--out', out, '--resume').status).toBe(0);
+    const after = lines(readFileSync(out, 'utf8'));
+    expect(after[0]).toEqual(good);
+    expect(after.map(({ path, width }) => [path, width])).toEqual([
+      [join(some, 'a.jpg'), 512],
+      [join(some, 'b.jpg'), 451],
+    ]);
+    // nothing is left to do; other settings are another run
+    expect(detect(some, '--out', out, '--resume').status).toBe(0);
+    expect(lines(readFileSync(out, 'utf8'))).toEqual(after);
+    expectError(
+      run(['detect', some, '--out', out, '--resume', '--steps', '5', ...FAST.slice(0, 2)]),
+      1,
+      /4 steps, not/,
+    );
+    writeFileSync(out, '{"name":"someone else’s"}\n');
+    expectError(detect(some, '--out', out, '--resume'), 1, /not a line of detect/);
+    expect(readFileSync(out, 'utf8')).toBe('{"name":"someone else’s"}\n');
+  });
+
+  it('--shard and merge: the parts together are the whole', () => {
+    const parts = [1, 2, 3].map((i) => {
+      const out = join(folder, `part${i}.ndjson`);
+      expect(detect(photos, '--shard', `${i}/3`, '--out', out).status).toBe(0);
+      return out;
+    });
+    expect(parts.map((part) => lines(readFileSync(part, 'utf8')).length)).toEqual([3, 3, 2]);
+    const merged = join(folder, 'merged.ndjson');
+    expect(run(['merge', ...parts, parts[0]!, '--out', merged])).toMatchObject({
+      status: 0,
+      stdout: `${merged}: 8 photos\n`,
+    });
+    expect(lines(readFileSync(merged, 'utf8')).map(essence)).toEqual(whole());
+    const other = join(folder, 'other.ndjson');
+    expect(run(['detect', photos, '--out', other, ...FAST.slice(0, 2), '--steps', '3']).status).toBe(0);
+    expectError(run(['merge', merged, other, '--out', join(folder, 'x')]), 1, /tell of it differently/);
+    expectError(run(['merge', merged, '--out', merged]), 2, /would overwrite/);
+    writeFileSync(other, '{"path":"torn');
+    expectError(run(['merge', merged, other, '--out', join(folder, 'x')]), 1, /last line is torn/);
+    expect(existsSync(join(folder, 'x'))).toBe(false);
+  });
+
+  it('merge takes the success where another file has a failure', () => {
+    const [fail, done] = ['fail', 'done'].map((name) => join(folder, `${name}.ndjson`)) as [string, string];
+    const record = { path: 'a.jpg', width: 1, height: 1, detections: [] };
+    const failure = (path: string) => ({ path, error: { code: 'FILE', message: 'gone' } });
+    const write = (path: string, records: object[]) =>
+      writeFileSync(path, records.map((one) => `${JSON.stringify(one)}\n`).join(''));
+    write(fail, [failure('a.jpg'), failure('b.jpg')]);
+    write(done, [record]);
+    for (const files of [
+      [fail, done],
+      [done, fail],
+    ]) {
+      const out = join(folder, 'both.ndjson');
+      expect(run(['merge', ...files, '--out', out]).status).toBe(1);
+      expect(lines(readFileSync(out, 'utf8'))).toEqual([record, failure('b.jpg')]);
+    }
+  });
+});
+
+describe('--watch', () => {
+  it('takes what is there, then each photo once it is written whole, and ends with the signal', async () => {
+    const camera = join(folder, 'camera');
+    mkdirSync(camera);
+    copyFileSync(join(photos, 'p1.jpg'), join(camera, 'first.jpg'));
+    const out = join(folder, 'camera.ndjson');
+    const drawn = join(folder, 'camera-drawn');
+    const start = () =>
+      spawn(process.execPath, [
+        `${root}dist/cli/main.js`,
+        'detect',
+        '--watch',
+        camera,
+        '--out',
+        out,
+        '--resume',
+        '--draw',
+        drawn,
+        ...FAST,
+      ]);
+    const seen = () =>
+      existsSync(out) ? names(lines(readFileSync(out, 'utf8'))).map((name) => name.split('/').at(-1)) : [];
+    const until = async (count: number) => {
+      for (const end = Date.now() + 30_000; seen().length < count && Date.now() < end; ) await wait(50);
+    };
+    const ended = (child: ReturnType<typeof start>) =>
+      new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+    let child = start();
+    await until(1);
+    const bytes = readFileSync(join(photos, 'p0.jpg'));
+    writeFileSync(join(camera, 'second.jpg'), bytes.subarray(0, 1000));
+    await wait(200);
+    writeFileSync(join(camera, 'second.jpg'), bytes);
+    writeFileSync(join(camera, 'readme.txt'), 'x');
+    await until(2);
+    child.kill('SIGTERM');
+    expect(await ended(child)).toBe(0);
+    expect(seen()).toEqual(['first.jpg', 'second.jpg']);
+    expect(readdirSync(drawn).sort()).toEqual(['first.jpg', 'second.jpg']);
+    child = start();
+    copyFileSync(join(photos, 'p1.jpg'), join(camera, 'third.jpg'));
+    await until(3);
+    child.kill('SIGINT');
+    expect(await ended(child)).toBe(130);
+    expect(seen()).toEqual(['first.jpg', 'second.jpg', 'third.jpg']);
+    expectError(run(['detect', '--watch', join(folder, 'nowhere')]), 1, /no such folder/);
+  });
+});
+
+describe('completion', () => {
+  it.each(['bash', 'zsh', 'fish'])('%s: every command and option is in it', (shell) => {
+    const { stdout, status } = run(['completion', shell]);
+    expect(status).toBe(0);
+    for (const word of ['detect', 'merge', 'export', 'report', 'resume', 'weight-bits', 'ibt-memory'])
+      expect(stdout).toContain(word);
+    expect(stdout).not.toContain('undefined');
+  });
+
+  it('works in bash', () => {
+    const script = join(folder, 'completion.bash');
+    writeFileSync(script, run(['completion', 'bash']).stdout);
+    const complete = (...words: string[]) =>
+      spawnSync(
+        'bash',
+        [
+          '-c',
+          `source '${script}'; COMP_WORDS=(spiking-yolo ${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length}; _spiking_yolo; echo "\${COMPREPLY[@]}"`,
+        ],
+        { encoding: 'utf8' },
+      ).stdout.trim();
+    expect(complete('de')).toBe('detect');
+    expect(complete('convert', '--wei')).toBe('--weights --weight-bits');
+    expect(complete('detect', '--neuron', 'i')).toBe('ibt-memory ibt if');
+  });
+});
