@@ -1,6 +1,7 @@
 /** The pipeline's core: no Node module is imported, so that it runs in a browser too. */
 
 export { compileWasm, wasmBackend } from './backend/wasm.js';
+export type { WasmModule } from './backend/webassembly.js';
 export { type CalibrationOptions, type CalibrationPhotos, calibrate } from './conversion/calibrate.js';
 export {
   type ConversionOptions,
@@ -9,16 +10,19 @@ export {
   type TrainedNetwork,
 } from './conversion/convert.js';
 export { type BatchNormEpsilon, foldBatchNorm } from './conversion/fold.js';
-export { dequantise, quantise } from './conversion/quantise.js';
+export { dequantise, type Lambdas, quantise } from './conversion/quantise.js';
 export { type DarknetNetwork, parseCfg } from './darknet/cfg.js';
 export { parseNames } from './darknet/names.js';
 export { parseWeights } from './darknet/weights.js';
+export type { DetectionOptions } from './decoding/detections.js';
 export { type Box, type Detection, intersectionOverUnion, suppress } from './decoding/nms.js';
 export { type Decoder, decodePotential } from './decoding/readout.js';
-export { decodeRegion } from './decoding/region.js';
+export { type Candidate, decodeRegion } from './decoding/region.js';
 export {
+  type ElapsedMs,
   FloatDetector,
   type FloatResult,
+  type HeadOptions,
   SpikingDetector,
   type SpikingResult,
 } from './detection/detector.js';
@@ -26,25 +30,56 @@ export {
   DEFAULT_SETTINGS,
   type DetectionSettings,
   PAPER_SETTINGS,
+  type Preset,
   resolveSettings,
 } from './detection/settings.js';
-export type { Backend, BackendName, EngineInstance, StageState, StageStatistics } from './engine/backend.js';
+export type {
+  Backend,
+  BackendName,
+  EngineInstance,
+  FloatConvolution,
+  FloatKernels,
+  StageState,
+  StageStatistics,
+} from './engine/backend.js';
 export {
+  type ConvolutionStage,
   DEFAULT_RUN_OPTIONS,
   type EnginePlan,
   type Neuron,
   type Pool,
+  type PoolStage,
   planEngine,
   type RunOptions,
   type Schedule,
+  type Stage,
 } from './engine/plan.js';
 export { referenceBackend } from './engine/reference.js';
 export { type RunStatistics, Simulation } from './engine/simulation.js';
-export * from './errors.js';
-export { type Photo, placementOf, resizePhoto } from './image/resize.js';
+export { type ErrorCode, SpikingYoloError } from './errors.js';
+export {
+  type AveragePrecision,
+  type ClassMatches,
+  type GroundTruth,
+  type MeanAveragePrecision,
+  matchPhoto,
+  meanAveragePrecision,
+  type PhotoMatches,
+} from './evaluation/mean-average-precision.js';
+export {
+  annEnergyOf,
+  breakEven,
+  ENERGY_PJ,
+  type Energy,
+  energyOf,
+  type FixedWork,
+  fixedWork,
+} from './evaluation/work.js';
+export { classNames, type ExportedFiles, toCoco, toVoc, toYolo } from './export/formats.js';
+export { type Photo, type Placement, placementOf, resizePhoto } from './image/resize.js';
 export { decodeModel, encodeModel } from './model/model-file.js';
-export type { Provenance, Resize, SpikingLayer, SpikingModel } from './model/spiking-model.js';
-export { createFloatNetwork, type FloatNetwork } from './network/float-network.js';
+export type { Normalisation, Provenance, Resize, SpikingLayer, SpikingModel } from './model/spiking-model.js';
+export { type ActivationObserver, createFloatNetwork, type FloatNetwork } from './network/float-network.js';
 export * from './network/network.js';
 export * from './network/parameters.js';
 export { inferShapes } from './network/shapes.js';

@@ -56,7 +56,8 @@ export interface DetectorOptions extends Partial<DetectionSettings> {
   checksum?: boolean;
 }
 
-type Without<T, Other> = { [Key in Exclude<keyof T, keyof Other>]?: undefined };
+/** The fields of T that Other lacks, absent. */
+export type Without<T, Other> = { [Key in Exclude<keyof T, keyof Other>]?: undefined };
 
 /** What was found on one photo: with `ann` if the float network ran, with steps and spikes if neurons did. */
 export type DetectorResult = { model: string } & (
@@ -143,7 +144,17 @@ function rawPhoto(source: Exclude<PhotoSource, string | Uint8Array>): Photo {
   return { width, height, rgb: data.filter((_, i) => i % 4 !== 3) };
 }
 
-/** Reads a photo from any source; throws `FILE`, `IMAGE` or `USAGE`. */
+/**
+ * Reads a photo from any source; throws `FILE`, `IMAGE` or `USAGE`.
+ *
+ * @example
+ * ```ts
+ * import { readPhoto } from 'spiking-yolo';
+ *
+ * const { width, height } = await readPhoto('samples/cat.jpg');
+ * console.log(width, height); // 451 300
+ * ```
+ */
 export async function readPhoto(source: PhotoSource): Promise<Photo> {
   if (typeof source !== 'string' && !(source instanceof Uint8Array)) return rawPhoto(source);
   return decodePhoto(typeof source === 'string' ? await readPhotoBytes(source) : source);
@@ -211,12 +222,27 @@ export class Detector {
     });
   }
 
-  /** Loads a model; throws a {@link SpikingYoloError} if a file, an option or a back-end is not what it should be. */
+  /**
+   * Loads a model; throws a {@link SpikingYoloError} if a file, an option or a back-end is not what it should be.
+   *
+   * @example
+   * ```ts
+   * import { Detector } from 'spiking-yolo';
+   *
+   * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc', steps: 32, classes: ['cat', 'dog'] });
+   * console.log(detector.settings.steps); // 32
+   * await detector.close();
+   * ```
+   */
   static async load(options: DetectorOptions = {}): Promise<Detector> {
     return Detector.fromModel(options.darknet ? undefined : await readModel(options), options);
   }
 
-  /** As {@link load}, from a model that is in memory already (or from `options.darknet`). */
+  /**
+   * As {@link load}, from a model that is in memory already (or from `options.darknet`).
+   *
+   * @internal
+   */
   static async fromModel(source: ModelSource | undefined, options: DetectorOptions): Promise<Detector> {
     const { preset, darknet, ann, resize } = options;
     if (resize !== undefined && !RESIZES.includes(resize)) {
@@ -261,7 +287,23 @@ export class Detector {
     );
   }
 
-  /** Detects objects on one photo. `onBlock` is called after each block of time steps and may throw to stop. */
+  /**
+   * Detects objects on one photo: a path, the bytes of a JPEG, PNG or BMP file, or raw pixels. The simulation runs in
+   * the calling thread (its `threads` share the work); {@link detectAll} leaves that thread free.
+   *
+   * @param onBlock called after each block of time steps; may throw to stop
+   * Throws `FILE` or `IMAGE` for a photo that cannot be read, `USAGE` for anything else that is none.
+   *
+   * @example
+   * ```ts
+   * import { Detector } from 'spiking-yolo';
+   *
+   * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc' });
+   * const grey = { data: new Uint8Array(64 * 64 * 3).fill(128), width: 64, height: 64, channels: 3 };
+   * console.log((await detector.detect(grey)).detections.length); // 0
+   * await detector.close();
+   * ```
+   */
   async detect(source: PhotoSource, onBlock?: (step: number) => void): Promise<DetectorResult> {
     const start = performance.now();
     const photo = await readPhoto(source);
@@ -323,7 +365,19 @@ export class Detector {
     return new DetectorPool(model, options, workersFor(options));
   }
 
-  /** Ends the worker threads, if any, and frees the network's memory at once. */
+  /**
+   * Ends the worker threads, if any, and frees the network's memory at once.
+   *
+   * @example
+   * ```ts
+   * import { Detector, SpikingYoloError } from 'spiking-yolo';
+   *
+   * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc' });
+   * await detector.close();
+   * const error = await detector.detect('samples/cat.jpg').catch((thrown) => thrown);
+   * console.log(error.message); // this detector is closed
+   * ```
+   */
   async close(): Promise<void> {
     this.closed = true;
     if (this.network instanceof SpikingDetector) this.network.close();

@@ -22,7 +22,20 @@ export type ErrorCode =
   | 'FILE'
   | 'ABORTED';
 
-/** The one error class of this package: a code for programs, a message for people. */
+/**
+ * The one error class of this package: a code for programs, a message for people.
+ *
+ * @example
+ * ```ts
+ * import { Detector, SpikingYoloError } from 'spiking-yolo';
+ *
+ * try {
+ *   await Detector.load({ model: 'nowhere.safetensors' });
+ * } catch (error) {
+ *   if (error instanceof SpikingYoloError) console.log(error.code); // USAGE
+ * }
+ * ```
+ */
 export class SpikingYoloError extends Error {
   readonly code: ErrorCode;
 

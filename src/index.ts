@@ -1,14 +1,30 @@
-export { BACKENDS, selectBackend } from './backend/select.js';
+export { BACKENDS, type Selection, selectBackend } from './backend/select.js';
 export * from './core.js';
 export { type DarknetFiles, loadDarknet } from './darknet/load.js';
 export {
+  type BatchResult,
+  type DetectAllOptions,
   Detector,
   type DetectorOptions,
   type DetectorResult,
   type PhotoSource,
   readPhoto,
+  type Without,
 } from './detector.js';
+export {
+  type AnnotatedPhoto,
+  type EvaluationListener,
+  listAnnotatedPhotos,
+  type PhotoSet,
+} from './evaluation/annotated-photos.js';
+export type { Interval, MapIntervals } from './evaluation/bootstrap.js';
+export type { AnnScore, Evaluation, StepScore } from './evaluation/evaluate.js';
+export { type EvaluationReport, type Experiment, runExperiment } from './evaluation/experiment.js';
+export { parseVocAnnotation } from './evaluation/voc-annotation.js';
+export type { DetectedPhoto, PhotoRecord } from './export/records.js';
 export { drawDetections } from './image/draw.js';
 export { decodePhoto } from './image/read-photo.js';
-export { listModels } from './model/registry.js';
+export { readResized } from './image/read-resized.js';
+export { listModels, type RegisteredModel } from './model/registry.js';
 export { version } from './version.js';
+export type { PhotoFailure, PhotoOutcome } from './workers/process-photo.js';

@@ -6,7 +6,7 @@ import { root } from './support/shared.js';
 /** Every module that a source file reaches through imports and exports. */
 function reached(file: string, seen = new Map<string, string[]>()): Map<string, string[]> {
   if (seen.has(file)) return seen;
-  const text = readFileSync(file, 'utf8');
+  const text = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
   // type-only imports leave no trace in the JavaScript
   const imports = [...text.matchAll(/(?:import|export)\s+(?!type\s)[^;]*?from\s+'([^']+)'/g)].map(
     (match) => match[1]!,

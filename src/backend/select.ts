@@ -45,6 +45,13 @@ const cache = new Map<string, Selection>();
  * Takes the back-end asked for (option, then `SPIKING_YOLO_BACKEND`), or the first of native, wasm and reference
  * that loads and passes its self-test. The instruction set: option, then `SPIKING_YOLO_ISA`, else the best.
  * Throws `BACKEND` if a forced one is not there, `USAGE` for a name that does not exist.
+ *
+ * @example
+ * ```ts
+ * import { selectBackend } from 'spiking-yolo';
+ *
+ * console.log(selectBackend({ backend: 'wasm' }).backend.isa); // simd128
+ * ```
  */
 export function selectBackend(
   options: { backend?: string | undefined; isa?: string | undefined } = {},

@@ -55,7 +55,18 @@ const WINDOW_PLANES = 5;
 
 const padded = (channels: number) => Math.ceil(channels / FILTER_GROUP) * FILTER_GROUP;
 
-/** Compiles the module; throws `BACKEND` where WebAssembly or its SIMD is missing. */
+/**
+ * Compiles the module; throws `BACKEND` where WebAssembly or its SIMD is missing.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { compileWasm, wasmBackend } from 'spiking-yolo/core';
+ *
+ * const backend = wasmBackend(compileWasm(readFileSync('dist/kernels.wasm')));
+ * console.log(backend.isa); // simd128
+ * ```
+ */
 export function compileWasm(bytes: Uint8Array<ArrayBuffer>): WasmModule {
   try {
     return new Module(bytes);
@@ -499,7 +510,19 @@ function floatKernels(module: WasmModule, convolutions: readonly FloatConvolutio
   };
 }
 
-/** The AssemblyScript back-end on a compiled module. */
+/**
+ * The AssemblyScript back-end on a compiled module.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { compileWasm, decodeModel, FloatDetector, wasmBackend } from 'spiking-yolo/core';
+ *
+ * const backend = wasmBackend(compileWasm(readFileSync('dist/kernels.wasm')));
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * console.log(FloatDetector.ofModel(model, backend).floatNetwork.network.input.width); // 256
+ * ```
+ */
 export const wasmBackend = (module: WasmModule): Backend => ({
   name: 'wasm',
   isa: 'simd128',

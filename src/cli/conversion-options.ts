@@ -8,11 +8,10 @@ import {
 } from '../conversion/convert.js';
 import { PASSES } from '../conversion/percentile.js';
 import type { Backend } from '../engine/backend.js';
-import { conversionError, reasonOf, SpikingYoloError, usageError } from '../errors.js';
-import { listPhotos, readPhotoBytes } from '../files.js';
-import { decodePhoto } from '../image/read-photo.js';
-import { resizePhoto } from '../image/resize.js';
-import { NORMALISATIONS, type Resize, type SpikingModel } from '../model/spiking-model.js';
+import { conversionError, usageError } from '../errors.js';
+import { listPhotos } from '../files.js';
+import { readResized } from '../image/read-resized.js';
+import { NORMALISATIONS, type SpikingModel } from '../model/spiking-model.js';
 import { numberArgument } from './options.js';
 import type { Progress } from './progress.js';
 
@@ -62,25 +61,6 @@ export async function listCalibrationPhotos(folder: string): Promise<string[]> {
   if (paths.length === 0)
     throw conversionError(`${folder}: the folder holds no JPEG, PNG or BMP file to calibrate with`);
   return paths;
-}
-
-/** Photos, resized, one at a time. An unreadable one is an error that names it. */
-export async function* readResized(
-  paths: readonly string[],
-  resize: Resize,
-  width: number,
-  height: number,
-): AsyncGenerator<Uint8Array> {
-  for (const path of paths) {
-    try {
-      yield resizePhoto(resize, await decodePhoto(await readPhotoBytes(path)), width, height);
-    } catch (error) {
-      if (!(error instanceof SpikingYoloError)) throw error;
-      throw new SpikingYoloError(error.code, `${path}: ${reasonOf(error).replace(`${path}: `, '')}`, {
-        cause: error,
-      });
-    }
-  }
 }
 
 /** Converts a trained network with photos from files. */

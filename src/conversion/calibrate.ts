@@ -40,6 +40,22 @@ export function floorLambdas(terms: readonly number[], largest: ArrayLike<number
  * Finds λ over all pixels of all photos, after the activation and before the pool, zeros included:
  * λ_j = max(P_p(a_j), P_p(−a_j), max|a_j|/16, λ̃/256), as exact order statistics.
  * Throws `CONVERSION` if there is no photo or an activation is not finite.
+ *
+ * @example
+ * ```ts
+ * import { calibrate, createFloatNetwork, loadDarknet, readResized, selectBackend } from 'spiking-yolo';
+ *
+ * const trained = await loadDarknet({
+ *   cfg: 'models/darknet/tiny-yolo-lite-voc.cfg',
+ *   weights: 'models/darknet/tiny-yolo-lite-voc.weights',
+ *   names: 'models/darknet/voc.names',
+ * });
+ * const { width, height } = trained.network.input;
+ * const floatNetwork = createFloatNetwork(trained.network, trained.parameters, selectBackend().backend);
+ * const photos = () => readResized(['samples/cat.jpg'], 'stretch', width, height);
+ * const { lambdas } = await calibrate(floatNetwork, photos, { norm: 'channel', percentile: 99, positiveOnly: false });
+ * console.log(lambdas.get('conv1').length); // 16
+ * ```
  */
 export async function calibrate(
   floatNetwork: FloatNetwork,

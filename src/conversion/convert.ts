@@ -38,7 +38,27 @@ export interface TrainedNetwork {
   weightsSha256: string;
 }
 
-/** Converts a trained network to integrate-and-fire neurons: calibrate λ, normalise (eq. 4/5), quantise. */
+/**
+ * Converts a trained network to integrate-and-fire neurons: calibrate λ, normalise (eq. 4/5), quantise.
+ *
+ * @example
+ * ```ts
+ * import { writeFileSync } from 'node:fs';
+ * import { convertNetwork, DEFAULT_CONVERSION, encodeModel, loadDarknet, readResized, selectBackend } from 'spiking-yolo';
+ *
+ * const trained = await loadDarknet({
+ *   cfg: 'models/darknet/tiny-yolo-lite-voc.cfg',
+ *   weights: 'models/darknet/tiny-yolo-lite-voc.weights',
+ *   names: 'models/darknet/voc.names',
+ * });
+ * const { width, height } = trained.network.input;
+ * const options = { ...DEFAULT_CONVERSION, resize: 'stretch' };
+ * const photos = () => readResized(['samples/cat.jpg', 'samples/astronaut.jpg'], options.resize, width, height);
+ * const model = await convertNetwork(trained, photos, options, selectBackend().backend);
+ * writeFileSync('mine.safetensors', encodeModel(model));
+ * console.log(model.layers.length); // 7
+ * ```
+ */
 export async function convertNetwork(
   trained: TrainedNetwork,
   photos: CalibrationPhotos,

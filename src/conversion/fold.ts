@@ -7,6 +7,16 @@ export type BatchNormEpsilon = 'inside' | 'darknet-cpu';
 /**
  * Folds batch-normalisation into weights and biases (Rueckauer et al. 2017, section 2.2.2):
  * w ← w·γ/σ, b ← β − μ·γ/σ, computed in float64 and rounded to float32.
+ *
+ * @example
+ * ```ts
+ * import { foldBatchNorm } from 'spiking-yolo';
+ *
+ * const [weights, bias] = [Float32Array.of(2), Float32Array.of(1)];
+ * const batchNorm = { scale: Float32Array.of(3), mean: Float32Array.of(0.5), variance: Float32Array.of(1 - 1e-5) };
+ * const folded = foldBatchNorm(new Map([['conv1', { weights, bias, batchNorm }]]));
+ * console.log(folded.get('conv1').weights[0], folded.get('conv1').bias[0]); // 6 -0.5
+ * ```
  */
 export function foldBatchNorm(
   parameters: Parameters,

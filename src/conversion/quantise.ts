@@ -53,6 +53,17 @@ function slopeOf(activation: Activation): number {
 /**
  * Normalises channel-wise (paper eq. 4/5: w ← w·λ_prev/λ, b ← b/λ) and quantises to integers.
  * Throws `CONVERSION`, naming the channel, where no scale satisfies the bounds of docs/engine.md.
+ *
+ * @example
+ * ```ts
+ * import { quantise } from 'spiking-yolo';
+ *
+ * const convolution = { kind: 'convolutional', name: 'out', inputs: ['image'], filters: 1, size: 1, stride: 1, padding: 0 };
+ * const network = { input: { height: 4, width: 4, channels: 1 }, layers: [{ ...convolution, activation: 'linear' }] };
+ * const parameters = new Map([['out', { weights: Float32Array.of(0.5), bias: Float32Array.of(0) }]]);
+ * const [layer] = quantise(network, parameters, new Map([['out', Float64Array.of(2)]]), 8);
+ * console.log((layer.weights[0] / layer.scale[0]).toFixed(2)); // 0.25
+ * ```
  */
 export function quantise(
   network: Network,
@@ -112,7 +123,18 @@ export function firingSource(network: Network, name: string): string {
   return layer.kind === 'convolutional' ? name : firingSource(network, layer.inputs[0]!);
 }
 
-/** The float parameters that a model's integers stand for: W/s with λ undone. */
+/**
+ * The float parameters that a model's integers stand for: W/s with λ undone.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, dequantise } from 'spiking-yolo';
+ *
+ * const { network, layers } = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * console.log(dequantise(network, layers).get('conv1').weights.length); // 432
+ * ```
+ */
 export function dequantise(network: Network, layers: readonly SpikingLayer[]): FoldedParameters {
   const folded: FoldedParameters = new Map();
   const byName = new Map(layers.map((layer) => [layer.name, layer]));

@@ -177,6 +177,15 @@ export interface DarknetNetwork {
 /**
  * Parses a darknet `.cfg`: [net], [convolutional], [maxpool] and a final [region].
  * Throws `CFG`, naming section, key and line, for anything else.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { parseCfg } from 'spiking-yolo';
+ *
+ * const { network } = parseCfg(readFileSync('models/darknet/tiny-yolo-lite-voc.cfg', 'utf8'));
+ * console.log(network.layers.at(-1).kind); // region
+ * ```
  */
 export function parseCfg(text: string): DarknetNetwork {
   const [net, ...sections] = parseSections(text);

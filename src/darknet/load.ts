@@ -24,7 +24,21 @@ function within<T>(path: string, parse: () => T): T {
   }
 }
 
-/** Loads darknet's cfg, weights and names, batch-normalisation folded; throws `FILE`, `CFG`, `WEIGHTS` or `NAMES`. */
+/**
+ * Loads darknet's cfg, weights and names, batch-normalisation folded; throws `FILE`, `CFG`, `WEIGHTS` or `NAMES`.
+ *
+ * @example
+ * ```ts
+ * import { loadDarknet } from 'spiking-yolo';
+ *
+ * const { network, classes } = await loadDarknet({
+ *   cfg: 'models/darknet/tiny-yolo-lite-voc.cfg',
+ *   weights: 'models/darknet/tiny-yolo-lite-voc.weights',
+ *   names: 'models/darknet/voc.names',
+ * });
+ * console.log(network.input.width, classes.length); // 256 20
+ * ```
+ */
 export async function loadDarknet(files: DarknetFiles, epsilon?: BatchNormEpsilon): Promise<TrainedNetwork> {
   const cfgText = await readText(files.cfg);
   const described = within(files.cfg, () => parseCfg(cfgText));

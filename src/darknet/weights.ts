@@ -24,6 +24,16 @@ function channelLast(source: Float32Array, filters: number, channels: number, si
  * Layout: int32 major, minor, revision; `seen` of 8 bytes if major·10 + minor ≥ 2 (else 4); then per convolution
  * biases, [scales, means, variances], weights; float32 little-endian. Throws `WEIGHTS` if bytes are missing or left
  * over (naming both counts), or if a value is not finite.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { parseCfg, parseWeights } from 'spiking-yolo';
+ *
+ * const described = parseCfg(readFileSync('models/darknet/tiny-yolo-lite-voc.cfg', 'utf8'));
+ * const parameters = parseWeights(described, readFileSync('models/darknet/tiny-yolo-lite-voc.weights'));
+ * console.log(parameters.get('conv1').bias.length); // 16
+ * ```
  */
 export function parseWeights({ network, batchNormalized }: DarknetNetwork, bytes: Uint8Array): Parameters {
   if (bytes.length < 16) {

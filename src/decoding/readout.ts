@@ -21,6 +21,15 @@ export function checkReadoutDelay(delay: number, steps: number, startDelays: rea
  *
  * @param potential V_T, exact; @param delayed V_d, or undefined for d = 0
  * @param steps T − d; @param threshold θ, (C); @param lambda λ, (C)
+ *
+ * @example
+ * ```ts
+ * import { decodePotential } from 'spiking-yolo';
+ *
+ * const [potential, theta, lambda] = [Float64Array.of(250), Int32Array.of(100), Float64Array.of(2)];
+ * console.log(decodePotential('vmem', potential, undefined, 10, theta, lambda)[0]); // 0.5
+ * console.log(decodePotential('count', potential, undefined, 10, theta, lambda)[0]); // 0.4
+ * ```
  */
 export function decodePotential(
   decoder: Decoder,

@@ -18,6 +18,16 @@ const logistic = (x: number) => 1 / (1 + Math.exp(-x));
  * Cells in row-major order, anchors within a cell; only candidates with objectness above `threshold`.
  *
  * @param map output map (H, W, C), C = anchors × (5 + classes)
+ *
+ * @example
+ * ```ts
+ * import { decodeRegion } from 'spiking-yolo';
+ *
+ * const region = { kind: 'region', name: 'region', inputs: ['out'], classes: 1, anchors: [[1, 2]] };
+ * const map = [0, 0, 0, 0, 2, 0]; // x, y, w, h, objectness, class
+ * const [{ x, width, height, objectness }] = decodeRegion(region, { height: 1, width: 1, channels: 6 }, map, 0.5);
+ * console.log(x, width, height, objectness.toFixed(2)); // 0.5 1 2 0.88
+ * ```
  */
 export function decodeRegion(
   region: RegionLayer,

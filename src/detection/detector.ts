@@ -87,7 +87,24 @@ abstract class RegionDetector {
   }
 }
 
-/** A detector made of integrate-and-fire neurons, for one photo at a time. */
+/**
+ * A detector made of integrate-and-fire neurons, for one photo at a time.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, DEFAULT_SETTINGS, readPhoto, selectBackend, SpikingDetector } from 'spiking-yolo';
+ *
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * const detector = new SpikingDetector(model, { ...DEFAULT_SETTINGS, steps: 32 }, selectBackend().backend);
+ * const photo = await readPhoto('samples/cat.jpg');
+ * for (const { step, map } of detector.readOuts(detector.resize(photo, 'stretch'), [8, 32])) {
+ *   const [best] = detector.detections(map('vmem'), photo, { ...DEFAULT_SETTINGS, resize: 'stretch' });
+ *   if (step === 32) console.log(best.class); // cat
+ * }
+ * detector.close();
+ * ```
+ */
 export class SpikingDetector extends RegionDetector {
   readonly simulation: Simulation;
   /** What the read-out needs of the output layer; the rest of the model is not kept. */
@@ -188,7 +205,20 @@ export class SpikingDetector extends RegionDetector {
   }
 }
 
-/** The same pipeline without spikes. */
+/**
+ * The same pipeline without spikes.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, DEFAULT_SETTINGS, FloatDetector, readPhoto, selectBackend } from 'spiking-yolo';
+ *
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * const detector = FloatDetector.ofModel(model, selectBackend().backend);
+ * const head = { ...DEFAULT_SETTINGS, resize: model.resize };
+ * console.log(detector.detect(await readPhoto('samples/cat.jpg'), head).detections[0].class); // cat
+ * ```
+ */
 export class FloatDetector extends RegionDetector {
   readonly floatNetwork: FloatNetwork;
   private readonly source: 'trained' | 'dequantised';

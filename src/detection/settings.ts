@@ -35,6 +35,14 @@ export const PRESETS: readonly Preset[] = ['default', 'paper'];
 /**
  * Fills in what is not given from a preset; throws `USAGE` for combinations that mean nothing.
  * Ranges of the run options are checked where the engine is planned.
+ *
+ * @example
+ * ```ts
+ * import { resolveSettings } from 'spiking-yolo';
+ *
+ * const { neuron, pool, steps } = resolveSettings({ steps: 200 }, 'paper');
+ * console.log(neuron, pool, steps); // ibt gate:avg 200
+ * ```
  */
 export function resolveSettings(
   given: Partial<DetectionSettings>,

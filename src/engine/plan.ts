@@ -169,7 +169,19 @@ export function checkRunOptions(options: RunOptions): void {
   }
 }
 
-/** θ-scaled integers of a model and the choices of a run, as stages for a back-end. */
+/**
+ * θ-scaled integers of a model and the choices of a run, as stages for a back-end.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, DEFAULT_RUN_OPTIONS, planEngine } from 'spiking-yolo';
+ *
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * const { stages } = planEngine(model, { ...DEFAULT_RUN_OPTIONS, neuron: 'ibt', gamma: 1 });
+ * console.log(stages.filter(({ kind }) => kind === 'pool').length); // 5
+ * ```
+ */
 export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan {
   checkRunOptions(options);
   const shapes = inferShapes(model.network);

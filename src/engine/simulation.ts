@@ -21,6 +21,19 @@ export interface RunStatistics {
 /**
  * Simulates a planned network over time steps in blocks, feed-forward: all steps of a block run through one layer
  * before the next (exact for every block length, since no connection leads back).
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, DEFAULT_RUN_OPTIONS, planEngine, readPhoto, resizePhoto, selectBackend, Simulation } from 'spiking-yolo';
+ *
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * const simulation = new Simulation(planEngine(model, DEFAULT_RUN_OPTIONS), selectBackend().backend);
+ * simulation.begin(resizePhoto('stretch', await readPhoto('samples/cat.jpg'), 256, 256));
+ * simulation.advanceTo(16);
+ * console.log(simulation.state('conv1').counts.length, simulation.checksum().length); // 1048576 16
+ * simulation.close();
+ * ```
  */
 export class Simulation {
   readonly plan: EnginePlan;

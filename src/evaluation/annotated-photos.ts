@@ -27,7 +27,24 @@ export interface PhotoSet {
   limit?: number | undefined;
 }
 
-/** Lists annotated photos; throws `FILE` if there is none or an id occurs twice. */
+/**
+ * Lists annotated photos; throws `FILE` if there is none or an id occurs twice.
+ *
+ * @example
+ * ```ts
+ * import { mkdirSync, copyFileSync, writeFileSync } from 'node:fs';
+ * import { listAnnotatedPhotos } from 'spiking-yolo';
+ *
+ * mkdirSync('annotated');
+ * copyFileSync('samples/cat.jpg', 'annotated/cat.jpg');
+ * writeFileSync(
+ *   'annotated/cat.xml',
+ *   '<annotation><object><name>cat</name><bndbox><xmin>48</xmin><ymin>60</ymin><xmax>420</xmax><ymax>299</ymax></bndbox></object></annotation>',
+ * );
+ * const photos = await listAnnotatedPhotos({ images: 'annotated', annotations: 'annotated' });
+ * console.log(photos[0].id); // cat
+ * ```
+ */
 export async function listAnnotatedPhotos({
   images,
   annotations,

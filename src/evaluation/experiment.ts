@@ -66,6 +66,26 @@ function describeSettings({ model, floatWeights, settings, steps, decoders, resi
  *
  * @param state file that keeps measurements photo by photo; what it holds already is not measured again
  * Throws `USAGE` for settings that mean nothing, `FILE` if no photo could be evaluated or the state is another's.
+ *
+ * @example
+ * ```ts
+ * import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+ * import { decodeModel, DEFAULT_SETTINGS, FloatDetector, listAnnotatedPhotos, runExperiment, selectBackend } from 'spiking-yolo';
+ *
+ * mkdirSync('annotated');
+ * copyFileSync('samples/cat.jpg', 'annotated/cat.jpg');
+ * writeFileSync(
+ *   'annotated/cat.xml',
+ *   '<annotation><object><name>cat</name><bndbox><xmin>48</xmin><ymin>60</ymin><xmax>420</xmax><ymax>299</ymax></bndbox></object></annotation>',
+ * );
+ * const photos = await listAnnotatedPhotos({ images: 'annotated', annotations: 'annotated' });
+ * const { backend } = selectBackend();
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * const float = FloatDetector.ofModel(model, backend);
+ * const experiment = { model, float, settings: DEFAULT_SETTINGS, steps: [8, 16], decoders: ['vmem'] };
+ * const { snn } = await runExperiment(experiment, photos, undefined, backend, 1);
+ * console.log(snn.map(({ steps, map11 }) => [steps, map11])); // [ [ 8, 1 ], [ 16, 1 ] ]
+ * ```
  */
 export async function runExperiment(
   experiment: Experiment,

@@ -45,6 +45,15 @@ const inclusive = ({ x1, y1, x2, y2 }: Box): Box => ({ x1, y1, x2: x2 + 1, y2: y
  * Matches the boxes of one photo with its objects, as the VOC development kit does: best score first, each box is
  * compared with the object it overlaps most; at IoU ≥ 0.5 it finds that object unless a better box has (then it is
  * wrong), and counts for nothing if the object is difficult.
+ *
+ * @example
+ * ```ts
+ * import { matchPhoto } from 'spiking-yolo';
+ *
+ * const box = { x1: 10, y1: 10, x2: 50, y2: 50 };
+ * const { cat } = matchPhoto([{ class: 'cat', score: 0.8, box }], [{ class: 'cat', box, difficult: false }]);
+ * console.log(cat); // { positives: 1, scores: [ 0.8 ], hits: [ 1 ] }
+ * ```
  */
 export function matchPhoto(
   detections: readonly { class: string; score: number; box: Box }[],
@@ -141,7 +150,19 @@ export function meanOverClasses(
   return classes === 0 ? { map11, mapAll } : { map11: map11 / classes, mapAll: mapAll / classes };
 }
 
-/** PASCAL VOC's mean average precision at IoU ≥ 0.5 over the classes that have an object to find. */
+/**
+ * PASCAL VOC's mean average precision at IoU ≥ 0.5 over the classes that have an object to find.
+ *
+ * @example
+ * ```ts
+ * import { matchPhoto, meanAveragePrecision } from 'spiking-yolo';
+ *
+ * const box = { x1: 10, y1: 10, x2: 50, y2: 50 };
+ * const truth = { class: 'cat', box, difficult: false };
+ * const photos = [matchPhoto([{ class: 'cat', score: 0.8, box }], [truth]), matchPhoto([], [truth])];
+ * console.log(meanAveragePrecision(['cat'], photos).mapAll); // 0.5
+ * ```
+ */
 export function meanAveragePrecision(
   classes: readonly string[],
   photos: readonly PhotoMatches[],

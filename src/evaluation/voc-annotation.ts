@@ -4,7 +4,19 @@ import type { GroundTruth } from './mean-average-precision.js';
 
 const parser = new XMLParser({ isArray: (name) => name === 'object', processEntities: false });
 
-/** Objects of a PASCAL VOC annotation (XML); throws `FILE` unless every box has a class and four numbers. */
+/**
+ * Objects of a PASCAL VOC annotation (XML); throws `FILE` unless every box has a class and four numbers.
+ *
+ * @example
+ * ```ts
+ * import { parseVocAnnotation } from 'spiking-yolo';
+ *
+ * const [cat] = parseVocAnnotation(
+ *   '<annotation><object><name>cat</name><bndbox><xmin>48</xmin><ymin>60</ymin><xmax>420</xmax><ymax>299</ymax></bndbox></object></annotation>',
+ * );
+ * console.log(cat.class, cat.box.x1, cat.difficult); // cat 48 false
+ * ```
+ */
 export function parseVocAnnotation(xml: string): GroundTruth[] {
   let root: { annotation?: { object?: Record<string, unknown>[] } };
   try {

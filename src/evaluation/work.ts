@@ -13,7 +13,16 @@ export const ENERGY_PJ = {
   integer: { multiplyAccumulate: 0.3, addition: 0.1 },
 } as const;
 
-/** MAC-weighted spikes per neuron at which an SNN costs what its ANN does, layer 1 left out: 5.1 (float), 3 (integer). */
+/**
+ * MAC-weighted spikes per neuron at which an SNN costs what its ANN does, layer 1 left out: 5.1 (float), 3 (integer).
+ *
+ * @example
+ * ```ts
+ * import { breakEven } from 'spiking-yolo';
+ *
+ * console.log(breakEven('float').toFixed(1)); // 5.1
+ * ```
+ */
 export const breakEven = (model: keyof typeof ENERGY_PJ) =>
   ENERGY_PJ[model].multiplyAccumulate / ENERGY_PJ[model].addition;
 
@@ -38,7 +47,19 @@ const windowCells = (extent: number, out: number, { size, stride, offset }: Pool
   return cells;
 };
 
-/** Counts the work of a planned network over T steps. */
+/**
+ * Counts the work of a planned network over T steps.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, DEFAULT_RUN_OPTIONS, fixedWork, planEngine } from 'spiking-yolo';
+ *
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * const { neuronUpdates } = fixedWork(planEngine(model, DEFAULT_RUN_OPTIONS), 16);
+ * console.log(neuronUpdates); // 32899072
+ * ```
+ */
 export function fixedWork({ stages }: EnginePlan, steps: number): FixedWork {
   const work = { imageMultiplications: 0, otherMultiplications: 0, neuronUpdates: 0, poolComparisons: 0 };
   /** Steps in which a stage's input may change. */
@@ -72,7 +93,20 @@ export interface Energy {
   neuronUpdateEnergyPicojoules: number;
 }
 
-/** Energy of a spiking run with so many synaptic operations after layer 1. */
+/**
+ * Energy of a spiking run with so many synaptic operations after layer 1.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, DEFAULT_RUN_OPTIONS, energyOf, fixedWork, planEngine } from 'spiking-yolo';
+ *
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * const work = fixedWork(planEngine(model, DEFAULT_RUN_OPTIONS), 16);
+ * const perSpike = energyOf(work, 2e6).energyPicojoules - energyOf(work, 1e6).energyPicojoules;
+ * console.log((perSpike / 1e6).toFixed(1)); // 0.9
+ * ```
+ */
 export function energyOf(work: FixedWork, synapticOperations: number): Energy {
   const of = ({ multiplyAccumulate, addition }: { multiplyAccumulate: number; addition: number }) =>
     multiplyAccumulate * work.imageMultiplications + addition * synapticOperations;
@@ -83,7 +117,19 @@ export function energyOf(work: FixedWork, synapticOperations: number): Energy {
   };
 }
 
-/** Energy of the ANN's one pass. */
+/**
+ * Energy of the ANN's one pass.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { annEnergyOf, decodeModel, DEFAULT_RUN_OPTIONS, fixedWork, planEngine } from 'spiking-yolo';
+ *
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * const work = fixedWork(planEngine(model, DEFAULT_RUN_OPTIONS), 16);
+ * console.log((annEnergyOf(work).energyPicojoules / 1e9).toFixed(1)); // 1.7
+ * ```
+ */
 export function annEnergyOf(work: FixedWork): Pick<Energy, 'energyPicojoules' | 'integerEnergyPicojoules'> {
   const multiplications = work.imageMultiplications + work.otherMultiplications;
   return {

@@ -1,12 +1,13 @@
-import { basename, extname } from 'node:path';
 import { fileError } from '../errors.js';
 import type { DetectedPhoto } from './records.js';
 
 /** Files to write: text by name. */
 export type ExportedFiles = Map<string, string>;
 
+const baseName = (path: string) => path.replace(/^.*[\\/]/, '');
+
 /** Name without folder and extension: how the formats call a photo. */
-export const photoId = (path: string) => basename(path, extname(path));
+const photoId = (path: string) => baseName(path).replace(/(?<=.)\.[^.]*$/, '');
 
 /** Throws `FILE` if two photos would have the same name in the export. */
 function checkIds(photos: readonly DetectedPhoto[]): void {
@@ -20,11 +21,25 @@ function checkIds(photos: readonly DetectedPhoto[]): void {
   }
 }
 
-/** Class names by id: those given, else those that occur; throws `FILE` if they disagree. */
-export function classNames(
-  photos: readonly DetectedPhoto[],
-  given: readonly string[] | undefined,
-): Map<number, string> {
+/**
+ * Class names by id: those given, else those that occur; throws `FILE` if they disagree.
+ *
+ * @example
+ * ```ts
+ * import { classNames } from 'spiking-yolo';
+ *
+ * const photos = [
+ *   {
+ *     path: 'cat.jpg',
+ *     width: 100,
+ *     height: 50,
+ *     detections: [{ class: 'cat', classId: 0, score: 0.5, box: { x1: 10, y1: 10, x2: 30, y2: 20 } }],
+ *   },
+ * ];
+ * console.log(classNames(photos)); // Map(1) { 0 => 'cat' }
+ * ```
+ */
+export function classNames(photos: readonly DetectedPhoto[], given?: readonly string[]): Map<number, string> {
   const names = new Map<number, string>(given?.entries() ?? []);
   for (const { path, detections } of photos) {
     for (const { class: name, classId } of detections) {
@@ -52,6 +67,22 @@ function imageIds(photos: readonly DetectedPhoto[]): number[] {
  * COCO: `results.json`, what the evaluation server takes (image_id, category_id, bbox [x, y, width, height], score),
  * and `annotations.json`, the same as a data set with its images and categories. Category ids are class ids from 1.
  * https://cocodataset.org/#format-results
+ *
+ * @example
+ * ```ts
+ * import { classNames, toCoco } from 'spiking-yolo';
+ *
+ * const photos = [
+ *   {
+ *     path: 'cat.jpg',
+ *     width: 100,
+ *     height: 50,
+ *     detections: [{ class: 'cat', classId: 0, score: 0.5, box: { x1: 10, y1: 10, x2: 30, y2: 20 } }],
+ *   },
+ * ];
+ * const [result] = JSON.parse(toCoco(photos, classNames(photos)).get('results.json'));
+ * console.log(result.bbox); // [ 10, 10, 20, 10 ]
+ * ```
  */
 export function toCoco(photos: readonly DetectedPhoto[], names: ReadonlyMap<number, string>): ExportedFiles {
   const ids = imageIds(photos);
@@ -66,7 +97,7 @@ export function toCoco(photos: readonly DetectedPhoto[], names: ReadonlyMap<numb
   const annotations = {
     images: photos.map(({ path, width, height }, i) => ({
       id: ids[i]!,
-      file_name: basename(path),
+      file_name: baseName(path),
       width,
       height,
     })),
@@ -89,6 +120,21 @@ export function toCoco(photos: readonly DetectedPhoto[], names: ReadonlyMap<numb
  * PASCAL VOC result files, one a class: `comp4_det_test_<class>.txt`, each line `<photo> <score> <xmin> <ymin> <xmax>
  * <ymax>`. Pixels count from 1 there: the box from x1 to x2 covers the pixels x1 + 1 to x2.
  * VOC2012 development kit, section 8.2.2 (detection results).
+ *
+ * @example
+ * ```ts
+ * import { classNames, toVoc } from 'spiking-yolo';
+ *
+ * const photos = [
+ *   {
+ *     path: 'cat.jpg',
+ *     width: 100,
+ *     height: 50,
+ *     detections: [{ class: 'cat', classId: 0, score: 0.5, box: { x1: 10, y1: 10, x2: 30, y2: 20 } }],
+ *   },
+ * ];
+ * console.log(toVoc(photos, classNames(photos)).get('comp4_det_test_cat.txt').trim()); // cat 0.500000 11.000 11.000 30.000 20.000
+ * ```
  */
 export function toVoc(photos: readonly DetectedPhoto[], names: ReadonlyMap<number, string>): ExportedFiles {
   checkIds(photos);
@@ -109,11 +155,26 @@ const fileName = (name: string) => name.replace(/[^\p{L}\p{N}_.-]+/gu, '_');
 /**
  * YOLO: `<photo>.txt` with a line an object, `<class> <x> <y> <width> <height>`, centre and extent as parts of the
  * photo's, with `scores` the score after them; and `classes.txt`, a name a line.
+ *
+ * @example
+ * ```ts
+ * import { classNames, toYolo } from 'spiking-yolo';
+ *
+ * const photos = [
+ *   {
+ *     path: 'cat.jpg',
+ *     width: 100,
+ *     height: 50,
+ *     detections: [{ class: 'cat', classId: 0, score: 0.5, box: { x1: 10, y1: 10, x2: 30, y2: 20 } }],
+ *   },
+ * ];
+ * console.log(toYolo(photos, classNames(photos)).get('cat.txt').trim()); // 0 0.200000 0.300000 0.200000 0.200000
+ * ```
  */
 export function toYolo(
   photos: readonly DetectedPhoto[],
   names: ReadonlyMap<number, string>,
-  scores: boolean,
+  scores = false,
 ): ExportedFiles {
   checkIds(photos);
   const files: ExportedFiles = new Map();

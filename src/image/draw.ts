@@ -42,7 +42,21 @@ function fill(
   }
 }
 
-/** The photo with boxes and labels drawn on it, as a JPEG or PNG file. */
+/**
+ * The photo with boxes and labels drawn on it, as a JPEG or PNG file.
+ *
+ * @example
+ * ```ts
+ * import { writeFileSync } from 'node:fs';
+ * import { Detector, drawDetections, readPhoto } from 'spiking-yolo';
+ *
+ * const photo = await readPhoto('samples/cat.jpg');
+ * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc' });
+ * const { detections } = await detector.detect('samples/cat.jpg');
+ * writeFileSync('cat-boxes.png', await drawDetections(photo, detections, 'png'));
+ * await detector.close();
+ * ```
+ */
 export async function drawDetections(
   photo: Photo,
   detections: readonly Detection[],

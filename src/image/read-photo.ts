@@ -17,6 +17,15 @@ const MAX_EXTENT = 16_384;
 /**
  * Decodes a JPEG, PNG or BMP, its EXIF rotation applied; transparency is dropped, as darknet does.
  * Throws `IMAGE` for anything that is not a whole photo of 1 to 16,384 pixels a side and at most 100 megapixels.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodePhoto } from 'spiking-yolo';
+ *
+ * const { rgb } = await decodePhoto(readFileSync('samples/cat.jpg'));
+ * console.log(rgb.length); // 405900
+ * ```
  */
 export async function decodePhoto(bytes: Uint8Array): Promise<Photo> {
   if (bytes.length === 0) throw imageError('the file is empty');

@@ -19,7 +19,17 @@ export interface Placement {
   scaledHeight: number;
 }
 
-/** Where `resize` puts a photo. */
+/**
+ * Where `resize` puts a photo.
+ *
+ * @example
+ * ```ts
+ * import { placementOf } from 'spiking-yolo';
+ *
+ * const { left, top, scaledWidth, scaledHeight } = placementOf('letterbox', 400, 200, 100, 100);
+ * console.log(left, top, scaledWidth, scaledHeight); // 0 25 100 50
+ * ```
+ */
 export function placementOf(
   resize: Resize,
   width: number,
@@ -171,6 +181,14 @@ const LETTERBOX_FILL = 128;
 /**
  * Brings a photo to the network's input, (targetHeight, targetWidth, 3) bytes, in integer arithmetic (see
  * docs/engine.md): the same bytes everywhere.
+ *
+ * @example
+ * ```ts
+ * import { readPhoto, resizePhoto } from 'spiking-yolo';
+ *
+ * const pixels = resizePhoto('letterbox', await readPhoto('samples/cat.jpg'), 416, 416);
+ * console.log(pixels.length); // 519168
+ * ```
  */
 export function resizePhoto(
   resize: Resize,

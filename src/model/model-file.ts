@@ -29,6 +29,17 @@ function headerDigest({ metadata, tensors }: Container): string {
  * Serialises a model as one self-contained safetensors file, its bounds proved first. Tensors of layer `conv1`:
  * `conv1.weight` (filters, size, size, channels) I16 or I8; `.bias`, `.threshold`, `.threshold_negative`, `.scale`
  * (filters) I32; `.lambda` (filters) F64; `.start_delay` (1) I32.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, encodeModel } from 'spiking-yolo';
+ *
+ * const bytes = readFileSync('models/tiny-yolo-lite-voc.safetensors');
+ * const model = decodeModel(bytes);
+ * model.layers[2].startDelay = 4;
+ * console.log(encodeModel(model).length - bytes.length < 100); // true
+ * ```
  */
 export function encodeModel(model: SpikingModel): Uint8Array<ArrayBuffer> {
   checkModel(model);
@@ -144,7 +155,18 @@ function parseField<T>(
   return value;
 }
 
-/** Reads a model file and proves its bounds; throws `MODEL` for anything damaged, truncated or of another format. */
+/**
+ * Reads a model file and proves its bounds; throws `MODEL` for anything damaged, truncated or of another format.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel } from 'spiking-yolo';
+ *
+ * const { classes, resize, provenance } = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * console.log(classes[7], resize, provenance.norm); // cat stretch channel
+ * ```
+ */
 export function decodeModel(bytes: Uint8Array): SpikingModel {
   const container = decodeSafetensors(bytes);
   const { metadata, tensors } = container;

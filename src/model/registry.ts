@@ -23,7 +23,16 @@ export interface RegisteredModel {
   about: string;
 }
 
-/** Models that came with the package; those of the repository only are left out where they are not. */
+/**
+ * Models that came with the package; those of the repository only are left out where they are not.
+ *
+ * @example
+ * ```ts
+ * import { listModels } from 'spiking-yolo';
+ *
+ * console.log(listModels()[0].name); // tiny-yolo-voc
+ * ```
+ */
 export function listModels(): RegisteredModel[] {
   return Object.entries(registry.models)
     .map(([name, { file, about }]) => ({ name, path: folder + file, about }))

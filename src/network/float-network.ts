@@ -21,7 +21,26 @@ export interface FloatNetwork {
   forward(pixels: ArrayLike<number>, observe?: ActivationObserver): Float32Array;
 }
 
-/** Prepares the float network on a back-end; batch-normalisation must be folded in. */
+/**
+ * Prepares the float network on a back-end; batch-normalisation must be folded in.
+ *
+ * @example
+ * ```ts
+ * import { createFloatNetwork, loadDarknet, readPhoto, resizePhoto, selectBackend } from 'spiking-yolo';
+ *
+ * const { network, parameters } = await loadDarknet({
+ *   cfg: 'models/darknet/tiny-yolo-lite-voc.cfg',
+ *   weights: 'models/darknet/tiny-yolo-lite-voc.weights',
+ *   names: 'models/darknet/voc.names',
+ * });
+ * const floatNetwork = createFloatNetwork(network, parameters, selectBackend().backend);
+ * const pixels = resizePhoto('stretch', await readPhoto('samples/cat.jpg'), 256, 256);
+ * const map = floatNetwork.forward(pixels, (layer, activation) => {
+ *   if (layer.name === 'conv1') console.log(activation.length); // 1048576
+ * });
+ * console.log(map.length); // 8000
+ * ```
+ */
 export function createFloatNetwork(
   network: Network,
   parameters: FoldedParameters,

@@ -77,6 +77,15 @@ export function addShape(shapes: Map<string, Shape>, layer: Layer): void {
  * Shapes of all activation maps by layer name, `image` included.
  * Throws `CONVERSION` where a layer has no input, no output, or a pooling window without a real cell, and for a network
  * that is too large altogether.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { inferShapes, parseCfg } from 'spiking-yolo';
+ *
+ * const { network } = parseCfg(readFileSync('models/darknet/tiny-yolo-lite-voc.cfg', 'utf8'));
+ * console.log(inferShapes(network).get('conv7').channels); // 125
+ * ```
  */
 export function inferShapes(network: Network): Map<string, Shape> {
   const shapes = new Map<string, Shape>([[IMAGE, network.input]]);
