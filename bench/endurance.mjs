@@ -1,0 +1,94 @@
+/**
+ * Ten thousand photos in one run of `detect`: memory, descriptors and threads must not grow, and the last thousand take
+ * as long as the first. node bench/endurance.mjs [--photos n]; exits with 1 if something grew.
+ */
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Jimp } from '../dist/image/read-photo.js';
+import { readPhoto, resizePhoto } from '../dist/index.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const { values } = parseArgs({ options: { photos: { type: 'string', default: '10000' } } });
+const total = Number(values.photos);
+const [WIDTH, HEIGHT] = [500, 375];
+
+/** Distinct photos: a sample, its brightness and a square in it moved with the number. */
+async function generate(folder) {
+  const samples = await Promise.all(
+    ['cat', 'astronaut'].map((name) => readPhoto(`${root}samples/${name}.jpg`)),
+  );
+  const pixels = samples.map((sample) => resizePhoto('stretch', sample, WIDTH, HEIGHT));
+  const image = new Jimp({ width: WIDTH, height: HEIGHT, color: 0x000000ff });
+  for (let i = 0; i < total; i++) {
+    const rgb = pixels[i % 2];
+    const { data } = image.bitmap;
+    for (let p = 0; p < WIDTH * HEIGHT; p++)
+      for (let c = 0; c < 3; c++) data[4 * p + c] = Math.min(255, rgb[3 * p + c] + (i % 16));
+    const [left, top] = [(i * 7) % (WIDTH - 20), Math.floor((i * 7) / (WIDTH - 20)) % (HEIGHT - 20)];
+    for (let y = top; y < top + 20; y++)
+      data.fill((i * 37) % 256, 4 * (y * WIDTH + left), 4 * (y * WIDTH + left + 20));
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(
+      join(folder, `${String(i).padStart(6, '0')}.jpg`),
+      await image.getBuffer('image/jpeg', { quality: 85 }),
+    );
+  }
+}
+
+/** What a process holds: resident megabytes, descriptors, threads. */
+function holdings(pid) {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const number = (name) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)[1]);
+  return {
+    rss: number('VmRSS') / 1024,
+    descriptors: readdirSync(`/proc/${pid}/fd`).length,
+    threads: number('Threads'),
+  };
+}
+
+const work = mkdtempSync(join(tmpdir(), 'endurance-'));
+try {
+  const folder = join(work, 'photos');
+  await generate(folder);
+  const child = spawn(process.execPath, [
+    `${root}dist/cli/main.js`,
+    ...['detect', folder, '--model', 'tiny-yolo-lite-voc', '--steps', '4', '--format', 'ndjson'],
+  ]);
+  child.stderr.pipe(process.stderr);
+  const start = performance.now();
+  const samples = [];
+  let done = 0;
+  for await (const line of createInterface({ input: child.stdout })) {
+    const { path, error } = JSON.parse(line);
+    if (error) throw new Error(`${path}: ${error.message}`);
+    done++;
+    if (done === 100 || done % (total / 10) === 0)
+      samples.push({ done, seconds: (performance.now() - start) / 1000, ...holdings(child.pid) });
+  }
+  console.log(
+    '| photos | seconds | photos/s | RSS, MB | descriptors | threads |\n| --- | --- | --- | --- | --- | --- |',
+  );
+  let before = { done: 0, seconds: 0 };
+  for (const sample of samples) {
+    const rate = (sample.done - before.done) / (sample.seconds - before.seconds);
+    console.log(
+      `| ${sample.done} | ${sample.seconds.toFixed(1)} | ${rate.toFixed(1)} | ${sample.rss.toFixed(0)} | ${sample.descriptors} | ${sample.threads} |`,
+    );
+    before = sample;
+  }
+  const first = samples.find(({ done: count }) => count >= 100) ?? samples[0];
+  const largest = Math.max(...samples.map(({ rss }) => rss));
+  const grew =
+    done !== total ||
+    largest > 1.1 * first.rss ||
+    samples.some(({ descriptors, threads }) => descriptors > first.descriptors || threads > first.threads);
+  console.log(grew ? 'something grew' : 'nothing grew');
+  process.exitCode = grew ? 1 : 0;
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
