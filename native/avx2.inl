@@ -14,6 +14,12 @@ static inline Ints minInts(Ints a, Ints b) { return ints(_mm256_min_epi32(raw(a)
 
 static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
 
+static inline void storeBytes(uint8_t* p, Ints s) {
+  const __m256i low = _mm256_shuffle_epi8(raw(s), _mm256_set1_epi32(0x0c080400));
+  const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), both);
+}
+
 struct Pairs {
   using Spike = int16_t;
   using Sum = __m256i;
@@ -22,6 +28,7 @@ struct Pairs {
   static constexpr int kMaxGroups = 2;
   static constexpr int rowsOf(int groups) { return groups == 1 ? 4 : 2; }
   static constexpr int kOffset = 0;
+  static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
   static Sum zero() { return _mm256_setzero_si256(); }
   static Weights load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }

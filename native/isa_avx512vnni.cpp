@@ -35,6 +35,10 @@ static inline Ints minInts(Ints a, Ints b) { return ints(_mm512_min_epi32(raw(a)
 static inline int countOf(Mask mask) { return __builtin_popcount(mask); }
 static inline bool any(Mask mask) { return mask != 0; }
 
+static inline void storeBytes(uint8_t* p, Ints s) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(s)));
+}
+
 struct Op16 {
   using Spike = int16_t;
   using Sum = __m512i;
@@ -43,6 +47,7 @@ struct Op16 {
   static constexpr int kMaxGroups = 4;
   static constexpr int rowsOf(int groups) { return groups <= 2 ? 8 : 4; }
   static constexpr int kOffset = 0;
+  static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
   static Sum zero() { return _mm512_setzero_si512(); }
   static Weights load(const uint8_t* p) { return _mm512_loadu_si512(p); }
@@ -61,6 +66,7 @@ struct Op16 {
 struct Op8 : Op16 {
   using Spike = int8_t;
   static constexpr int kOffset = 128;
+  static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 4 + channel; }
   static Sum dot(Sum acc, Weights w, __m512i s) { return _mm512_dpbusd_epi32(acc, w, s); }
   static Sum addMagnitude(Sum acc, const uint8_t* p) {

@@ -16,6 +16,7 @@ struct Op8 {
   static constexpr int kMaxGroups = 1;
   static constexpr int rowsOf(int) { return 4; }
   static constexpr int kOffset = 0;
+  static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 4 + channel; }
   static Sum zero() { return vdupq_n_s32(0); }
   static Weights load(const uint8_t* p) { return vld1q_s8(reinterpret_cast<const int8_t*>(p)); }

@@ -26,6 +26,7 @@ struct Op16 {
   static constexpr int kMaxGroups = 1;
   static constexpr int rowsOf(int) { return 2; }
   static constexpr int kOffset = 0;
+  static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
   static Sum zero() { return _mm_setzero_si128(); }
   static Weights load(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }

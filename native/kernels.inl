@@ -1,7 +1,9 @@
 // The kernels, written once and compiled once per instruction set. The including file defines, in its own namespace:
-//   kVectorBytes and Ints; Mask and its operations (masks.inl where vectors of −1 and 0 serve);
+//   kVectorBytes and Ints; Mask and its operations (masks.inl where vectors of −1 and 0 serve); storeBytes;
 //   Op16, Op8 (Spike, kParts, kMaxGroups, rowsOf, kOffset, zero, load, broadcast, dot, addMagnitude, store, position): a
-//   multiply-add of one 4-byte word of spikes with the weights of 16 / kParts filters.
+//   multiply-add of one 4-byte word of spikes with the weights of 16 / kParts filters. With kShortLimit > 0 also one that
+//   sums in 16 bits (ShortSum, ShortWeights, shortZero, shortLoad, shortBroadcast, shortDot, widen), exact for
+//   kShortLimit / Γ words.
 // Everything here is exact integer arithmetic, or float arithmetic in one fixed order without fused multiply-add.
 
 typedef float Floats __attribute__((vector_size(kVectorBytes)));
@@ -39,8 +41,12 @@ static inline Ints loadSpikes(const uint8_t* p) {
 }
 template <class Spike>
 static inline void storeSpikes(uint8_t* p, Ints s) {
-  const auto v = __builtin_convertvector(s, typename Spikes<Spike>::Vector);
-  __builtin_memcpy(p, &v, sizeof v);
+  if constexpr (sizeof(Spike) == 1) {
+    storeBytes(p, s);
+  } else {
+    const auto v = __builtin_convertvector(s, typename Spikes<Spike>::Vector);
+    __builtin_memcpy(p, &v, sizeof v);
+  }
 }
 
 // One kernel position of a tile: the input cell's words (of its first row), which of them to take, and the position.
@@ -52,14 +58,58 @@ struct Tap {
   int32_t position;
 };
 
-// z of ROWS rows (steps, or neighbouring positions) × GROUPS filter groups: (ROWS, GROUPS·16) int32.
-template <class Op, int GROUPS, int ROWS>
-static inline void tile(const Tap* taps, int tapCount, const uint8_t* packed, int words, size_t rowBytes,
-                        size_t sumStride, int32_t* z) {
+// Words whose products a 16-bit sum holds when spikes are at most Γ: kShortLimit of Γ 1. 0 where the instruction set has
+// no such sums, or too few words fit to gain anything.
+template <class Op>
+static inline int shortRun(int gamma) {
+  const int run = Op::kShortLimit / gamma;
+  return run >= 4 ? run : 0;
+}
+
+// Adds W·spikes to acc through 16-bit sums, which are widened after `run` words.
+template <class Op, int GROUPS, int ROWS, class Sums>
+static inline void accumulateShort(const Tap* taps, int tapCount, const uint8_t* packed, int words, size_t rowBytes,
+                                   int run, Sums& acc) {
   constexpr int kVectors = GROUPS * Op::kParts;
-  typename Op::Sum acc[ROWS][kVectors];
+  typename Op::ShortSum part[ROWS][kVectors];
   for (int r = 0; r < ROWS; r++)
-    for (int v = 0; v < kVectors; v++) acc[r][v] = Op::zero();
+    for (int v = 0; v < kVectors; v++) part[r][v] = Op::shortZero();
+  int left = run;
+  for (int k = 0; k < tapCount; k++) {
+    const Tap& tap = taps[k];
+    const uint8_t* tapWeights = packed + size_t(tap.position) * words * (GROUPS * 64);
+    for (int i = 0; i < tap.count;) {
+      const int end = tap.count - i < left ? tap.count : i + left;
+      left -= end - i;
+      for (; i < end; i++) {
+        const size_t word = tap.list[i];
+        const uint8_t* w = tapWeights + word * (GROUPS * 64);
+        typename Op::ShortWeights weights[kVectors];
+        for (int v = 0; v < kVectors; v++) weights[v] = Op::shortLoad(w + v * (64 / Op::kParts));
+        const uint8_t* a = tap.input + word * 4;
+        for (int r = 0; r < ROWS; r++) {
+          const auto spikes = Op::shortBroadcast(a + r * rowBytes);
+          for (int v = 0; v < kVectors; v++) part[r][v] = Op::shortDot(part[r][v], weights[v], spikes);
+        }
+      }
+      if (left > 0) break;
+      for (int r = 0; r < ROWS; r++) {
+        for (int v = 0; v < kVectors; v++) {
+          acc[r][v] = Op::widen(acc[r][v], part[r][v]);
+          part[r][v] = Op::shortZero();
+        }
+      }
+      left = run;
+    }
+  }
+  for (int r = 0; r < ROWS; r++)
+    for (int v = 0; v < kVectors; v++) acc[r][v] = Op::widen(acc[r][v], part[r][v]);
+}
+
+template <class Op, int GROUPS, int ROWS, class Sums>
+static inline void accumulate(const Tap* taps, int tapCount, const uint8_t* packed, int words, size_t rowBytes,
+                              Sums& acc) {
+  constexpr int kVectors = GROUPS * Op::kParts;
   for (int k = 0; k < tapCount; k++) {
     const Tap& tap = taps[k];
     const uint8_t* tapWeights = packed + size_t(tap.position) * words * (GROUPS * 64);
@@ -74,6 +124,22 @@ static inline void tile(const Tap* taps, int tapCount, const uint8_t* packed, in
         for (int v = 0; v < kVectors; v++) acc[r][v] = Op::dot(acc[r][v], weights[v], spikes);
       }
     }
+  }
+}
+
+// z of ROWS rows (steps, or neighbouring positions) × GROUPS filter groups: (ROWS, GROUPS·16) int32. `run` as shortRun.
+template <class Op, int GROUPS, int ROWS>
+static inline void tile(const Tap* taps, int tapCount, const uint8_t* packed, int words, size_t rowBytes,
+                        size_t sumStride, int run, int32_t* z) {
+  constexpr int kVectors = GROUPS * Op::kParts;
+  typename Op::Sum acc[ROWS][kVectors];
+  for (int r = 0; r < ROWS; r++)
+    for (int v = 0; v < kVectors; v++) acc[r][v] = Op::zero();
+  if constexpr (Op::kShortLimit > 0) {
+    if (run > 0) accumulateShort<Op, GROUPS, ROWS>(taps, tapCount, packed, words, rowBytes, run, acc);
+    else accumulate<Op, GROUPS, ROWS>(taps, tapCount, packed, words, rowBytes, acc);
+  } else {
+    accumulate<Op, GROUPS, ROWS>(taps, tapCount, packed, words, rowBytes, acc);
   }
   for (int r = 0; r < ROWS; r++) {
     for (int v = 0; v < kVectors; v++) Op::store(z + r * GROUPS * 16 + v * (16 / Op::kParts), acc[r][v]);
@@ -92,29 +158,29 @@ static inline void tile(const Tap* taps, int tapCount, const uint8_t* packed, in
 
 template <class Op, int ROWS>
 static inline void tileOfGroups(int groups, const Tap* taps, int tapCount, const uint8_t* packed, int words,
-                                size_t rowBytes, size_t sumStride, int32_t* z) {
+                                size_t rowBytes, size_t sumStride, int run, int32_t* z) {
   if constexpr (Op::kMaxGroups >= 4) {
-    if (groups == 4) return tile<Op, 4, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+    if (groups == 4) return tile<Op, 4, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
   }
   if constexpr (Op::kMaxGroups >= 3) {
-    if (groups == 3) return tile<Op, 3, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+    if (groups == 3) return tile<Op, 3, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
   }
   if constexpr (Op::kMaxGroups >= 2) {
-    if (groups == 2) return tile<Op, 2, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+    if (groups == 2) return tile<Op, 2, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
   }
-  tile<Op, 1, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, z);
+  tile<Op, 1, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
 }
 
 // A layer's tiles all have the rows of its widest one; each instruction set has two such numbers at most.
 template <class Op>
 static inline void tileOf(int groups, int rows, const Tap* taps, int tapCount, const uint8_t* packed, int words,
-                          size_t rowBytes, size_t sumStride, int32_t* z) {
+                          size_t rowBytes, size_t sumStride, int run, int32_t* z) {
   constexpr int kNarrow = Op::rowsOf(1);
   constexpr int kWide = Op::rowsOf(Op::kMaxGroups);
   if (kNarrow != kWide && rows == kNarrow) {
-    tileOfGroups<Op, kNarrow>(groups, taps, tapCount, packed, words, rowBytes, sumStride, z);
+    tileOfGroups<Op, kNarrow>(groups, taps, tapCount, packed, words, rowBytes, sumStride, run, z);
   } else {
-    tileOfGroups<Op, kWide>(groups, taps, tapCount, packed, words, rowBytes, sumStride, z);
+    tileOfGroups<Op, kWide>(groups, taps, tapCount, packed, words, rowBytes, sumStride, run, z);
   }
 }
 
@@ -396,6 +462,7 @@ static void fireRowOf(const Convolution& c, int y, int steps, const Strip& strip
     add(counters, tally);
     return;
   }
+  const int run = shortRun<Op>(c.gamma);
   const int rows = c.tileRows;
   const int tiles = (steps + rows - 1) / rows;
   const size_t stepBytes = size_t(c.words) * 4;
@@ -426,7 +493,7 @@ static void fireRowOf(const Convolution& c, int y, int steps, const Strip& strip
       const int groups = groupsFrom(c, filter / 16);
       for (int k = 0; k < tiles; k++) {
         tileOf<Op>(groups, rows, taps + size_t(k) * c.size * c.size, tapCounts[k], c.weights + filter / 16 * groupBytes,
-                   c.words, stepBytes, 1, z + size_t(k) * rows * groups * 16);
+                   c.words, stepBytes, 1, run, z + size_t(k) * rows * groups * 16);
       }
       const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
       uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
@@ -463,7 +530,7 @@ static void windowTiles(const Convolution& c, int y, const WindowBuffer& window,
         const int group = (firstFilter + f) / 16;
         const int tileGroups = groupsFrom(c, group);
         tileOf<Op>(tileGroups, rows, taps, tapCount, c.weights + group * groupBytes, c.words, c.stride * cellBytes,
-                   c.stride, z);
+                   c.stride, 0, z);
         use(x, count, f, tileGroups, plane, z);
         f += tileGroups * 16;
       }

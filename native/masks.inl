@@ -14,3 +14,11 @@ static inline int countOf(Mask mask) {
   for (int i = 0; i < kVectorBytes / 4; i++) count -= mask[i];
   return count;
 }
+
+// The low bytes of a vector; an instruction set may have something better.
+template <class Vector>
+static inline void storeBytes(uint8_t* p, Vector s) {
+  typedef int8_t Bytes __attribute__((vector_size(kVectorBytes / 4)));
+  const Bytes bytes = __builtin_convertvector(s, Bytes);
+  __builtin_memcpy(p, &bytes, sizeof bytes);
+}

@@ -7,7 +7,7 @@ import type { FloatNetwork } from '../network/float-network.js';
 export interface LayerDiagnosis {
   layer: string;
   channels: number;
-  /** Channels that send (nearly) all that Γ allows in some neuron: what exceeds λ·Γ is lost. */
+  /** Channels of whose neurons one in a hundred or more sends (nearly) all that Γ allows: what exceeds λ·Γ is lost. */
   saturated: number;
   /** Channels without one spike, though the float network's are not silent. */
   silent: number;
@@ -23,7 +23,9 @@ export interface LayerDiagnosis {
   firingRate: number;
 }
 
+/** Part of Γ a step that counts as all of it, and part of a channel's neurons that must be so. */
 const SATURATED = 0.95;
+const SATURATED_NEURONS = 0.01;
 const CHATTER = 2;
 const OUTLIER = 8;
 /** Correlation below which a layer no longer says what the float network's does. */
@@ -33,23 +35,23 @@ const LOST = 0.5;
 class LayerSums {
   readonly sent: Float64Array;
   readonly net: Float64Array;
-  readonly largestRate: Float64Array;
+  readonly saturated: Float64Array;
   readonly activity: Float64Array;
   private moments = { n: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 };
 
   constructor(channels: number) {
     this.sent = new Float64Array(channels);
     this.net = new Float64Array(channels);
-    this.largestRate = new Float64Array(channels);
+    this.saturated = new Float64Array(channels);
     this.activity = new Float64Array(channels);
   }
 
   /** One neuron after T steps: unit spikes sent, net count, its value in the float network's units and the float's. */
-  add(channel: number, sent: number, count: number, steps: number, spiking: number, float: number): void {
+  add(channel: number, sent: number, count: number, limit: number, spiking: number, float: number): void {
     const { moments } = this;
     this.sent[channel]! += sent;
     this.net[channel]! += Math.abs(count);
-    this.largestRate[channel] = Math.max(this.largestRate[channel]!, Math.abs(count) / steps);
+    if (Math.abs(count) >= limit) this.saturated[channel]!++;
     this.activity[channel]! += Math.abs(float);
     moments.n++;
     moments.x += spiking;
@@ -108,7 +110,9 @@ export function diagnose(
       for (let i = 0; i < counts.length; i++) {
         const channel = i % lambda.length;
         const spiking = (counts[i]! * lambda[channel]!) / steps;
-        sums.get(name)!.add(channel, total[i]!, counts[i]!, steps, spiking, activation[i]!);
+        sums
+          .get(name)!
+          .add(channel, total[i]!, counts[i]!, SATURATED * gamma * steps, spiking, activation[i]!);
       }
     });
   }
@@ -120,7 +124,7 @@ export function diagnose(
     return {
       layer: name,
       channels: lambda.length,
-      saturated: count((c) => layer.largestRate[c]! >= SATURATED * gamma),
+      saturated: count((c) => layer.saturated[c]! * lambda.length >= SATURATED_NEURONS * layer.neurons),
       silent: count((c) => layer.sent[c] === 0 && layer.activity[c]! > 0),
       chattering: count((c) => layer.sent[c]! > 0 && layer.sent[c]! > CHATTER * layer.net[c]!),
       outliers: count((c) => lambda[c]! >= OUTLIER * median || lambda[c]! * OUTLIER <= median),
@@ -162,7 +166,7 @@ export function explain(
   const saturated = most('saturated');
   if (saturated.saturated > 0.25 * saturated.channels) {
     words.push(
-      `${saturated.layer}: ${percent(saturated.saturated, saturated.channels)} of the channels have neurons that fire as often as they may (${gamma} a step): what exceeds ${gamma}·λ is cut off. Use a higher percentile, a larger --gamma, or a normalisation at all.`,
+      `${saturated.layer}: ${percent(saturated.saturated, saturated.channels)} of the channels have 1 % of their neurons or more that fire as often as they may (${gamma} a step): what exceeds ${gamma}·λ is cut off. Use channel-norm, a higher percentile or a larger --gamma.`,
     );
   }
   const chattering = most('chattering');

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Backend, FloatConvolution } from '../../src/engine/backend.js';
-import type { ConvolutionStage, EnginePlan } from '../../src/engine/plan.js';
+import { type ConvolutionStage, type EnginePlan, firingLimits } from '../../src/engine/plan.js';
 import { referenceBackend } from '../../src/engine/reference.js';
 import { Simulation } from '../../src/engine/simulation.js';
 import { fastBackends } from '../support/backends.js';
-import { type RandomCase, randomCase, randomNumbers } from '../support/plans.js';
+import { type RandomCase, randomCase, randomNumbers, unitConvolution } from '../support/plans.js';
 
 /** Everything that can be observed of a run, at two steps of it. */
 function observe(backend: Backend, plan: EnginePlan, { pixels, steps, threads }: RandomCase) {
@@ -39,6 +39,60 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
         { numRuns: 400 },
       );
     });
+
+    it.each([1, 2, 3, 4, 5, 8, 15, 16, 17, 64, 127])(
+      'equals the reference where every product is as large as it can be, Γ %i',
+      (gamma) => {
+        // 80 neurons that send Γ spikes, all up or all down, at every step, into weights of the greatest magnitude
+        const theta = 1000;
+        const shape = { height: 3, width: 3, outHeight: 3, outWidth: 3 };
+        const random = randomNumbers(gamma);
+        const greatest = (same: boolean, length: number) =>
+          Int8Array.from({ length }, () => (same || random() < 0.5 ? 127 : -127));
+        for (const [sign, same] of [
+          [1, true],
+          [-1, true],
+          [1, false],
+          [-1, false],
+        ] as const) {
+          const each = (length: number, value: number) => new Int32Array(length).fill(value);
+          const sender = unitConvolution({
+            ...shape,
+            name: 'sender',
+            input: -1,
+            filters: 80,
+            weights: new Int8Array(80),
+            bias: each(80, sign * theta * (gamma + 1)),
+            startPotential: each(80, 0),
+            firing: firingLimits('signed', 0.5, each(80, theta), each(80, theta)),
+          });
+          const receiver = unitConvolution({
+            ...shape,
+            name: 'receiver',
+            input: 0,
+            channels: 80,
+            filters: 48,
+            size: 3,
+            padding: 1,
+            weights: greatest(same, 48 * 9 * 80),
+            bias: each(48, 0),
+            startPotential: each(48, 0),
+            firing: firingLimits('ibt', 0.5, each(48, 2 ** 23), each(48, 2 ** 23)),
+          });
+          const output = unitConvolution({
+            name: 'output',
+            input: 1,
+            channels: 48,
+            weights: new Int8Array(48),
+            fires: false,
+            ...shape,
+          });
+          const plan: EnginePlan = { stages: [sender, receiver, output], gamma, blockLength: 8 };
+          const largest = { plan, pixels: new Uint8Array(9), steps: 8, threads: 1, blockLengths: [8] };
+          expect(observe(backend, plan, largest)).toEqual(observe(referenceBackend, plan, largest));
+        }
+      },
+    );
 
     it('gives the same floats as the reference on random convolutions', () => {
       fc.assert(
