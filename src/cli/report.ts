@@ -22,7 +22,7 @@ interface ReportCommandOptions extends PhotoSet {
   resize: Resize;
   photo?: string;
   layer?: string;
-  channel: number;
+  channel?: number;
   threads?: number;
   backend?: 'native' | 'wasm' | 'reference';
   isa?: string;
@@ -45,7 +45,7 @@ export function addReportCommand(program: Command): void {
     .addOption(new Option('--resize <how>', 'how photos are resized').choices(RESIZES).default('letterbox'))
     .option('--photo <file>', 'the photo of figures 7 and 8 (default: the first of --images)')
     .option('--layer <name>', 'the layer of figures 3 and 4 (default: the first)')
-    .option('--channel <n>', 'the channel of figure 3, from 1', countArgument, 2)
+    .option('--channel <n>', 'the channel of figure 3, from 1 (default: the weakest)', countArgument)
     .addOption(threadsOption());
   addBackendOptions(command);
   command.addHelpText(
@@ -72,7 +72,7 @@ async function report(given: ReportCommandOptions): Promise<number> {
   const firing = convolutions.slice(0, -1).map(({ name }) => name);
   if (!layer || !firing.includes(layer.name))
     throw usageError(`--layer is "${given.layer}"; expected one of ${firing.join(', ')}`);
-  if (given.channel > layer.filters)
+  if (given.channel !== undefined && given.channel > layer.filters)
     throw usageError(`--channel is ${given.channel}; ${layer.name} has ${layer.filters}`);
   const photos = await listAnnotatedPhotos(given);
   const paths = await listCalibrationPhotos(given.calibration);

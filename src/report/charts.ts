@@ -293,7 +293,12 @@ export function ablationChart(finished: readonly Finished[]): Chart {
           color: nominal('neuron', 'neuron', ruleNames(['ibt', 'signed', 'if'])),
           strokeDash: {
             ...nominal('norm', 'normalisation', ['channel-norm', 'layer-norm', 'none-norm']),
-            legend: { symbolType: 'stroke', symbolSize: 500, symbolStrokeColor: '#333' },
+            legend: {
+              symbolType: 'stroke',
+              symbolSize: 600,
+              symbolStrokeColor: '#333',
+              symbolStrokeWidth: 2,
+            },
           },
         },
       },

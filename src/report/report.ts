@@ -44,9 +44,10 @@ export interface ReportOptions {
   /** Steps of the paper's experiments, ascending. */
   steps: number[];
   resize: Resize;
-  /** Layer and channel (from 1) of figures 3 and 4. */
+  /** Layer of figures 3 and 4. */
   layer: string;
-  channel: number;
+  /** Channel of figure 3, from 1; default: the one whose largest activation is the smallest part of the layer's. */
+  channel?: number | undefined;
   backend: Backend;
   threads: number;
 }
@@ -187,13 +188,16 @@ async function readable(photos: readonly AnnotatedPhoto[], count: number): Promi
 }
 
 async function activitySections(
-  { photos, steps, resize, layer, channel, backend, threads }: ReportOptions,
+  { photos, steps, resize, layer, channel: given, backend, threads }: ReportOptions,
   modelOf: ModelOf,
 ): Promise<Drawable[]> {
   const [layerNorm, channelNorm] = [
     await modelOf({ norm: 'layer', ...PAPER }),
     await modelOf({ norm: 'channel', ...PAPER }),
   ];
+  const maxima = normalisedMaxima(channelNorm, layerNorm);
+  const own = maxima.find((one) => one.layer === layer)!.values;
+  const channel = given ?? own.indexOf(Math.min(...own)) + 1;
   const total = Math.min(ACTIVITY_STEPS, steps.at(-1)!);
   const pictures = await readable(photos, ACTIVITY_PHOTOS);
   const activity = (model: SpikingModel) => {
@@ -211,12 +215,12 @@ async function activitySections(
       id: 'fig1',
       title: 'Figure 1: largest activation of each channel under layer-norm',
       caption: ['λ of the channel ÷ λ of the layer, both at 99.9 %. Blue: mean; red: least.'],
-      chart: maximaChart(normalisedMaxima(channelNorm, layerNorm)),
+      chart: maximaChart(maxima),
     },
     {
       id: 'fig3',
       title: `Figure 3: spike counts of channel ${channel} of ${layer}`,
-      caption: [on],
+      caption: [on, `λ of the channel is ${own[channel - 1]!.toFixed(2)} times the layer's.`],
       chart: distributionChart(compared),
     },
     {
