@@ -3,13 +3,11 @@ import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { withInputSize } from '../conversion/convert.js';
-import { readModel } from '../detector.js';
 import { DEFAULT_RUN_OPTIONS, planEngine } from '../engine/plan.js';
 import { backendError, usageError } from '../errors.js';
 import { readModelBytes } from '../files.js';
 import { decodeModel } from '../model/model-file.js';
-import { DetectorPool } from '../workers/pool.js';
-import type { FromRow, RowFacts, RowSpec, RunTimes, ToRow } from './row.js';
+import type { FromPool, FromRow, RowFacts, RowSpec, RunTimes, ToPool, ToRow } from './row.js';
 
 /** A measured row; times are medians in milliseconds. */
 export interface Row
@@ -38,8 +36,13 @@ export interface Peer {
 /** Whole photos a second through the worker pool, decoding included. */
 export interface Throughput {
   net: string;
+  /** Worker threads of a process. */
   workers: number;
+  /** Processes side by side: what the machine can do at best, since they share nothing. */
+  processes: number;
   imagesPerSecond: number;
+  /** Peak memory of a process less that after its imports. */
+  addedRssBytes: number;
 }
 
 export interface Benchmark {
@@ -176,7 +179,10 @@ export function checkSpikes(rows: readonly Row[]): void {
   }
 }
 
-/** Photos a second for each number of workers, one thread a photo; medians of interleaved runs. */
+/**
+ * Photos a second for each number of workers, one thread a photo, and for as many processes with one worker each;
+ * medians of runs in turns, each pool in a process of its own.
+ */
 export async function measureThroughput(
   net: string,
   photo: string,
@@ -184,30 +190,36 @@ export async function measureThroughput(
   photos: number,
   runs: number,
 ): Promise<Throughput[]> {
-  const model = await readModel({ model: net });
-  const pools = workerCounts.map((workers) => ({
-    workers,
-    pool: new DetectorPool(model, { threads: 1 }, workers),
+  const script = fileURLToPath(new URL('./pool-process.js', import.meta.url));
+  const most = Math.max(...workerCounts);
+  const groups = [
+    ...workerCounts.map((workers) => ({ workers, processes: 1 })),
+    ...(most > 1 ? [{ workers: 1, processes: most }] : []),
+  ].map((group) => ({
+    ...group,
+    children: Array.from({ length: group.processes }, () => fork(script, { serialization: 'advanced' })),
     rates: [] as number[],
   }));
-  const drain = async (pool: DetectorPool, count: number) => {
-    const tasks = Array.from({ length: count }, () => ({ source: photo }));
-    for await (const { outcome } of pool.run(tasks)) {
-      if (outcome.error) throw backendError(outcome.error.message);
-    }
-  };
+  const askPool = <K extends FromPool>(child: ChildProcess, message: ToPool) => ask<K>(child, message);
   try {
-    for (const { pool, workers } of pools) await drain(pool, 2 * workers);
+    for (const { workers, children } of groups)
+      for (const child of children) await askPool(child, { net, photo, workers });
     for (let run = 0; run < runs; run++) {
-      for (const { pool, rates } of pools) {
+      for (const { processes, children, rates } of groups) {
+        const share = Math.ceil(photos / processes);
         const start = performance.now();
-        await drain(pool, photos);
-        rates.push((1000 * photos) / (performance.now() - start));
+        await Promise.all(children.map((child) => askPool(child, { photos: share })));
+        rates.push((1000 * share * processes) / (performance.now() - start));
       }
     }
-    return pools.map(({ workers, rates }) => ({ net, workers, imagesPerSecond: median(rates) }));
+    const result: Throughput[] = [];
+    for (const { workers, processes, children, rates } of groups) {
+      const { addedRssBytes } = await askPool<{ addedRssBytes: number }>(children[0]!, { finish: true });
+      result.push({ net, workers, processes, imagesPerSecond: median(rates), addedRssBytes });
+    }
+    return result;
   } finally {
-    for (const { pool } of pools) await pool.close();
+    for (const { children } of groups) for (const child of children) child.kill();
   }
 }
 

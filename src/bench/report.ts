@@ -105,15 +105,17 @@ export function toMarkdown({
   if (few.length > 0) parts.push('### The reference (first steps only: it is slow)', rowTable(few, []));
   if (throughput.length > 0) {
     parts.push('### Whole photos through the worker pool (decoding included, one thread a photo)');
-    const single = (net: string) => throughput.find((t) => t.net === net && t.workers === 1)!.imagesPerSecond;
+    const single = throughput.find(({ workers, processes }) => workers * processes === 1)!.imagesPerSecond;
     parts.push(
       table(
-        ['network', 'workers', 'images/s', '× one worker'],
-        throughput.map(({ net, workers, imagesPerSecond }) => [
+        ['network', 'processes', 'workers of each', 'images/s', '× one worker', 'memory of one, MB'],
+        throughput.map(({ net, workers, processes, imagesPerSecond, addedRssBytes }) => [
           net,
+          processes,
           workers,
           imagesPerSecond.toFixed(2),
-          (imagesPerSecond / single(net)).toFixed(2),
+          (imagesPerSecond / single).toFixed(2),
+          megabytes(addedRssBytes),
         ]),
       ),
     );

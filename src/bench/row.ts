@@ -43,3 +43,7 @@ export interface RowFacts {
 /** Messages to and from the process that holds a row. */
 export type ToRow = { spec: RowSpec; photo: string } | { run: true } | { finish: true };
 export type FromRow = { ready: true } | { times: RunTimes } | { facts: RowFacts } | { error: string };
+
+/** Messages to and from the process that holds a worker pool. */
+export type ToPool = { net: string; photo: string; workers: number } | { photos: number } | { finish: true };
+export type FromPool = { ready: true } | { ms: number } | { addedRssBytes: number } | { error: string };

@@ -46,6 +46,14 @@ export function addBenchCommand(program: Command): void {
     )
     .option('--json', 'one JSON object instead of Markdown tables')
     .option('--svg <file>', 'also draw the time steps as a bar chart')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  spiking-yolo bench --quick                      (the best instruction set, a minute)
+  spiking-yolo bench --json > bench.json
+  spiking-yolo bench --peer onnxruntime           (in a checkout: what a tensor library takes on the same cores)`,
+    )
     .action(bench);
 }
 

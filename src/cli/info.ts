@@ -10,7 +10,14 @@ import { addBackendOptions } from './options.js';
 export function addInfoCommand(program: Command): void {
   const command = program
     .command('info')
-    .description('show which back-end is in use and why, models and versions');
+    .description('show which back-end is in use and why, models and versions')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  spiking-yolo info
+  SPIKING_YOLO_BACKEND=wasm spiking-yolo info     (forces a back-end, as --backend wasm does)`,
+    );
   addBackendOptions(command).action((options: { backend?: string; isa?: string }) => {
     const { backend, why } = selectBackend(options);
     const lines = [`back-end: ${backend.name}`, `instruction set: ${backend.isa}`, `why: ${why}`];

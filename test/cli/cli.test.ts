@@ -177,6 +177,30 @@ describe('detect', () => {
   });
 });
 
+describe('help', () => {
+  const commands = [...run(['--help']).stdout.matchAll(/^ {2}([a-z]+) /gm)].map((match) => match[1]!);
+
+  it('names every command', () => {
+    expect(commands).toEqual(
+      expect.arrayContaining([
+        'detect',
+        'export',
+        'merge',
+        'convert',
+        'eval',
+        'report',
+        'bench',
+        'info',
+        'completion',
+      ]),
+    );
+  });
+
+  it.each(commands.filter((name) => name !== 'help'))('%s has examples to paste', (name) => {
+    expect(run([name, '--help']).stdout).toMatch(new RegExp(`Examples?.*:\\n.*spiking-yolo ${name}`));
+  });
+});
+
 describe('bad usage', () => {
   it.each([
     [['detect'], /missing required argument/],
