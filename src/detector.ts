@@ -235,6 +235,8 @@ export class Detector {
    * ```
    */
   static async load(options: DetectorOptions = {}): Promise<Detector> {
+    if (typeof options !== 'object' || options === null)
+      throw usageError('the options of a detector must be an object');
     return Detector.fromModel(options.darknet ? undefined : await readModel(options), options);
   }
 
@@ -345,13 +347,22 @@ export class Detector {
     options: DetectAllOptions = {},
   ): AsyncGenerator<BatchResult> {
     if (this.closed) throw usageError('this detector is closed');
+    const iterable =
+      typeof sources === 'object' &&
+      sources !== null &&
+      (Symbol.iterator in sources || Symbol.asyncIterator in sources);
+    if (!iterable || sources instanceof Uint8Array)
+      throw usageError('detectAll takes an array or another iterable of photos');
+    const { signal, ordered } = options ?? {};
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      throw usageError('signal must be an AbortSignal');
     this.pool ??= this.startPool();
     const pool = await this.pool;
     async function* tasks() {
       let index = 0;
       for await (const source of sources) yield { index: index++, source };
     }
-    for await (const { task, outcome } of pool.run(tasks(), options)) {
+    for await (const { task, outcome } of pool.run(tasks(), { signal, ordered: ordered === true })) {
       if (outcome.error) yield { ...task, error: toError(outcome) };
       else yield { ...task, result: outcome };
     }

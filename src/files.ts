@@ -1,7 +1,18 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, reasonOf, SpikingYoloError } from './errors.js';
 
 /** What went wrong with a file, as a `FILE` error; one of this package's own passes as it is. */
@@ -76,19 +87,36 @@ export async function makeFolder(path: string): Promise<void> {
   });
 }
 
+/** Where a file is to be written: a link's target; throws `FILE` for what is there and not a regular file. */
+export async function writablePath(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) return path;
+  if (found.isDirectory()) throw explainFileError('write it', path, new Error('it is a folder'));
+  if (!found.isFile()) throw explainFileError('write it', path, new Error('it is not a regular file'));
+  return realpath(path);
+}
+
+/** True if two paths lead to one file, also by links. */
+export async function isSameFile(a: string, b: string): Promise<boolean> {
+  if (resolve(a) === resolve(b)) return true;
+  const [one, other] = await Promise.all([a, b].map((path) => stat(path).catch(() => undefined)));
+  return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino;
+}
+
 /** Writes a file whole or not at all (a temporary file beside it, then rename); makes its folder. Throws `FILE`. */
 export async function writeWhole(
   path: string,
   content: Uint8Array | string | AsyncIterable<string>,
 ): Promise<void> {
-  const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  const target = await writablePath(path);
+  const temporary = `${target}.${randomBytes(4).toString('hex')}.tmp`;
   const stop = (signal: NodeJS.Signals) => {
     rmSync(temporary, { force: true });
     process.exit(signal === 'SIGINT' ? 130 : 143);
   };
   process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
-    await makeFolder(dirname(path));
+    await makeFolder(dirname(target));
     const file = await open(temporary, 'wx');
     try {
       // Node takes iterables here; its types know of files opened by path only
@@ -97,12 +125,29 @@ export async function writeWhole(
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw explainFileError('write it', path, error);
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+}
+
+/** True if a file begins with a text, is empty or is not there; throws `FILE`. */
+export async function startsWith(path: string, text: string): Promise<boolean> {
+  let file: FileHandle | undefined;
+  try {
+    if (!(await stat(path)).isFile()) throw new Error('it is not a regular file');
+    file = await open(path);
+    const bytes = new Uint8Array(new TextEncoder().encode(text).length);
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+    return text.startsWith(new TextDecoder().decode(bytes.subarray(0, bytesRead)));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true;
+    throw explainFileError('read it', path, error);
+  } finally {
+    await file?.close();
   }
 }
 
@@ -129,3 +174,40 @@ export async function listPhotos(folder: string): Promise<string[]> {
 }
 
 export const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex');
+
+/**
+ * Takes a file for this process until the returned function is called or the process ends; throws `FILE` if another
+ * process has it. A lock that a killed process left is taken over.
+ */
+export async function lockFile(path: string): Promise<() => void> {
+  const lock = `${path}.lock`;
+  for (;;) {
+    try {
+      await makeFolder(dirname(path));
+      await writeFile(lock, `${process.pid}\n`, { flag: 'wx' });
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw explainFileError('write it', path, error);
+      const owner = Number(await readFile(lock, 'utf8').catch(() => ''));
+      if (isRunning(owner))
+        throw fileError(`${path}: process ${owner} is writing it (if that is not so, delete ${lock})`);
+      await rm(lock, { force: true });
+    }
+  }
+  const release = () => {
+    process.off('exit', release);
+    rmSync(lock, { force: true });
+  };
+  process.on('exit', release);
+  return release;
+}
+
+function isRunning(pid: number): boolean {
+  if (!(Number.isInteger(pid) && pid > 0) || pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

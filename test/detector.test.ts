@@ -66,6 +66,28 @@ describe('Detector', () => {
     await detector.close();
   });
 
+  it('closing ends the batches under way', async () => {
+    const detector = await Detector.load({ ...LITE, steps: 400, workers: 2 });
+    const batch = (async () => {
+      for await (const _ of detector.detectAll(Array<string>(40).fill(cat)));
+    })();
+    const rejected = expect(batch).rejects.toMatchObject({ code: 'ABORTED' });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await detector.close();
+    await rejected;
+  });
+
+  it('refuses wrong arguments', async () => {
+    await using detector = await Detector.load(LITE);
+    const wrong = (...args: unknown[]) =>
+      (detector.detectAll as (...all: unknown[]) => AsyncGenerator).apply(detector, args).next();
+    for (const sources of [undefined, null, 5, {}, 'path', new Uint8Array(3)])
+      await expect(wrong(sources)).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(wrong([cat], { signal: 5 })).rejects.toMatchObject({ code: 'USAGE' });
+    for (const options of [null, 5])
+      await expect(Detector.load(options as never)).rejects.toMatchObject({ code: 'USAGE' });
+  });
+
   it('refuses wrong options before anything runs', async () => {
     await expect(Detector.load({ ...LITE, workers: 0 })).rejects.toMatchObject({ code: 'USAGE' });
     await expect(Detector.load({ ...LITE, classes: ['unicorn'] })).rejects.toMatchObject({ code: 'USAGE' });

@@ -1,9 +1,7 @@
-import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { selectBackend } from '../backend/select.js';
 import { loadDarknet } from '../darknet/load.js';
 import { PRESETS } from '../detection/settings.js';
-import { usageError } from '../errors.js';
 import { writeWhole } from '../files.js';
 import { encodeModel } from '../model/model-file.js';
 import { RESIZES } from '../model/spiking-model.js';
@@ -14,7 +12,7 @@ import {
   type GivenConversionOptions,
   listCalibrationPhotos,
 } from './conversion-options.js';
-import { addBackendOptions } from './options.js';
+import { addBackendOptions, refuseOverwriting } from './options.js';
 import { Progress } from './progress.js';
 
 interface ConvertOptions extends GivenConversionOptions {
@@ -62,9 +60,7 @@ async function convert(given: ConvertOptions): Promise<void> {
   const { backend } = selectBackend(given);
   const trained = await loadDarknet(given);
   const paths = await listCalibrationPhotos(given.calibration);
-  const inputs = [given.cfg, given.weights, given.names, ...paths].map((path) => resolve(path));
-  if (inputs.includes(resolve(given.out)))
-    throw usageError(`--out would overwrite ${given.out}, which is read; name another file`);
+  await refuseOverwriting({ out: given.out }, [given.cfg, given.weights, given.names, ...paths]);
   const progress = new Progress(1, false);
   const model = await convertWithPhotos(trained, paths, options, backend, progress);
   progress.clear();

@@ -1,15 +1,14 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { resolveSettings } from '../detection/settings.js';
 import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
 import { fileError, SpikingYoloError, usageError } from '../errors.js';
 import { checkRecord, isFailure, type PhotoRecord } from '../export/records.js';
-import { isFolder } from '../files.js';
+import { isFolder, isPicture, isSameFile, lockFile, startsWith } from '../files.js';
 import { JsonLinesFile, keepLines } from '../lines.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
 import { DetectorPool } from '../workers/pool.js';
-import { processPhoto } from '../workers/process-photo.js';
+import { describeError, processPhoto } from '../workers/process-photo.js';
 import {
   addBackendOptions,
   addDetectionModelOptions,
@@ -17,6 +16,7 @@ import {
   detectorOptions,
   type ModelCommandOptions,
   numberArgument,
+  refuseOverwriting,
 } from './options.js';
 import { OUTCOME_FORMATS, type OutcomeFormat, openWriter } from './outcome-writer.js';
 import { DrawTargets, isStreamed, type ListedPhoto, listPaths, parseShard } from './photo-list.js';
@@ -89,6 +89,8 @@ interface Batch {
   options: DetectorOptions;
   model: ModelSource | undefined;
   controller: AbortController;
+  /** Gives the output file free. */
+  unlock: () => void;
 }
 
 /** The format asked for, else by the name of `--out`. */
@@ -98,6 +100,12 @@ function chooseFormat({ format, out }: DetectOptions): OutcomeFormat {
   const found = OUTCOME_FORMATS.find((name) => name === chosen);
   if (!found) throw usageError(`--format is "${chosen}"; expected ${OUTCOME_FORMATS.join(', ')}`);
   return found;
+}
+
+/** Throws `FILE` for a file that is there and was not written by `detect --format ndjson`: it will not be touched. */
+async function checkOurs(out: string): Promise<void> {
+  if (!(await startsWith(out, '{"path":')))
+    throw fileError(`${out}: is there and no file of detect --format ndjson; name another file or delete it`);
 }
 
 /** Paths that an ndjson file holds already; its failures and its torn last line are dropped. */
@@ -149,8 +157,13 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   const listed = streamed ? undefined : await collect(listPaths(inputs, shard));
   const targets = await DrawTargets.from(draw, listed?.length ?? Number.POSITIVE_INFINITY);
   for (const path of listed ?? []) targets?.of(path);
-  if (out !== undefined && listed?.some((path) => resolve(path) === resolve(out)))
-    throw usageError(`--out would overwrite the photo ${out}; name another file`);
+  if (watch !== undefined && draw !== undefined && (await isSameFile(watch, draw)))
+    throw usageError('--draw would put photos into the folder that is watched; name another folder');
+  const { cfg, weights, names, model: modelFile } = given;
+  const drawn = draw !== undefined && !(await isFolder(draw)) ? draw : undefined;
+  await refuseOverwriting({ out, draw: drawn }, [cfg, weights, names, modelFile, ...(listed ?? [])]);
+  if (out !== undefined && isPicture(out))
+    throw usageError(`--out is ${out}; results are text: name it as in found.ndjson`);
   if (options.preset === 'paper' && options.model === undefined && !options.darknet) {
     process.stderr.write(
       `the preset paper takes the model ${DEFAULT_PAPER_MODEL}, ${settings.steps} steps a photo\n`,
@@ -160,6 +173,11 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   if (options.preset === 'paper' && options.model !== undefined && model && model.name !== options.model) {
     process.stderr.write(`the preset paper takes the model ${model.name}\n`);
   }
+  let unlock = () => {};
+  if (out !== undefined && format === 'ndjson') {
+    unlock = await lockFile(out);
+    await checkOurs(out);
+  }
   const done = resume
     ? await resumeFrom(out!, {
         model: model?.name ?? options.darknet?.cfg,
@@ -167,12 +185,21 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
       })
     : new Set<string>();
   async function* tasks(paths: Iterable<string> | AsyncIterable<string>): AsyncGenerator<ListedPhoto> {
-    for await (const path of paths) if (!done.has(path)) yield { source: path, draw: targets?.of(path) };
+    for await (const path of paths) {
+      // in a watched folder a photo that is written anew comes again
+      if (done.delete(path)) continue;
+      try {
+        yield { source: path, draw: targets?.of(path) };
+      } catch (error) {
+        if (!(error instanceof SpikingYoloError)) throw error;
+        yield { source: path, failure: describeError(error) };
+      }
+    }
   }
   const paths =
     watch !== undefined ? watchFolder(watch, controller.signal) : (listed ?? listPaths(inputs, shard));
   const total = listed ? listed.filter((path) => !done.has(path)).length : Number.POSITIVE_INFINITY;
-  return { photos: tasks(paths), total, format, out, resume, options, model, controller };
+  return { photos: tasks(paths), total, format, out, resume, options, model, controller, unlock };
 }
 
 /** Outcomes one after another: in this thread for a single photo, else from a pool of workers. */
@@ -212,13 +239,16 @@ function stopOnSignals(controller: AbortController): () => void {
     interrupted ??= performance.now();
     controller.abort(signal);
   };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
-  return () => process.off('SIGINT', stop).off('SIGTERM', stop);
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, stop);
+  return () => {
+    for (const signal of signals) process.off(signal, stop);
+  };
 }
 
 async function detect(inputs: readonly string[], given: DetectOptions): Promise<number> {
   const batch = await prepare(inputs, given);
-  const { total, controller, format, out, resume, options } = batch;
+  const { total, controller, format, out, resume, options, unlock } = batch;
   const progress = new Progress(total, options.preset === 'paper');
   // a single photo is simulated in this thread, which hears no signal meanwhile: the default ends the process
   const ignoreSignals = total === 1 ? () => {} : stopOnSignals(controller);
@@ -238,6 +268,9 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
     if (!(error instanceof SpikingYoloError && error.code === 'ABORTED')) throw error;
   } finally {
     ignoreSignals();
+    // a list that has not ended would keep the process alive
+    process.stdin.destroy();
+    unlock();
   }
   progress.clear();
   await writer.finish();

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { selectBackend } from '../backend/select.js';
 import { loadDarknet } from '../darknet/load.js';
@@ -26,6 +25,7 @@ import {
   addRunOptions,
   darknetFiles,
   type ModelCommandOptions,
+  refuseOverwriting,
 } from './options.js';
 import { evaluationListener } from './print.js';
 import { Progress } from './progress.js';
@@ -112,13 +112,15 @@ async function evaluate(given: EvalOptions): Promise<number> {
   const threads = threadsFor(given);
   const { backend } = selectBackend(given);
   const photos = await listAnnotatedPhotos(given);
-  const inputs = [given.cfg, given.weights, given.names, given.ids, given.model].concat(
-    photos.flatMap(({ path, annotation }) => [path, annotation]),
-  );
-  for (const [name, path] of Object.entries({ out, state })) {
-    if (path !== undefined && inputs.some((input) => input && resolve(input) === resolve(path)))
-      throw usageError(`--${name} would overwrite ${path}, which is read; name another file`);
-  }
+  const { cfg, weights, names, ids, model: modelFile } = given;
+  await refuseOverwriting({ out, state }, [
+    cfg,
+    weights,
+    names,
+    ids,
+    modelFile,
+    ...photos.flatMap(({ path, annotation }) => [path, annotation]),
+  ]);
   const progress = new Progress(photos.length, true);
   const { model, trained } = await loadModel(given, backend, progress);
   const float = trained

@@ -1,8 +1,8 @@
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { fileError, usageError } from '../errors.js';
+import { fileError } from '../errors.js';
 import { isFailure, type PhotoRecord, readRecords } from '../export/records.js';
 import { writeWhole } from '../files.js';
+import { refuseOverwriting } from './options.js';
 
 /** Adds `spiking-yolo merge`. */
 export function addMergeCommand(program: Command): void {
@@ -30,8 +30,7 @@ const essence = ({ elapsedMs: _, backend: __, ...rest }: PhotoRecord & { error?:
   JSON.stringify(rest);
 
 async function merge(files: readonly string[], out: string): Promise<number> {
-  if (files.some((file) => resolve(file) === resolve(out)))
-    throw usageError(`--out would overwrite ${out}, which is read; name another file`);
+  await refuseOverwriting({ out }, files);
   const merged = new Map<string, { record: PhotoRecord; file: string }>();
   for (const file of files) {
     for await (const record of readRecords(file)) {

@@ -6,6 +6,7 @@ import { PRESETS } from '../detection/settings.js';
 import type { DetectorOptions } from '../detector.js';
 import { NEURONS, POOLS, SCHEDULES } from '../engine/plan.js';
 import { usageError } from '../errors.js';
+import { isSameFile } from '../files.js';
 import { RESIZES } from '../model/spiking-model.js';
 
 /** A number argument. */
@@ -110,6 +111,26 @@ export function addPhotoSetOptions(command: Command): Command {
 
 /** Options that are chosen when a model is converted; with a model they are refused with a reason. */
 const CONVERSION_ONLY = ['--norm', '--percentile', '--weight-bits', '--calibration'];
+
+/** Throws `USAGE` if an output would be written over an input or another output; undefined ones do not count. */
+export async function refuseOverwriting(
+  outputs: Record<string, string | undefined>,
+  inputs: readonly (string | undefined)[],
+): Promise<void> {
+  const seen: string[] = [];
+  for (const [option, path] of Object.entries(outputs)) {
+    if (path === undefined) continue;
+    for (const input of inputs) {
+      if (input !== undefined && (await isSameFile(input, path)))
+        throw usageError(`--${option} would overwrite ${path}, which is read; name another file`);
+    }
+    for (const other of seen) {
+      if (await isSameFile(other, path))
+        throw usageError(`--${option} and another option both write ${path}`);
+    }
+    seen.push(path);
+  }
+}
 
 /** Options that choose the network. */
 export function addModelOptions(command: Command): Command {

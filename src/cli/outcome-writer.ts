@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { PhotoRecord } from '../export/records.js';
-import { explainFileError, makeFolder } from '../files.js';
+import { explainFileError, makeFolder, writablePath } from '../files.js';
 import { JsonLinesFile } from '../lines.js';
 import { csvLine } from './csv.js';
 import { printable } from './print.js';
@@ -108,20 +108,22 @@ class StdoutWriter extends FormattedWriter {
 /** A file that appears when it is complete. */
 class FileWriter extends FormattedWriter {
   private readonly path: string;
-  private readonly temporary: string;
+  private target = '';
+  private temporary = '';
   private file: FileHandle | undefined;
   private readonly removeTemporary = () => rmSync(this.temporary, { force: true });
 
   constructor(format: OutcomeFormat, path: string) {
     super(format);
     this.path = path;
-    this.temporary = `${path}.${process.pid}.tmp`;
   }
 
   protected async put(text: string): Promise<void> {
     try {
       if (!this.file) {
-        await makeFolder(dirname(this.path));
+        this.target = await writablePath(this.path);
+        this.temporary = `${this.target}.${process.pid}.tmp`;
+        await makeFolder(dirname(this.target));
         this.file = await open(this.temporary, 'wx');
         process.once('exit', this.removeTemporary);
       }
@@ -136,7 +138,7 @@ class FileWriter extends FormattedWriter {
     try {
       await this.file!.sync();
       await this.file!.close();
-      await rename(this.temporary, this.path);
+      await rename(this.temporary, this.target);
       process.off('exit', this.removeTemporary);
     } catch (error) {
       throw await this.giveUp(error);
@@ -145,7 +147,7 @@ class FileWriter extends FormattedWriter {
 
   private async giveUp(error: unknown) {
     await this.file?.close().catch(() => {});
-    await rm(this.temporary, { force: true }).catch(() => {});
+    if (this.temporary !== '') await rm(this.temporary, { force: true }).catch(() => {});
     return explainFileError('write it', this.path, error);
   }
 }

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs';
+import { existsSync, fstatSync } from 'node:fs';
 import { basename, extname, isAbsolute, join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { glob, isDynamicPattern } from 'tinyglobby';
-import { usageError } from '../errors.js';
-import { isFolder, isPicture, listPhotos } from '../files.js';
+import { fileError, usageError } from '../errors.js';
+import { explainFileError, isFolder, isPicture, listPhotos } from '../files.js';
 import type { PhotoTask } from '../workers/process-photo.js';
 
 /** A photo of the command line. */
@@ -28,10 +27,33 @@ export function parseShard(text: string): Shard {
 /** True if the list comes in while it is worked on, so that its length is not known. */
 export const isStreamed = (inputs: readonly string[]) => inputs.includes('-');
 
-/** Paths on stdin, one a line. */
+/** Longest path that is taken from a list, in bytes. */
+const LONGEST_LINE = 65_536;
+
+/** Paths on stdin, one a line; throws `FILE`. */
 async function* stdinLines(): AsyncGenerator<string> {
-  for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }))
-    if (line.trim() !== '') yield line.trim();
+  // Node takes a folder for an empty stream
+  if (fstatSync(0).isDirectory()) throw fileError('the list on stdin: cannot read it: it is a folder');
+  let rest = Buffer.alloc(0);
+  const lineOf = (bytes: Buffer) => bytes.toString().replace(/\r$/, '');
+  try {
+    for await (const chunk of process.stdin) {
+      rest = Buffer.concat([rest, chunk as Buffer]);
+      for (let end = rest.indexOf(0x0a); end >= 0; end = rest.indexOf(0x0a)) {
+        const line = lineOf(rest.subarray(0, end));
+        rest = rest.subarray(end + 1);
+        if (line.trim() !== '') yield line;
+      }
+      if (rest.length > LONGEST_LINE)
+        throw fileError(
+          `the list on stdin has a line of more than ${LONGEST_LINE} bytes; expected a path a line`,
+        );
+    }
+  } catch (error) {
+    throw explainFileError('read it', 'the list on stdin', error);
+  }
+  const line = lineOf(rest);
+  if (line.trim() !== '') yield line;
 }
 
 /** Paths of one argument: a file, a folder, a glob or stdin; throws `USAGE` if a folder or glob holds no photo. */
@@ -63,7 +85,7 @@ export async function* listPaths(
   shard: Shard | undefined,
 ): AsyncGenerator<string> {
   const seen = new Set<string>();
-  for (const input of inputs) {
+  for (const input of new Set(inputs)) {
     for await (const path of expand(input)) {
       const before = seen.size;
       if (seen.add(resolve(path)).size === before) continue;

@@ -1,6 +1,6 @@
 import { on } from 'node:events';
 import { watch } from 'chokidar';
-import { fileError, reasonOf } from '../errors.js';
+import { fileError, reasonOf, SpikingYoloError } from '../errors.js';
 import { isPicture } from '../files.js';
 
 /** A photo is taken when its size has not changed for this long, in milliseconds. */
@@ -19,8 +19,10 @@ export async function* watchFolder(folder: string, signal: AbortSignal): AsyncGe
   try {
     for await (const [event, path] of on(watcher, 'all', { signal })) {
       if (event === 'add' || event === 'change') yield path;
+      if (event === 'unlinkDir' && path === folder) throw fileError(`${folder}: the folder is gone`);
     }
   } catch (error) {
+    if (error instanceof SpikingYoloError) throw error;
     if (!signal.aborted) throw fileError(`${folder}: cannot watch it: ${reasonOf(error)}`, error);
   } finally {
     await watcher.close();

@@ -18,24 +18,25 @@ const parser = new XMLParser({ isArray: (name) => name === 'object', processEnti
  * ```
  */
 export function parseVocAnnotation(xml: string): GroundTruth[] {
-  let root: { annotation?: { object?: Record<string, unknown>[] } };
+  let root: { annotation?: { object?: Record<string, unknown>[] } | '' };
   try {
     root = parser.parse(xml, true);
   } catch (error) {
     throw fileError(`the annotation is not well-formed XML: ${reasonOf(error)}`, error);
   }
+  // an element without content is an empty text
+  if (root.annotation === '') return [];
   if (typeof root.annotation !== 'object') throw fileError('the annotation has no <annotation> element');
   return (root.annotation.object ?? []).map((object, i) => {
     const bounds = (object.bndbox ?? {}) as Record<string, unknown>;
-    const [x1, y1, x2, y2] = ['xmin', 'ymin', 'xmax', 'ymax'].map((key) => Number(bounds[key])) as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    const [x1, y1, x2, y2] = ['xmin', 'ymin', 'xmax', 'ymax'].map((key) =>
+      bounds[key] === '' ? Number.NaN : Number(bounds[key]),
+    ) as [number, number, number, number];
     if (typeof object.name !== 'string' || ![x1, y1, x2, y2].every(Number.isFinite)) {
       throw fileError(`object ${i + 1} of the annotation lacks a name or a box`);
     }
+    if (x2 < x1 || y2 < y1)
+      throw fileError(`object ${i + 1} of the annotation has a box that ends before it begins`);
     return { class: object.name, box: { x1, y1, x2, y2 }, difficult: Number(object.difficult ?? 0) === 1 };
   });
 }

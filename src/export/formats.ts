@@ -138,6 +138,11 @@ export function toCoco(photos: readonly DetectedPhoto[], names: ReadonlyMap<numb
  */
 export function toVoc(photos: readonly DetectedPhoto[], names: ReadonlyMap<number, string>): ExportedFiles {
   checkIds(photos);
+  const spaced = photos.find(({ path }) => /\s/.test(photoId(path)));
+  if (spaced)
+    throw fileError(
+      `${spaced.path}: its name has a space, which ends a photo's name in VOC's files; rename it`,
+    );
   const lines = new Map<number, string[]>([...names.keys()].map((classId) => [classId, []]));
   for (const { path, detections } of photos) {
     for (const { classId, score, box } of detections) {
@@ -145,9 +150,12 @@ export function toVoc(photos: readonly DetectedPhoto[], names: ReadonlyMap<numbe
       lines.get(classId)!.push(`${photoId(path)} ${score.toFixed(6)} ${corners.join(' ')}\n`);
     }
   }
-  return new Map(
+  const files = new Map(
     [...lines].map(([classId, own]) => [`comp4_det_test_${fileName(names.get(classId)!)}.txt`, own.join('')]),
   );
+  if (files.size < names.size)
+    throw fileError(`two of the classes would have one file: ${[...names.values()].join(', ')}`);
+  return files;
 }
 
 const fileName = (name: string) => name.replace(/[^\p{L}\p{N}_.-]+/gu, '_');

@@ -14,15 +14,23 @@ export interface DetectedPhoto {
   detections: Detection[];
 }
 
-const isNumber = (value: unknown) => typeof value === 'number' && Number.isFinite(value);
+const MAX_EXTENT = 1e6;
+const MAX_CLASS = 65_535;
+
+const within = (value: unknown, least: number, most: number) =>
+  typeof value === 'number' && value >= least && value <= most;
 
 function isDetection(value: unknown): value is Detection {
   const { class: name, classId, score, box } = (value ?? {}) as Partial<Detection>;
   return (
     typeof name === 'string' &&
+    !/\p{Cc}/u.test(name) &&
     Number.isInteger(classId) &&
-    isNumber(score) &&
-    [box?.x1, box?.y1, box?.x2, box?.y2].every(isNumber)
+    within(classId, 0, MAX_CLASS) &&
+    within(score, 0, 1) &&
+    [box?.x1, box?.y1, box?.x2, box?.y2].every((value) => within(value, 0, MAX_EXTENT)) &&
+    box!.x1 <= box!.x2 &&
+    box!.y1 <= box!.y2
   );
 }
 
@@ -36,8 +44,8 @@ export function checkRecord(value: unknown, file: string): PhotoRecord {
     typeof record.path === 'string' &&
     (record.error
       ? typeof record.error.code === 'string' && typeof record.error.message === 'string'
-      : isNumber(record.width) &&
-        isNumber(record.height) &&
+      : within(record.width, 1, MAX_EXTENT) &&
+        within(record.height, 1, MAX_EXTENT) &&
         Array.isArray(record.detections) &&
         record.detections.every(isDetection));
   if (good) return record;

@@ -3,6 +3,7 @@ import { type ConversionOptions, DEFAULT_CONVERSION, type TrainedNetwork } from 
 import { FloatDetector, SpikingDetector } from '../detection/detector.js';
 import { DEFAULT_SETTINGS, type DetectionSettings, PAPER_SETTINGS } from '../detection/settings.js';
 import type { Backend } from '../engine/backend.js';
+import { imageError, reasonOf } from '../errors.js';
 import type { AnnotatedPhoto, EvaluationListener } from '../evaluation/annotated-photos.js';
 import { runExperiment } from '../evaluation/experiment.js';
 import { readPhotoBytes, writeWhole } from '../files.js';
@@ -67,6 +68,8 @@ const NEURON_STEPS = 32;
 /** Makes the report: `report.html`, `report.md`, one SVG a figure, `results.json`. Returns the photos that failed. */
 export async function makeReport(options: ReportOptions, listener: ReportListener = {}): Promise<number> {
   const { trained, photos, out, steps, resize, backend } = options;
+  // a wrong one is told of now, not after hours
+  const photo = await read(options.photo);
   const models = new Map<string, Promise<SpikingModel>>();
   const modelOf = (choice: PlannedExperiment['conversion']) => {
     const key = JSON.stringify(choice);
@@ -100,7 +103,7 @@ export async function makeReport(options: ReportOptions, listener: ReportListene
   const sections = [
     ...experimentSections(finished),
     ...(await activitySections(options, modelOf)),
-    await photoSection(options, modelOf, float),
+    await photoSection(options, photo, modelOf, float),
     ...(await diagnosisSections(options, modelOf, float)),
   ];
   const drawn: Section[] = [];
@@ -175,7 +178,14 @@ function experimentSections(finished: readonly Finished[]): Drawable[] {
 }
 
 /** Photos as the network takes them. */
-const read = async (path: string): Promise<Photo> => decodePhoto(await readPhotoBytes(path));
+async function read(path: string): Promise<Photo> {
+  const bytes = await readPhotoBytes(path);
+  try {
+    return await decodePhoto(bytes);
+  } catch (error) {
+    throw imageError(`${path}: ${reasonOf(error)}`, error);
+  }
+}
 
 async function readable(photos: readonly AnnotatedPhoto[], count: number): Promise<Photo[]> {
   const found: Photo[] = [];
@@ -247,11 +257,11 @@ const spread = (values: readonly number[], count: number) =>
     : Array.from({ length: count }, (_, i) => values[Math.round(((i + 1) * values.length) / count) - 1]!);
 
 async function photoSection(
-  { photo: path, steps, resize, backend, threads }: ReportOptions,
+  { steps, resize, backend, threads }: ReportOptions,
+  photo: Photo,
   modelOf: ModelOf,
   float: FloatDetector,
 ): Promise<Drawable> {
-  const photo = await read(path);
   const head = { ...DEFAULT_SETTINGS, resize };
   const rowOf = (
     name: string,

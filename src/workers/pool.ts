@@ -20,6 +20,8 @@ const WORKER_HEAP_MB = 1024;
 export class DetectorPool {
   private readonly piscina: Piscina<WorkerTask, PhotoOutcome>;
   private readonly workers: number;
+  /** Stops each batch under way. */
+  private readonly batches = new Set<() => Promise<unknown>>();
 
   /** @param filename of the worker; another one is for tests */
   constructor(
@@ -79,8 +81,9 @@ export class DetectorPool {
     const running = new Set<Promise<void>>();
     const start = (task: T) => {
       underWay.set(task, undefined);
-      const { source, draw } = task;
-      const done = this.runTask({ source, draw, cancelled }).then((outcome) => {
+      const { source, draw, failure: known } = task;
+      const outcomeOf = known ? Promise.resolve(known) : this.runTask({ source, draw, cancelled });
+      const done = outcomeOf.then((outcome) => {
         underWay.set(task, outcome);
         running.delete(done);
         change.notify();
@@ -102,6 +105,11 @@ export class DetectorPool {
       exhausted = true;
       change.notify();
     };
+    const stop = () => {
+      cancel();
+      return Promise.all(running);
+    };
+    this.batches.add(stop);
     if (signal?.aborted) cancel();
     signal?.addEventListener('abort', cancel);
     try {
@@ -125,12 +133,14 @@ export class DetectorPool {
       if (stopped()) throw abortedError('cancelled', signal?.reason);
     } finally {
       signal?.removeEventListener('abort', cancel);
-      cancel();
-      await Promise.all(running);
+      this.batches.delete(stop);
+      await stop();
     }
   }
 
+  /** Stops the batches under way after their present blocks of time steps, then ends the threads. */
   async close(): Promise<void> {
+    await Promise.all([...this.batches].map((stop) => stop()));
     await this.piscina.destroy();
   }
 }

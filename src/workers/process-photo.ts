@@ -7,6 +7,8 @@ import { writeWhole } from '../files.js';
 export interface PhotoTask {
   source: PhotoSource;
   draw?: string | undefined;
+  /** Set if it is known already that the photo cannot be done: its outcome. */
+  failure?: PhotoFailure | undefined;
 }
 
 /** Why a photo failed: plain data. `INTERNAL` is a defect of this package, or a worker thread that ended. */
@@ -30,9 +32,10 @@ export const describeError = (error: unknown): PhotoFailure => ({
  */
 export async function processPhoto(
   detector: Detector,
-  { source, draw }: PhotoTask,
+  { source, draw, failure }: PhotoTask,
   onBlock?: (step: number) => void,
 ): Promise<PhotoOutcome> {
+  if (failure) return failure;
   try {
     const start = performance.now();
     const photo = await readPhoto(source);

@@ -2,11 +2,13 @@ import { spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -184,7 +186,7 @@ describe('runs that go on', () => {
       /4 steps, not/,
     );
     writeFileSync(out, '{"name":"someone else’s"}\n');
-    expectError(detect(some, '--out', out, '--resume'), 1, /not a line of detect/);
+    expectError(detect(some, '--out', out, '--resume'), 1, /no file of detect --format ndjson/);
     expect(readFileSync(out, 'utf8')).toBe('{"name":"someone else’s"}\n');
   });
 
@@ -226,6 +228,117 @@ describe('runs that go on', () => {
       expect(run(['merge', ...files, '--out', out]).status).toBe(1);
       expect(lines(readFileSync(out, 'utf8'))).toEqual([record, failure('b.jpg')]);
     }
+  });
+});
+
+describe('files that are not to be touched', () => {
+  it('an output never replaces an input, also by a link, nor another output', () => {
+    const photo = join(folder, 'precious.jpg');
+    copyFileSync(join(photos, 'p1.jpg'), photo);
+    const model = join(folder, 'precious.safetensors');
+    copyFileSync(`${root}models/tiny-yolo-lite-voc.safetensors`, model);
+    const link = join(folder, 'link.ndjson');
+    symlinkSync(photo, link);
+    expectError(detect(photo, '--out', link), 2, /would overwrite/);
+    expectError(
+      run(['detect', photo, '--model', model, '--out', model, '--format', 'ndjson']),
+      2,
+      /would overwrite/,
+    );
+    expectError(
+      detect(photo, '--draw', join(folder, 'o.png'), '--out', join(folder, 'o.png')),
+      2,
+      /both write/,
+    );
+    const streamed = spawnSync(
+      process.execPath,
+      [`${root}dist/cli/main.js`, 'detect', '-', '--format', 'ndjson', '--out', photo, ...FAST],
+      { encoding: 'utf8', input: photo },
+    );
+    expect(streamed.stderr).toMatch(/results are text/);
+    expect(readFileSync(photo).equals(readFileSync(join(photos, 'p1.jpg')))).toBe(true);
+    expect(readFileSync(model).length).toBeGreaterThan(1e6);
+  });
+
+  it('someone’s notes, pipes and folders are refused; a link’s target is replaced', () => {
+    const notes = join(folder, 'notes.ndjson');
+    writeFileSync(notes, 'my notes');
+    for (const more of [[], ['--resume']]) {
+      expectError(detect(photos, '--out', notes, ...more), 1, /no file of detect/);
+      expect(readFileSync(notes, 'utf8')).toBe('my notes');
+    }
+    const pipe = join(folder, 'pipe.json');
+    spawnSync('mkfifo', [pipe]);
+    expectError(detect(join(photos, 'p1.jpg'), '--out', pipe), 1, /not a regular file/);
+    const [target, link] = [join(folder, 'target.json'), join(folder, 'link.json')];
+    writeFileSync(target, 'old');
+    symlinkSync(target, link);
+    expect(detect(join(photos, 'p1.jpg'), '--out', link).status).toBe(0);
+    expect(JSON.parse(readFileSync(target, 'utf8'))).toHaveLength(1);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+  });
+
+  it('two processes do not write one file; a killed one’s lock is taken over', () => {
+    const out = join(folder, 'locked.ndjson');
+    writeFileSync(`${out}.lock`, String(process.pid));
+    expectError(detect(photos, '--out', out), 1, new RegExp(`process ${process.pid} is writing it`));
+    writeFileSync(`${out}.lock`, String(spawnSync('true').pid));
+    expect(detect(join(photos, 'p1.jpg'), '--out', out).status).toBe(0);
+    expect(existsSync(`${out}.lock`)).toBe(false);
+  });
+});
+
+describe('lists on stdin', () => {
+  const listed = (input: string | Buffer, ...args: string[]) => {
+    const { stdout, stderr, status, signal } = spawnSync(
+      process.execPath,
+      [`${root}dist/cli/main.js`, 'detect', '-', '-', '--format', 'ndjson', ...FAST, ...args],
+      { encoding: 'utf8', input, maxBuffer: 2 ** 26 },
+    );
+    return { stdout, stderr, status, signal };
+  };
+
+  it('a photo that cannot be drawn fails alone', () => {
+    const other = join(folder, 'other');
+    mkdirSync(other);
+    copyFileSync(join(photos, 'p1.jpg'), join(other, 'p1.jpg'));
+    const result = listed(
+      [join(photos, 'p1.jpg'), join(other, 'p1.jpg'), join(photos, 'p3.jpg')].join('\n'),
+      '--draw',
+      join(folder, 'listed'),
+    );
+    expectError(result, 1, /would write .*p1\.jpg twice/);
+    expect(lines(result.stdout).map(({ error }) => error?.code)).toEqual([undefined, 'USAGE', undefined]);
+  });
+
+  it('a line without end and a folder are one error', () => {
+    expectError(listed(Buffer.alloc(1e6, 'x')), 1, /line of more than/);
+    const folderAsList = spawnSync(
+      'bash',
+      ['-c', `"${process.execPath}" "${root}dist/cli/main.js" detect - < /`],
+      { encoding: 'utf8' },
+    );
+    expectError({ ...folderAsList }, 1, /cannot read it: it is a folder/);
+  });
+
+  it('Ctrl-C ends a list that does not end', async () => {
+    const child = spawn(process.execPath, [
+      `${root}dist/cli/main.js`,
+      'detect',
+      '-',
+      '--format',
+      'json',
+      ...FAST,
+    ]);
+    let stdout = '';
+    child.stdout.on('data', (text) => {
+      stdout += text;
+    });
+    child.stdin.write(`${join(photos, 'p1.jpg')}\n`);
+    for (const end = Date.now() + 30_000; !stdout.includes('p1.jpg') && Date.now() < end; ) await wait(20);
+    child.kill('SIGINT');
+    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(130);
+    expect(JSON.parse(stdout)).toHaveLength(1);
   });
 });
 
@@ -274,6 +387,14 @@ describe('--watch', () => {
     child.kill('SIGINT');
     expect(await ended(child)).toBe(130);
     expect(seen()).toEqual(['first.jpg', 'second.jpg', 'third.jpg']);
+    // a photo that is written anew is looked at anew; a folder that goes away is an error
+    child = start();
+    await wait(1500);
+    writeFileSync(join(camera, 'first.jpg'), bytes);
+    await until(4);
+    expect(seen().at(-1)).toBe('first.jpg');
+    rmSync(camera, { recursive: true });
+    expect(await ended(child)).toBe(1);
     expectError(run(['detect', '--watch', join(folder, 'nowhere')]), 1, /no such folder/);
   });
 });

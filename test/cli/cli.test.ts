@@ -234,7 +234,7 @@ describe('bad usage', () => {
     [['detect', cat, '--shard', '3/2'], /expected i\/n/],
     [['detect', cat, '--resume'], /add --out found.ndjson/],
     [['detect', cat, '--resume', '--out', 'x.json'], /add --out found.ndjson/],
-    [['detect', cat, '--out', cat], /would overwrite the photo/],
+    [['detect', cat, '--out', cat], /would overwrite .*which is read/],
     [['detect', cat, '--watch', 'samples'], /leave other photos and --shard out/],
     [['completion', 'tcsh'], /Allowed choices/],
     [['detect', cat, '--workers', '0'], /workers is 0/],

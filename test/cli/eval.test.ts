@@ -120,6 +120,11 @@ describe('eval', () => {
     expectError(evaluate(...good(), ...args, '--neuron', 'ibt'), 1, /another evaluation \(settings differ\)/);
     expectError(evaluate(...args), 1, /another evaluation \(photos differ\)/);
     expect(readFileSync(state, 'utf8')).toBe(lines.join('\n'));
+    for (const bad of ['null', '{"photo":"cat","measurement":{}}', '{}']) {
+      writeFileSync(state, `${lines[0]}\n${bad}\n`);
+      expectError(evaluate(...good(), ...args), 1, /is no measurement/);
+    }
+    expectError(evaluate(...good(), ...args, '--out', state), 2, /both write/);
     writeFileSync(state, 'my diary');
     expectError(evaluate(...good(), ...args), 1, /not a state file/);
     expect(readFileSync(state, 'utf8')).toBe('my diary');

@@ -156,6 +156,7 @@ describe('parseVocAnnotation', () => {
     expect(parseVocAnnotation(`<annotation>${object}</annotation>`)).toEqual([one]);
     expect(parseVocAnnotation(`<annotation>${object}${object}</annotation>`)).toEqual([one, one]);
     expect(parseVocAnnotation('<annotation><folder>x</folder></annotation>')).toEqual([]);
+    expect(parseVocAnnotation('<annotation/>')).toEqual([]);
   });
 
   it.each([
@@ -164,6 +165,8 @@ describe('parseVocAnnotation', () => {
     'text',
     `<annotation>${object.replace('<name>dog</name>', '')}</annotation>`,
     `<annotation>${object.replace('30', 'wide')}</annotation>`,
+    `<annotation>${object.replace('30', ' ')}</annotation>`,
+    `<annotation>${object.replace('30', '0')}</annotation>`,
   ])('refuses %s', (xml) => {
     expect(() => parseVocAnnotation(xml)).toThrow(expect.objectContaining({ code: 'FILE' }));
   });

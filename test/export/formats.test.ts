@@ -97,6 +97,12 @@ describe('PASCAL VOC', () => {
     expect(toVoc(photos, all).get('comp4_det_test_c3.txt')).toBe('');
     const twice = [photos[0]!, { ...photos[1]!, path: 'elsewhere/000000000139.png' }];
     expect(() => toVoc(twice, names)).toThrow(/would both be/);
+    expect(() => toVoc([{ ...photos[1]!, path: 'a b.jpg' }], names)).toThrow(/has a space/);
+    const slashed = new Map([
+      [0, 'a b'],
+      [1, 'a/b'],
+    ]);
+    expect(() => toVoc([photos[1]!], slashed)).toThrow(/one file/);
   });
 });
 
@@ -131,7 +137,20 @@ describe('classNames', () => {
 });
 
 describe('checkRecord', () => {
+  const record = (fields: object) => ({
+    path: 'a',
+    width: 9,
+    height: 9,
+    detections: [{ ...detection(1, 'cat', 0.5, [0, 0, 1, 1]), ...fields }],
+  });
+
   it.each([
+    record({ classId: 4e8 }),
+    record({ classId: -1 }),
+    record({ score: 1e300 }),
+    record({ class: 'a\nb' }),
+    record({ box: { x1: 5, y1: 0, x2: 1, y2: 1 } }),
+    { ...record({}), width: 0 },
     null,
     1,
     {},

@@ -8,12 +8,15 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
+  ftruncateSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +27,10 @@ import { targets } from './targets.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const HANG_SECONDS = 20;
+/** Of the inputs that led to something new: the largest that is kept, how many are kept, and how many are mutated. */
 const LARGEST_KEPT = 4096;
+const MOST_KEPT = 40;
+const MOST_MUTATED = 2000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -37,8 +43,15 @@ const { values, positionals } = parseArgs({
   },
 });
 
-/** An outcome without its numbers and quoted parts. */
-const shapeOf = (message) => message.replace(/"[^"]*"|'[^']*'|\d+(\.\d+)?/g, '_').slice(0, 120);
+const hashOf = (bytes) => createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+
+/** An outcome without what it quotes from the input: words of the program alone. */
+const shapeOf = (message) =>
+  message
+    .replace(/".*"|'.*'|\[.*?\]|\{.*\}/gs, ' ')
+    .replace(/[^a-zA-Z ]+/g, ' ')
+    .replace(/ +/g, ' ')
+    .slice(0, 100);
 
 /** Runs one target in this process; the input at hand lies in the file `current`. */
 async function fuzz(name, current) {
@@ -46,13 +59,22 @@ async function fuzz(name, current) {
   const folder = join(here, 'corpus', name);
   const kept = existsSync(folder) ? readdirSync(folder).map((file) => readFileSync(join(folder, file))) : [];
   const corpus = [...(await seeds()), ...kept];
+  const initial = corpus.length;
+  let saved = kept.length;
   const random = generator(Number(values.seed));
   const outcomes = new Set();
   const end = Date.now() + 1000 * Number(values.seconds);
+  const file = openSync(current, 'w+');
+  let told = 0;
   let runs = 0;
-  for (; Date.now() < end || runs < corpus.length; runs++) {
-    const input = runs < corpus.length ? corpus[runs] : mutate(random, random.pick(corpus), corpus);
-    writeFileSync(current, input);
+  for (; Date.now() < end || runs < initial; runs++) {
+    const input = runs < initial ? corpus[runs] : mutate(random, random.pick(corpus), corpus);
+    ftruncateSync(file, 0);
+    writeSync(file, input, 0, input.length, 0);
+    if (Date.now() - told > 500) {
+      process.send(runs);
+      told = Date.now();
+    }
     let outcome;
     try {
       outcome = await run(input);
@@ -63,12 +85,15 @@ async function fuzz(name, current) {
     const shape = shapeOf(String(outcome));
     if (outcomes.has(shape)) continue;
     outcomes.add(shape);
-    corpus.push(input);
-    if (values.keep && runs >= kept.length && input.length <= LARGEST_KEPT) {
+    if (corpus.length < MOST_MUTATED) corpus.push(input);
+    else corpus[random.below(MOST_MUTATED)] = input;
+    if (values.keep && runs >= initial && input.length <= LARGEST_KEPT && saved < MOST_KEPT) {
+      saved++;
       mkdirSync(folder, { recursive: true });
-      writeFileSync(join(folder, createHash('sha256').update(input).digest('hex').slice(0, 16)), input);
+      writeFileSync(join(folder, hashOf(input)), input);
     }
   }
+  process.disconnect();
   console.log(`${name}: ${runs} inputs, ${outcomes.size} kinds of outcome, nothing found`);
 }
 
@@ -87,25 +112,27 @@ async function watch(name, work) {
       values.seed,
       ...(values.keep ? ['--keep'] : []),
     ],
-    { stdio: 'inherit', env: { ...process.env, SPIKING_YOLO_FUZZ_WORK: work } },
+    {
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, SPIKING_YOLO_FUZZ_WORK: work },
+    },
   );
-  let last = '';
   let since = Date.now();
+  child.on('message', () => {
+    since = Date.now();
+  });
   const timer = setInterval(() => {
-    const input = existsSync(current) ? createHash('sha256').update(readFileSync(current)).digest('hex') : '';
-    if (input !== last) since = Date.now();
-    last = input;
-    if (Date.now() - since > 1000 * HANG_SECONDS) {
-      console.error(`${name}: hangs`);
-      child.kill('SIGKILL');
-    }
+    if (Date.now() - since < 1000 * HANG_SECONDS) return;
+    console.error(`${name}: hangs`);
+    child.kill('SIGKILL');
   }, 1000);
   const [code, signal] = await new Promise((resolve) => child.once('exit', (...how) => resolve(how)));
   clearInterval(timer);
   if (code === 0) return true;
   mkdirSync(join(here, 'findings'), { recursive: true });
-  const finding = join(here, 'findings', `${name}-${last.slice(0, 16)}`);
-  if (existsSync(current)) writeFileSync(finding, readFileSync(current));
+  const input = existsSync(current) ? readFileSync(current) : Buffer.alloc(0);
+  const finding = join(here, 'findings', `${name}-${hashOf(input)}`);
+  writeFileSync(finding, input);
   console.error(`${name}: ended with ${code ?? signal}; its input is ${finding}`);
   return false;
 }

@@ -331,7 +331,14 @@ export const targets = {
       } catch {
         return 'no JSON';
       }
-      return checkRecord(value, 'f').path.length > 1 ? 'record, long path' : 'record';
+      try {
+        return checkRecord(value, 'f').error ? 'failure' : 'record';
+      } catch (error) {
+        if (error.code !== 'FILE') throw error;
+        return `refused ${Object.keys(value ?? {})
+          .sort()
+          .join(' ')}`.slice(0, 40);
+      }
     },
   },
   addon: { seeds: () => [1, 2, 3, 4, 5, 6, 7, 8].map((seed) => randomBytes(seed, 3000)), run: runAddon },
