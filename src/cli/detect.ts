@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { resolveSettings } from '../detection/settings.js';
+import { type DetectionSettings, resolveSettings } from '../detection/settings.js';
 import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
 import { fileError, SpikingYoloError, usageError } from '../errors.js';
 import { checkRecord, isFailure, type PhotoRecord } from '../export/records.js';
@@ -38,7 +39,10 @@ export function addDetectCommand(program: Command): void {
   const command = program
     .command('detect')
     .description('find objects on photos with a simulated spiking network')
-    .argument('[photos...]', 'JPEG, PNG or BMP files, folders, globs ("**" too), or - for a list on stdin')
+    .argument(
+      '[photos...]',
+      'JPEG, PNG or BMP files, folders (without their subfolders), globs ("dir/**"), or - for a list on stdin',
+    )
     .option('--conf <x>', 'lowest score that is reported (default 0.25)', numberArgument)
     .option(
       '--iou <x>',
@@ -48,7 +52,10 @@ export function addDetectCommand(program: Command): void {
     .option('--max-det <n>', 'most detections on a photo (default 100)', numberArgument)
     .option('--classes <names>', 'report these classes only, separated by commas')
     .option('--format <name>', `${OUTCOME_FORMATS.join(', ')} (default text)`)
-    .option('--out <file>', 'write results there; ndjson grows line by line, the others appear when complete')
+    .option(
+      '--out <file>',
+      'write results there, in the format of its name; ndjson grows line by line, the others appear at the end',
+    )
     .option('--resume', 'go on in --out: photos it holds are skipped, failed ones tried again (ndjson)')
     .option('--shard <i/n>', 'take every n-th photo from the i-th; join the results with: spiking-yolo merge')
     .option('--watch <dir>', 'take photos as they appear in this folder, until interrupted')
@@ -87,6 +94,10 @@ interface Batch {
   out: string | undefined;
   resume: boolean;
   options: DetectorOptions;
+  /** What each result is recorded with. */
+  recorded: Record<string, unknown>;
+  /** Photos that the output holds already, so far. */
+  skipped: () => number;
   model: ModelSource | undefined;
   controller: AbortController;
   /** Gives the output file free. */
@@ -109,10 +120,7 @@ async function checkOurs(out: string): Promise<void> {
 }
 
 /** Paths that an ndjson file holds already; its failures and its torn last line are dropped. */
-async function resumeFrom(
-  out: string,
-  { model, steps }: { model: string | undefined; steps: number | undefined },
-) {
+async function resumeFrom(out: string, model: string | undefined, settings: object) {
   const done = new Set<string>();
   if (!existsSync(out)) return done;
   await keepLines(out, (value) => !isFailure(checkRecord(value, out)));
@@ -120,16 +128,39 @@ async function resumeFrom(
   try {
     for await (const value of file.values()) {
       const record = checkRecord(value, out) as PhotoRecord & { error?: undefined };
-      if (record.model !== model || record.steps !== steps)
-        throw fileError(
-          `${out}: was made with the model ${record.model}, ${record.steps ?? 'no'} steps, not ${model}, ${steps ?? 'no'} steps; name another file`,
-        );
-      done.add(record.path);
+      if (record.model !== model)
+        throw fileError(`${out}: was made with the model ${record.model}, not ${model}; name another file`);
+      const differing = differences(record.settings ?? {}, settings);
+      if (differing.length > 0)
+        throw fileError(`${out}: was made with other settings (${differing.join(', ')}); name another file`);
+      done.add(resolve(record.path));
     }
   } finally {
     await file.close();
   }
   return done;
+}
+
+/** The choices that decide a result, the model excepted. */
+function recordedSettings(options: DetectorOptions, settings: DetectionSettings): Record<string, unknown> {
+  const { neuron, pool, rho, gamma, v0, schedule, steps, decode, readoutDelay } = settings;
+  const { conf, iou, maxDet } = settings;
+  const { classes, resize } = options;
+  return {
+    ...(options.ann ? {} : { neuron, pool, rho, gamma, v0, schedule, steps, decode, readoutDelay }),
+    conf,
+    iou,
+    maxDet,
+    ...(classes ? { classes } : {}),
+    ...(resize ? { resize } : {}),
+  };
+}
+
+/** Names of the fields that differ. */
+function differences(a: Record<string, unknown>, b: object): string[] {
+  const other = b as Record<string, unknown>;
+  const names = new Set([...Object.keys(a), ...Object.keys(other)]);
+  return [...names].filter((name) => JSON.stringify(a[name]) !== JSON.stringify(other[name]));
 }
 
 async function collect(paths: AsyncIterable<string>): Promise<string[]> {
@@ -152,6 +183,7 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   const options = detectorOptions(rest);
   workersFor(options);
   const settings = resolveSettings(options, options.preset);
+  const recorded = recordedSettings(options, settings);
   const controller = new AbortController();
   const streamed = watch !== undefined || isStreamed(inputs);
   const listed = streamed ? undefined : await collect(listPaths(inputs, shard));
@@ -173,21 +205,24 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   if (options.preset === 'paper' && options.model !== undefined && model && model.name !== options.model) {
     process.stderr.write(`the preset paper takes the model ${model.name}\n`);
   }
+  let skipped = 0;
   let unlock = () => {};
   if (out !== undefined && format === 'ndjson') {
     unlock = await lockFile(out);
     await checkOurs(out);
+    if (!resume && existsSync(out) && statSync(out).size > 0)
+      throw usageError(`--out ${out} holds results already: add --resume to go on in it, or delete it`);
   }
   const done = resume
-    ? await resumeFrom(out!, {
-        model: model?.name ?? options.darknet?.cfg,
-        steps: options.ann ? undefined : settings.steps,
-      })
+    ? await resumeFrom(out!, model?.name ?? options.darknet?.cfg, recorded)
     : new Set<string>();
   async function* tasks(paths: Iterable<string> | AsyncIterable<string>): AsyncGenerator<ListedPhoto> {
     for await (const path of paths) {
       // in a watched folder a photo that is written anew comes again
-      if (done.delete(path)) continue;
+      if (done.delete(resolve(path))) {
+        skipped++;
+        continue;
+      }
       try {
         yield { source: path, draw: targets?.of(path) };
       } catch (error) {
@@ -198,8 +233,21 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   }
   const paths =
     watch !== undefined ? watchFolder(watch, controller.signal) : (listed ?? listPaths(inputs, shard));
-  const total = listed ? listed.filter((path) => !done.has(path)).length : Number.POSITIVE_INFINITY;
-  return { photos: tasks(paths), total, format, out, resume, options, model, controller, unlock };
+  const total = listed ? listed.filter((path) => !done.has(resolve(path))).length : Number.POSITIVE_INFINITY;
+  const counts = { skipped: () => skipped };
+  return {
+    photos: tasks(paths),
+    total,
+    format,
+    out,
+    resume,
+    options,
+    recorded,
+    model,
+    controller,
+    unlock,
+    ...counts,
+  };
 }
 
 /** Outcomes one after another: in this thread for a single photo, else from a pool of workers. */
@@ -248,20 +296,22 @@ function stopOnSignals(controller: AbortController): () => void {
 
 async function detect(inputs: readonly string[], given: DetectOptions): Promise<number> {
   const batch = await prepare(inputs, given);
-  const { total, controller, format, out, resume, options, unlock } = batch;
+  const { total, controller, format, out, resume, options, recorded, unlock } = batch;
   const progress = new Progress(total, options.preset === 'paper');
   // a single photo is simulated in this thread, which hears no signal meanwhile: the default ends the process
   const ignoreSignals = total === 1 ? () => {} : stopOnSignals(controller);
   const writer = await openWriter(format, out, resume);
+  let photos = 0;
   let failures = 0;
   try {
     for await (const record of outcomes(batch, progress)) {
       progress.clear();
+      photos++;
       if (record.error) {
         failures++;
         printError(`${record.path}: ${record.error.message.replace(`${record.path}: `, '')}`);
       }
-      await writer.write(record);
+      await writer.write(record.error ? record : { ...record, settings: recorded });
       progress.photo();
     }
   } catch (error) {
@@ -270,12 +320,21 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
     ignoreSignals();
     // a list that has not ended would keep the process alive
     process.stdin.destroy();
-    unlock();
   }
   progress.clear();
   await writer.finish();
+  unlock();
+  const { aborted, reason } = controller.signal;
+  if (out !== undefined || aborted) {
+    const parts = [
+      `${photos} photos`,
+      ...(failures > 0 ? [`${failures} of them failed`] : []),
+      ...(batch.skipped() > 0 ? [`${batch.skipped()} were there already`] : []),
+      ...(aborted ? ['interrupted'] : []),
+    ];
+    process.stderr.write(`${out ?? 'detect'}: ${parts.join(', ')}\n`);
+  }
   // a watched folder has no end but this one
-  if (controller.signal.aborted)
-    return given.watch !== undefined && controller.signal.reason === 'SIGTERM' ? 0 : 130;
+  if (aborted) return given.watch !== undefined && reason === 'SIGTERM' ? 0 : 130;
   return failures > 0 ? 1 : 0;
 }

@@ -1,10 +1,12 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { parseNames } from '../darknet/names.js';
+import { readModel } from '../detector.js';
 import { usageError } from '../errors.js';
 import { classNames, type ExportedFiles, toCoco, toVoc, toYolo } from '../export/formats.js';
 import { type DetectedPhoto, readRecords } from '../export/records.js';
 import { readText, writeWhole } from '../files.js';
+import { decodeModel } from '../model/model-file.js';
 import { printError } from './print.js';
 
 const FORMATS = ['coco', 'voc', 'yolo'] as const;
@@ -24,7 +26,10 @@ export function addExportCommand(program: Command): void {
     .argument('<file>', 'written by detect --format ndjson')
     .requiredOption('--format <name>', FORMATS.join(', '))
     .requiredOption('--out <dir>', 'folder to write into')
-    .option('--names <file>', 'all class names, one a line (default: those that occur)')
+    .option(
+      '--names <file>',
+      'all class names, one a line (default: the model’s, if it is still there, else those that occur)',
+    )
     .option('--scores', 'yolo: add the score as a sixth column')
     .addHelpText(
       'after',
@@ -41,6 +46,18 @@ Examples:
     });
 }
 
+/** Class names of the one model that all photos were looked at with, if it can be read. */
+async function namesOf(models: readonly (string | undefined)[]): Promise<readonly string[] | undefined> {
+  const [model] = models;
+  if (models.length !== 1 || model === undefined) return undefined;
+  try {
+    return decodeModel((await readModel({ model })).bytes).classes;
+  } catch {
+    // the file has moved, or was of darknet: the classes that occur have to do
+    return undefined;
+  }
+}
+
 async function exportRecords(
   file: string,
   { format, out, names, scores = false }: ExportOptions,
@@ -48,15 +65,21 @@ async function exportRecords(
   const chosen = FORMATS.find((name) => name === format);
   if (!chosen) throw usageError(`--format is "${format}"; expected ${FORMATS.join(', ')}`);
   if (scores && chosen !== 'yolo') throw usageError('--scores is for yolo; coco and voc have them anyway');
-  const given = names === undefined ? undefined : parseNames(await readText(names));
+  let given: readonly string[] | undefined =
+    names === undefined ? undefined : parseNames(await readText(names));
   const photos: DetectedPhoto[] = [];
   let failures = 0;
+  const models = new Set<string | undefined>();
   for await (const record of readRecords(file)) {
     if (record.error) {
       failures++;
       printError(`${record.path}: left out, it had failed: ${record.error.message}`);
-    } else photos.push(record);
+    } else {
+      models.add(record.model);
+      photos.push(record);
+    }
   }
+  given ??= await namesOf([...models]);
   const classes = classNames(photos, given);
   const files: ExportedFiles =
     chosen === 'coco'

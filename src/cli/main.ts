@@ -42,7 +42,21 @@ for (const add of [
   addCompletionCommand,
 ])
   add(program);
-for (const command of [program, ...program.commands]) command.exitOverride().showSuggestionAfterError(false);
+for (const command of [program, ...program.commands]) {
+  command.exitOverride().configureHelp({
+    optionDescription: (option) => {
+      const { description, argChoices, defaultValue, mandatory } = option;
+      const extras = [
+        ...(mandatory ? ['required'] : []),
+        ...(argChoices ? [argChoices.join(', ')] : []),
+        ...(defaultValue !== undefined && !String(defaultValue).includes('/')
+          ? [`default: ${defaultValue}`]
+          : []),
+      ];
+      return extras.length > 0 ? `${description} (${extras.join('; ')})` : description;
+    },
+  });
+}
 
 try {
   await program.parseAsync();

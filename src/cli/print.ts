@@ -14,7 +14,10 @@ export function printError(message: string): void {
 
 /** Shows an evaluation's progress, and its failures as they come. */
 export const evaluationListener = (progress: Progress, steps: number): EvaluationListener => ({
-  onResume: (photos) => progress.skip(photos),
+  onResume: (photos) => {
+    progress.skip(photos);
+    if (photos > 0) process.stderr.write(`${photos} photos are measured already\n`);
+  },
   onBlock: (step) => progress.steps(step, steps),
   onPhoto: () => progress.photo(),
   onFailure: (path, message) => {

@@ -4,7 +4,7 @@ import { fileError, reasonOf, SpikingYoloError } from '../errors.js';
 import { isPicture } from '../files.js';
 
 /** A photo is taken when its size has not changed for this long, in milliseconds. */
-const SETTLED_MS = 400;
+const SETTLED_MS = 1000;
 
 /**
  * Paths of the photos in a folder, those that are there first, then each as it appears or is written anew and has been

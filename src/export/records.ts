@@ -4,7 +4,7 @@ import { readJsonLines } from '../lines.js';
 import type { PhotoOutcome } from '../workers/process-photo.js';
 
 /** One line of `detect --format ndjson`: a photo and what became of it. */
-export type PhotoRecord = { path: string } & PhotoOutcome;
+export type PhotoRecord = { path: string; settings?: Record<string, unknown> | undefined } & PhotoOutcome;
 
 /** What an export needs of a photo. */
 export interface DetectedPhoto {

@@ -112,7 +112,7 @@ export function decodeSafetensors(bytes: Uint8Array): Container {
     const aligned = position % Type.BYTES_PER_ELEMENT === 0;
     const data = aligned
       ? new Type(bytes.buffer as ArrayBuffer, position, elements)
-      : new Type(bytes.slice(dataStart + start, dataStart + end).buffer);
+      : new Type(new Uint8Array(bytes.subarray(dataStart + start, dataStart + end)).buffer);
     tensors.set(name, { shape: shape as number[], data });
   }
   let covered = 0;

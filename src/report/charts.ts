@@ -26,18 +26,21 @@ const CONFIG = {
   },
 };
 
-/** Draws a chart as SVG; vega and vega-lite are loaded now. Throws `FILE` if they are not installed. */
-export async function drawChart(chart: Chart): Promise<string> {
-  let libraries: [typeof import('vega'), typeof import('vega-lite')];
+/** Loads vega and vega-lite; throws `FILE` if they are not installed. */
+export async function loadVega(): Promise<[typeof import('vega'), typeof import('vega-lite')]> {
   try {
-    libraries = await Promise.all([import('vega'), import('vega-lite')]);
+    return await Promise.all([import('vega'), import('vega-lite')]);
   } catch (error) {
     throw fileError(
       'charts are drawn by vega, which is not installed: npm install vega@6 vega-lite@6.4.1',
       error,
     );
   }
-  const [vega, vegaLite] = libraries;
+}
+
+/** Draws a chart as SVG. */
+export async function drawChart(chart: Chart): Promise<string> {
+  const [vega, vegaLite] = await loadVega();
   const { spec } = vegaLite.compile({ ...CONFIG, ...chart } as unknown as Parameters<
     typeof vegaLite.compile
   >[0]);

@@ -30,6 +30,8 @@ const CHATTER = 2;
 const OUTLIER = 8;
 /** Correlation below which a layer no longer says what the float network's does. */
 const LOST = 0.5;
+/** Correlation from which on boxes come out much as the float network's. */
+const SOUND = 0.9;
 
 /** Sums over the neurons of one layer. */
 class LayerSums {
@@ -151,7 +153,9 @@ export function explain(
       `The float network is lost: ${agreement}. It begins at ${first!.layer} (${first!.correlation.toFixed(2)}).`,
     );
   } else {
-    words.push(`The float network comes through: ${agreement}.`);
+    words.push(
+      `The float network comes through${last.correlation < SOUND ? ', but damaged' : ''}: ${agreement}.`,
+    );
   }
   const most = (of: 'saturated' | 'silent' | 'chattering' | 'outliers') =>
     layers.reduce((worst, layer) =>
@@ -166,7 +170,7 @@ export function explain(
   const saturated = most('saturated');
   if (saturated.saturated > 0.25 * saturated.channels) {
     words.push(
-      `${saturated.layer}: ${percent(saturated.saturated, saturated.channels)} of the channels have 1 % of their neurons or more that fire as often as they may (${gamma} a step): what exceeds ${gamma}·λ is cut off. Use channel-norm, a higher percentile or a larger --gamma.`,
+      `${saturated.layer}: ${percent(saturated.saturated, saturated.channels)} of the channels have 1 % of their neurons or more that fire as often as they may (${gamma} a step): what exceeds ${gamma}·λ is cut off. A normalisation by the channel's own λ, a higher percentile or a larger --gamma helps.`,
     );
   }
   const chattering = most('chattering');
@@ -195,7 +199,7 @@ export function explain(
   const outliers = most('outliers');
   if (outliers.outliers > 0) {
     words.push(
-      `${outliers.layer}: the λ of ${outliers.outliers} of ${outliers.channels} channels is ${OUTLIER} times the median or an eighth of it: one λ for the layer would not do.`,
+      `${outliers.layer}: the λ of ${outliers.outliers} of ${outliers.channels} channels is ${OUTLIER} times the median or an eighth of it; under layer-norm they would fire far too much or hardly at all.`,
     );
   }
   return words;

@@ -20,6 +20,7 @@ import {
   errorChart,
   type Finished,
   firingRateChart,
+  loadVega,
   mapChart,
   maximaChart,
   neuronChart,
@@ -68,7 +69,8 @@ const NEURON_STEPS = 32;
 /** Makes the report: `report.html`, `report.md`, one SVG a figure, `results.json`. Returns the photos that failed. */
 export async function makeReport(options: ReportOptions, listener: ReportListener = {}): Promise<number> {
   const { trained, photos, out, steps, resize, backend } = options;
-  // a wrong one is told of now, not after hours
+  // what is missing is told of now, not after hours
+  await loadVega();
   const photo = await read(options.photo);
   const models = new Map<string, Promise<SpikingModel>>();
   const modelOf = (choice: PlannedExperiment['conversion']) => {
