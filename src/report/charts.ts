@@ -145,7 +145,12 @@ export const distributionChart = (compared: Compared): Chart => ({
   mark: { type: 'bar', opacity: 0.65, width: 6 },
   encoding: {
     x: quantitative('rate', 'spike count, % of the time steps'),
-    y: quantitative('neurons', 'neurons', { type: 'symlog' }, { stack: null }),
+    y: quantitative(
+      'neurons',
+      'neurons',
+      { type: 'symlog' },
+      { stack: null, axis: { values: [0, 1, 10, 100, 1e3, 1e4, 1e5, 1e6], format: ',d' } },
+    ),
     color: nominal('norm', 'normalisation', ['layer-norm', 'channel-norm']),
   },
 });
@@ -283,27 +288,27 @@ export function mapChart(finished: readonly Finished[]): Chart {
 /** The ablations: {none, layer, channel} × {if, signed, ibt}, read from Vmem. */
 export function ablationChart(finished: readonly Finished[]): Chart {
   const shown = finished.filter(({ experiment }) => experiment.group === 'paper');
+  const encoding = {
+    x: steps(stepsOf(shown)),
+    y: MAP,
+    color: nominal('neuron', 'neuron', ruleNames(['ibt', 'signed', 'if'])),
+  };
   return {
     width: 560,
     height: 300,
     data: { values: scores(shown).filter(({ decode }) => decode === 'vmem') },
     layer: [
       {
-        mark: { type: 'line', point: { size: 30 } },
+        mark: 'line',
         encoding: {
-          x: steps(stepsOf(shown)),
-          y: MAP,
-          color: nominal('neuron', 'neuron', ruleNames(['ibt', 'signed', 'if'])),
-          strokeDash: {
-            ...nominal('norm', 'normalisation', ['channel-norm', 'layer-norm', 'none-norm']),
-            legend: {
-              symbolType: 'stroke',
-              symbolSize: 600,
-              symbolStrokeColor: '#333',
-              symbolStrokeWidth: 2,
-            },
-          },
+          ...encoding,
+          strokeDash: nominal('norm', 'normalisation', ['channel-norm', 'layer-norm', 'none-norm']),
         },
+      },
+      // points of their own: with the line's, the legend of its dashes stays empty
+      {
+        mark: { type: 'point', filled: true, size: 30 },
+        encoding: { ...encoding, detail: { field: 'norm' } },
       },
       floatNetwork(shown[0]!.report.ann.map11),
     ],
