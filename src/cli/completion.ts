@@ -1,4 +1,5 @@
 import { Argument, type Command, type Option } from 'commander';
+import { listModels } from '../model/registry.js';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
@@ -27,7 +28,10 @@ const shown = (program: Command) => program.commands.map((command) => ({ command
 
 /** Values of options that have few; the others take files. */
 const choicesOf = (command: Command): { option: Option; choices: readonly string[] }[] =>
-  command.options.flatMap((option) => (option.argChoices ? [{ option, choices: option.argChoices }] : []));
+  command.options.flatMap((option) => {
+    const choices = option.long === '--model' ? listModels().map(({ name }) => name) : option.argChoices;
+    return choices ? [{ option, choices }] : [];
+  });
 
 /** zsh runs it through bashcompinit. */
 function bashScript(program: Command, zsh: boolean): string {
@@ -50,6 +54,7 @@ ${zsh ? 'autoload -U +X bashcompinit && bashcompinit\n' : ''}_spiking_yolo() {
     )}
   else
     case $command:$previous in
+      completion:completion) words=${quote(SHELLS.join(' '))} ;;
 ${cases.flatMap(({ values }) => values).join('\n')}
       *) case $current in -*) case $command in
 ${cases.map(({ flags }) => flags).join('\n')}

@@ -14,6 +14,7 @@ import {
   addBackendOptions,
   addDetectionModelOptions,
   addRunOptions,
+  choice,
   detectorOptions,
   type ModelCommandOptions,
   numberArgument,
@@ -26,7 +27,7 @@ import { Progress } from './progress.js';
 import { watchFolder } from './watch.js';
 
 interface DetectOptions extends ModelCommandOptions {
-  format?: string;
+  format?: OutcomeFormat;
   out?: string;
   resume?: boolean;
   shard?: string;
@@ -51,7 +52,13 @@ export function addDetectCommand(program: Command): void {
     )
     .option('--max-det <n>', 'most detections on a photo (default 100)', numberArgument)
     .option('--classes <names>', 'report these classes only, separated by commas')
-    .option('--format <name>', `${OUTCOME_FORMATS.join(', ')} (default text)`)
+    .addOption(
+      choice(
+        '--format <name>',
+        'how results are written (default text, or as --out is named)',
+        OUTCOME_FORMATS,
+      ),
+    )
     .option(
       '--out <file>',
       'write results there, in the format of its name; ndjson grows line by line, the others appear at the end',
@@ -105,13 +112,8 @@ interface Batch {
 }
 
 /** The format asked for, else by the name of `--out`. */
-function chooseFormat({ format, out }: DetectOptions): OutcomeFormat {
-  const byName = out && OUTCOME_FORMATS.find((name) => out.toLowerCase().endsWith(`.${name}`));
-  const chosen = format ?? byName ?? 'text';
-  const found = OUTCOME_FORMATS.find((name) => name === chosen);
-  if (!found) throw usageError(`--format is "${chosen}"; expected ${OUTCOME_FORMATS.join(', ')}`);
-  return found;
-}
+const chooseFormat = ({ format, out }: DetectOptions): OutcomeFormat =>
+  format ?? OUTCOME_FORMATS.find((name) => out?.toLowerCase().endsWith(`.${name}`)) ?? 'text';
 
 /** Throws `FILE` for a file that is there and was not written by `detect --format ndjson`: it will not be touched. */
 async function checkOurs(out: string): Promise<void> {

@@ -23,6 +23,7 @@ import {
   addModelOptions,
   addPhotoSetOptions,
   addRunOptions,
+  choice,
   darknetFiles,
   type ModelCommandOptions,
   refuseOverwriting,
@@ -37,7 +38,7 @@ interface EvalOptions
   calibration?: string;
   steps?: number[];
   decode?: Decoder[];
-  format: string;
+  format: (typeof EVALUATION_FORMATS)[number];
   out?: string;
   state?: string;
 }
@@ -48,7 +49,7 @@ export function addEvalCommand(program: Command): void {
     .command('eval')
     .description('measure a model on annotated photos (VOC mAP, spikes, energy) against its float network');
   addPhotoSetOptions(command)
-    .option('--format <name>', 'text, json or csv', 'text')
+    .addOption(choice('--format <name>', 'how the result is written', EVALUATION_FORMATS).default('text'))
     .option('--out <file>', 'write the result there instead of to stdout')
     .option('--state <file>', 'keep what is measured in this file, photo by photo, and go on from it');
   addModelOptions(command);
@@ -103,8 +104,6 @@ async function loadModel(given: EvalOptions, backend: Backend, progress: Progres
 
 async function evaluate(given: EvalOptions): Promise<number> {
   const { format, out, state, steps: listed, resize } = given;
-  const formatter = EVALUATION_FORMATS.find((name) => name === format);
-  if (!formatter) throw usageError(`--format is "${format}"; expected ${EVALUATION_FORMATS.join(', ')}`);
   const settings = resolveSettings(
     { ...runOptions(given), ...(listed ? { steps: listed.at(-1)! } : {}) },
     given.preset,
@@ -143,7 +142,7 @@ async function evaluate(given: EvalOptions): Promise<number> {
     evaluationListener(progress, settings.steps),
   );
   progress.clear();
-  const text = formatEvaluation(report, formatter);
+  const text = formatEvaluation(report, format);
   if (out === undefined) process.stdout.write(text);
   else await writeWhole(out, text);
   return report.failures > 0 ? 1 : 0;

@@ -7,12 +7,13 @@ import { classNames, type ExportedFiles, toCoco, toVoc, toYolo } from '../export
 import { type DetectedPhoto, readRecords } from '../export/records.js';
 import { readText, writeWhole } from '../files.js';
 import { decodeModel } from '../model/model-file.js';
+import { choice } from './options.js';
 import { printError } from './print.js';
 
 const FORMATS = ['coco', 'voc', 'yolo'] as const;
 
 interface ExportOptions {
-  format: string;
+  format: (typeof FORMATS)[number];
   out: string;
   names?: string;
   scores?: boolean;
@@ -24,7 +25,7 @@ export function addExportCommand(program: Command): void {
     .command('export')
     .description('turn results (ndjson) into the files of COCO, PASCAL VOC or YOLO')
     .argument('<file>', 'written by detect --format ndjson')
-    .requiredOption('--format <name>', FORMATS.join(', '))
+    .addOption(choice('--format <name>', 'whose files', FORMATS).makeOptionMandatory())
     .requiredOption('--out <dir>', 'folder to write into')
     .option(
       '--names <file>',
@@ -62,9 +63,7 @@ async function exportRecords(
   file: string,
   { format, out, names, scores = false }: ExportOptions,
 ): Promise<number> {
-  const chosen = FORMATS.find((name) => name === format);
-  if (!chosen) throw usageError(`--format is "${format}"; expected ${FORMATS.join(', ')}`);
-  if (scores && chosen !== 'yolo') throw usageError('--scores is for yolo; coco and voc have them anyway');
+  if (scores && format !== 'yolo') throw usageError('--scores is for yolo; coco and voc have them anyway');
   let given: readonly string[] | undefined =
     names === undefined ? undefined : parseNames(await readText(names));
   const photos: DetectedPhoto[] = [];
@@ -82,9 +81,9 @@ async function exportRecords(
   given ??= await namesOf([...models]);
   const classes = classNames(photos, given);
   const files: ExportedFiles =
-    chosen === 'coco'
+    format === 'coco'
       ? toCoco(photos, classes)
-      : chosen === 'voc'
+      : format === 'voc'
         ? toVoc(photos, classes)
         : toYolo(photos, classes, scores);
   for (const [name, text] of files) await writeWhole(join(out, name), text);

@@ -26,7 +26,7 @@ export function countArgument(text: string): number {
 
 const poolArgument = (text: string) => (text === 'gate' ? 'gate:avg' : text);
 
-const choice = (flags: string, description: string, choices: readonly string[]) =>
+export const choice = (flags: string, description: string, choices: readonly string[]) =>
   new Option(flags, description).choices(choices);
 
 /** Options of every command that runs kernels. */

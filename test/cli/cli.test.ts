@@ -244,7 +244,7 @@ describe('bad usage', () => {
     [['eval', '--ann', '--images', 'samples', '--annotations', 'samples'], /unknown option/],
     [['bench', '--runs', '0'], /runs is 0/],
     [['bench', '--quick', '--peer', 'nobody'], /there is no peer "nobody"/],
-    [['detect', cat, '--format', 'yaml'], /format is "yaml"/],
+    [['detect', cat, '--format', 'yaml'], /Allowed choices/],
     [['detect', cat, '--backend', 'wasm', '--isa', 'avx2'], /for native only/],
     [['convert', '--cfg', lite.cfg], /required option/],
   ])('%j exits with 2 and one message', (args, message) => {

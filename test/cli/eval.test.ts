@@ -186,7 +186,7 @@ describe('eval', () => {
     [['--steps', '8,4'], 2, /ascending order/],
     [['--decode', 'mean'], 2, /expected vmem, count/],
     [['--limit', '0'], 2, /whole number from 1/],
-    [['--format', 'xml'], 2, /format is "xml"/],
+    [['--format', 'xml'], 2, /Allowed choices/],
     [['--ids', 'nowhere.txt'], 1, /nowhere\.txt: cannot read it/],
   ])('refuses %j', (args, status, message) => {
     expectError(evaluate(...args), status, message);
