@@ -1,12 +1,11 @@
 import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type DetectionSettings, resolveSettings } from '../detection/settings.js';
+import { resolveSettings } from '../detection/settings.js';
 import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
 import { fileError, SpikingYoloError, usageError } from '../errors.js';
-import { checkRecord, isFailure, type PhotoRecord } from '../export/records.js';
-import { isFolder, isPicture, isSameFile, lockFile, startsWith } from '../files.js';
-import { JsonLinesFile, keepLines } from '../lines.js';
+import type { PhotoRecord } from '../export/records.js';
+import { isFolder, isPicture, isSameFile, lockFile } from '../files.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
 import { DetectorPool } from '../workers/pool.js';
 import { describeError, processPhoto } from '../workers/process-photo.js';
@@ -24,6 +23,7 @@ import { OUTCOME_FORMATS, type OutcomeFormat, openWriter } from './outcome-write
 import { DrawTargets, isStreamed, type ListedPhoto, listPaths, parseShard } from './photo-list.js';
 import { printError } from './print.js';
 import { Progress } from './progress.js';
+import { checkOurs, recordedSettings, resumeFrom } from './resume.js';
 import { watchFolder } from './watch.js';
 
 interface DetectOptions extends ModelCommandOptions {
@@ -114,56 +114,6 @@ interface Batch {
 /** The format asked for, else by the name of `--out`. */
 const chooseFormat = ({ format, out }: DetectOptions): OutcomeFormat =>
   format ?? OUTCOME_FORMATS.find((name) => out?.toLowerCase().endsWith(`.${name}`)) ?? 'text';
-
-/** Throws `FILE` for a file that is there and was not written by `detect --format ndjson`: it will not be touched. */
-async function checkOurs(out: string): Promise<void> {
-  if (!(await startsWith(out, '{"path":')))
-    throw fileError(`${out}: is there and no file of detect --format ndjson; name another file or delete it`);
-}
-
-/** Paths that an ndjson file holds already; its failures and its torn last line are dropped. */
-async function resumeFrom(out: string, model: string | undefined, settings: object) {
-  const done = new Set<string>();
-  if (!existsSync(out)) return done;
-  await keepLines(out, (value) => !isFailure(checkRecord(value, out)));
-  const file = await JsonLinesFile.open(out);
-  try {
-    for await (const value of file.values()) {
-      const record = checkRecord(value, out) as PhotoRecord & { error?: undefined };
-      if (record.model !== model)
-        throw fileError(`${out}: was made with the model ${record.model}, not ${model}; name another file`);
-      const differing = differences(record.settings ?? {}, settings);
-      if (differing.length > 0)
-        throw fileError(`${out}: was made with other settings (${differing.join(', ')}); name another file`);
-      done.add(resolve(record.path));
-    }
-  } finally {
-    await file.close();
-  }
-  return done;
-}
-
-/** The choices that decide a result, the model excepted. */
-function recordedSettings(options: DetectorOptions, settings: DetectionSettings): Record<string, unknown> {
-  const { neuron, pool, rho, gamma, v0, schedule, steps, decode, readoutDelay } = settings;
-  const { conf, iou, maxDet } = settings;
-  const { classes, resize } = options;
-  return {
-    ...(options.ann ? {} : { neuron, pool, rho, gamma, v0, schedule, steps, decode, readoutDelay }),
-    conf,
-    iou,
-    maxDet,
-    ...(classes ? { classes } : {}),
-    ...(resize ? { resize } : {}),
-  };
-}
-
-/** Names of the fields that differ. */
-function differences(a: Record<string, unknown>, b: object): string[] {
-  const other = b as Record<string, unknown>;
-  const names = new Set([...Object.keys(a), ...Object.keys(other)]);
-  return [...names].filter((name) => JSON.stringify(a[name]) !== JSON.stringify(other[name]));
-}
 
 async function collect(paths: AsyncIterable<string>): Promise<string[]> {
   const all: string[] = [];

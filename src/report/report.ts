@@ -1,77 +1,33 @@
 import { join } from 'node:path';
-import { type ConversionOptions, DEFAULT_CONVERSION, type TrainedNetwork } from '../conversion/convert.js';
-import { FloatDetector, SpikingDetector } from '../detection/detector.js';
-import { DEFAULT_SETTINGS, type DetectionSettings, PAPER_SETTINGS } from '../detection/settings.js';
-import type { Backend } from '../engine/backend.js';
-import { imageError, reasonOf } from '../errors.js';
-import type { AnnotatedPhoto, EvaluationListener } from '../evaluation/annotated-photos.js';
+import { DEFAULT_CONVERSION } from '../conversion/convert.js';
+import { FloatDetector } from '../detection/detector.js';
+import type { EvaluationListener } from '../evaluation/annotated-photos.js';
 import { runExperiment } from '../evaluation/experiment.js';
-import { readPhotoBytes, writeWhole } from '../files.js';
-import { decodePhoto } from '../image/read-photo.js';
-import type { Photo } from '../image/resize.js';
-import type { Resize, SpikingModel } from '../model/spiking-model.js';
-import { layerActivity, neuronResponses, normalisedMaxima } from './activity.js';
-import {
-  ablationChart,
-  type Chart,
-  costChart,
-  distributionChart,
-  drawChart,
-  errorChart,
-  type Finished,
-  firingRateChart,
-  loadVega,
-  mapChart,
-  maximaChart,
-  neuronChart,
-} from './charts.js';
-import { diagnose, explain } from './diagnosis.js';
+import { writeWhole } from '../files.js';
+import type { SpikingModel } from '../model/spiking-model.js';
+import { drawChart, type Finished, loadVega } from './charts.js';
 import { type PlannedExperiment, planExperiments } from './experiments.js';
 import { type Section, toHtml, toMarkdown } from './page.js';
-import { type Panel, photoPanels } from './photo-panels.js';
-import { ablationTable, diagnosisTable, stepsTable, summaryTable } from './tables.js';
-
-/** What the report is made from, and where it goes. */
-export interface ReportOptions {
-  trained: TrainedNetwork;
-  /** Name of the network, for titles. */
-  name: string;
-  /** Converts the trained network; called once for each choice of λ. */
-  convert: (options: ConversionOptions) => Promise<SpikingModel>;
-  photos: readonly AnnotatedPhoto[];
-  /** The photo of figures 7 and 8. */
-  photo: string;
-  /** Folder to write into; measurements are kept in its `state/` and not made again. */
-  out: string;
-  /** Steps of the paper's experiments, ascending. */
-  steps: number[];
-  resize: Resize;
-  /** Layer of figures 3 and 4. */
-  layer: string;
-  /** Channel of figure 3, from 1; default: the one whose largest activation is the smallest part of the layer's. */
-  channel?: number | undefined;
-  backend: Backend;
-  threads: number;
-}
+import {
+  activitySections,
+  diagnosisSections,
+  experimentSections,
+  photoSection,
+  type ReportOptions,
+  readNamed,
+} from './sections.js';
 
 /** What is told while the report is made. */
 export interface ReportListener {
   onExperiment?(title: string, number: number, of: number, steps: number): EvaluationListener;
 }
 
-/** Photos that figures 3 and 4 and the diagnosis look at. */
-const ACTIVITY_PHOTOS = 4;
-/** Most steps of figures 3 and 4, as in the paper; of the diagnosis; and of figure 5. */
-const ACTIVITY_STEPS = 1000;
-const DIAGNOSIS_STEPS = 256;
-const NEURON_STEPS = 32;
-
 /** Makes the report: `report.html`, `report.md`, one SVG a figure, `results.json`. Returns the photos that failed. */
 export async function makeReport(options: ReportOptions, listener: ReportListener = {}): Promise<number> {
   const { trained, photos, out, steps, resize, backend } = options;
   // what is missing is told of now, not after hours
   await loadVega();
-  const photo = await read(options.photo);
+  const photo = await readNamed(options.photo);
   const models = new Map<string, Promise<SpikingModel>>();
   const modelOf = (choice: PlannedExperiment['conversion']) => {
     const key = JSON.stringify(choice);
@@ -128,207 +84,4 @@ export async function makeReport(options: ReportOptions, listener: ReportListene
     )}\n`,
   );
   return failures;
-}
-
-type Drawable = Section & { chart?: Chart };
-type ModelOf = (choice: PlannedExperiment['conversion']) => Promise<SpikingModel>;
-
-const PAPER = { percentile: 99.9, preset: 'paper' } as const;
-
-function experimentSections(finished: readonly Finished[]): Drawable[] {
-  const n = `${finished[0]!.report.images} photos.`;
-  const paper = 'The paper’s settings: λ at 99.9 %, gate:avg, one spike a step.';
-  return [
-    {
-      id: 'fig6',
-      title: 'Figure 6: mAP over time steps',
-      caption: [n, paper, 'Signed neurons with imbalanced threshold (ibt).'],
-      chart: mapChart(finished),
-      tables: [{ table: summaryTable(finished) }],
-    },
-    {
-      id: 'ablation',
-      title: 'Ablation: normalisation × neuron × decoder',
-      caption: [n, paper, 'The chart reads Vmem; the table gives mAP (error of the output map).'],
-      chart: ablationChart(finished),
-      tables: [{ table: ablationTable(finished) }],
-    },
-    {
-      id: 'error',
-      title: 'Error over time steps: every neuron with every pool',
-      caption: [n, 'Channel-norm at 99.9 % as in the paper, one spike a step unless Γ says otherwise.'],
-      chart: errorChart(finished),
-      tables: [{ title: 'mAP (error)', table: stepsTable(finished, 'rules') }],
-    },
-    {
-      id: 'cost',
-      title: 'mAP over synaptic operations and energy',
-      caption: [
-        n,
-        'The paper’s two curves and this project’s. Energy: 45 nm, 32-bit floats, 4.6 pJ a multiply-accumulate and 0.9 pJ an addition (Horowitz 2014); memory traffic and neuron updates are not in it.',
-        'A layer-synchronous run of T steps would take about layers × T steps on hardware that sends one spike a step.',
-      ],
-      chart: costChart(finished),
-      tables: [
-        {
-          title: 'mAP (error) spikes per neuron, MAC-weighted',
-          table: stepsTable(finished, 'ours', true),
-        },
-      ],
-    },
-  ];
-}
-
-/** Photos as the network takes them. */
-async function read(path: string): Promise<Photo> {
-  const bytes = await readPhotoBytes(path);
-  try {
-    return await decodePhoto(bytes);
-  } catch (error) {
-    throw imageError(`${path}: ${reasonOf(error)}`, error);
-  }
-}
-
-async function readable(photos: readonly AnnotatedPhoto[], count: number): Promise<Photo[]> {
-  const found: Photo[] = [];
-  for (const { path } of photos) {
-    if (found.length === count) break;
-    const photo = await read(path).catch(() => undefined);
-    if (photo) found.push(photo);
-  }
-  return found;
-}
-
-async function activitySections(
-  { photos, steps, resize, layer, channel: given, backend, threads }: ReportOptions,
-  modelOf: ModelOf,
-): Promise<Drawable[]> {
-  const [layerNorm, channelNorm] = [
-    await modelOf({ norm: 'layer', ...PAPER }),
-    await modelOf({ norm: 'channel', ...PAPER }),
-  ];
-  const maxima = normalisedMaxima(channelNorm, layerNorm);
-  const own = maxima.find((one) => one.layer === layer)!.values;
-  const channel = given ?? own.indexOf(Math.min(...own)) + 1;
-  const total = Math.min(ACTIVITY_STEPS, steps.at(-1)!);
-  const pictures = await readable(photos, ACTIVITY_PHOTOS);
-  const activity = (model: SpikingModel) => {
-    const detector = new SpikingDetector(model, { ...PAPER_SETTINGS, steps: total }, backend, threads);
-    const pixels = pictures.map((photo) => detector.resize(photo, resize));
-    const result = layerActivity(detector, pixels, layer, channel - 1, total);
-    detector.close();
-    return result;
-  };
-  const compared = { layer: activity(layerNorm), channel: activity(channelNorm) };
-  const inputs = Array.from({ length: 101 }, (_, i) => (i - 50) / 50);
-  const on = `${pictures.length} photos, ${total} steps, ibt, gate:avg.`;
-  return [
-    {
-      id: 'fig1',
-      title: 'Figure 1: largest activation of each channel under layer-norm',
-      caption: ['λ of the channel ÷ λ of the layer, both at 99.9 %. Blue: mean; red: least.'],
-      chart: maximaChart(maxima),
-    },
-    {
-      id: 'fig3',
-      title: `Figure 3: spike counts of channel ${channel} of ${layer}`,
-      caption: [on, `λ of the channel is ${own[channel - 1]!.toFixed(2)} times the layer's.`],
-      chart: distributionChart(compared),
-    },
-    {
-      id: 'fig4',
-      title: `Figure 4: mean firing rate of every channel of ${layer}`,
-      caption: [on, 'Net counts, |N| / T (eq. 6).'],
-      chart: firingRateChart(compared),
-    },
-    {
-      id: 'fig5',
-      title: 'Figure 5: one neuron against a constant input',
-      caption: [
-        `${NEURON_STEPS} steps, α = 0.1, one spike a step. Grey: leaky(x) within 1/T, where count/T should be; if has no negative side, signed a tenfold one.`,
-      ],
-      chart: neuronChart(neuronResponses(inputs, NEURON_STEPS, backend)),
-    },
-  ];
-}
-
-/** Up to `count` of the values, the last among them, evenly chosen. */
-const spread = (values: readonly number[], count: number) =>
-  values.length <= count
-    ? values
-    : Array.from({ length: count }, (_, i) => values[Math.round(((i + 1) * values.length) / count) - 1]!);
-
-async function photoSection(
-  { steps, resize, backend, threads }: ReportOptions,
-  photo: Photo,
-  modelOf: ModelOf,
-  float: FloatDetector,
-): Promise<Drawable> {
-  const head = { ...DEFAULT_SETTINGS, resize };
-  const rowOf = (
-    name: string,
-    model: SpikingModel,
-    settings: DetectionSettings,
-    shown: readonly number[],
-  ) => {
-    const detector = new SpikingDetector(model, { ...settings, steps: shown.at(-1)! }, backend, threads);
-    const row: Panel[] = [];
-    for (const { step, map } of detector.readOuts(detector.resize(photo, resize), shown)) {
-      row.push({ title: `${name}, T=${step}`, detections: detector.detections(map('vmem'), photo, head) });
-    }
-    detector.close();
-    return row;
-  };
-  const shown = spread(steps, 5);
-  const rows = [
-    [{ title: 'float network', detections: float.detect(photo, head).detections }],
-    rowOf('layer-norm', await modelOf({ norm: 'layer', ...PAPER }), PAPER_SETTINGS, shown),
-    rowOf('channel-norm', await modelOf({ norm: 'channel', ...PAPER }), PAPER_SETTINGS, shown),
-    rowOf('this project', await modelOf(OWN_CONVERSION), DEFAULT_SETTINGS, [4, 8, 16, 32]),
-  ];
-  return {
-    id: 'fig7',
-    title: 'Figures 7 and 8: boxes as time steps increase',
-    caption: [
-      'Score ≥ .25. Layer-norm and channel-norm as in the paper: ibt, gate:avg, one spike a step, Vmem.',
-    ],
-    svg: await photoPanels(photo, rows),
-  };
-}
-
-const { norm, percentile, preset } = DEFAULT_CONVERSION;
-const OWN_CONVERSION = { norm, percentile, preset };
-
-async function diagnosisSections(
-  { photos, steps, resize, backend, threads }: ReportOptions,
-  modelOf: ModelOf,
-  float: FloatDetector,
-): Promise<Drawable[]> {
-  const pictures = await readable(photos, ACTIVITY_PHOTOS);
-  const paperSteps = Math.min(DIAGNOSIS_STEPS, steps.at(-1)!);
-  const paper = (neuron: DetectionSettings['neuron']) => ({ ...PAPER_SETTINGS, neuron, steps: paperSteps });
-  const subjects = [
-    ['no norm, ibt', { norm: 'none', ...PAPER }, paper('ibt')],
-    ['layer-norm, ibt', { norm: 'layer', ...PAPER }, paper('ibt')],
-    ['channel-norm, if', { norm: 'channel', ...PAPER }, paper('if')],
-    ['channel-norm, signed', { norm: 'channel', ...PAPER }, paper('signed')],
-    ['channel-norm, ibt: the paper', { norm: 'channel', ...PAPER }, paper('ibt')],
-    ['this project', OWN_CONVERSION, DEFAULT_SETTINGS],
-  ] as const;
-  const sections: Drawable[] = [];
-  for (const [i, [title, conversion, settings]] of subjects.entries()) {
-    const model = await modelOf(conversion);
-    const detector = new SpikingDetector(model, settings, backend, threads);
-    const pixels = pictures.map((photo) => detector.resize(photo, resize));
-    const layers = diagnose(model, detector, float.floatNetwork, pixels, settings);
-    detector.close();
-    sections.push({
-      id: `diagnosis${i + 1}`,
-      title: `Diagnosis: ${title}`,
-      caption: [`${pictures.length} photos, ${settings.steps} steps.`],
-      tables: [{ table: diagnosisTable(layers) }],
-      findings: explain(layers, settings),
-    });
-  }
-  return sections;
 }

@@ -1,0 +1,61 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { DetectionSettings } from '../detection/settings.js';
+import type { DetectorOptions } from '../detector.js';
+import { fileError } from '../errors.js';
+import { checkRecord, isFailure, type PhotoRecord } from '../export/records.js';
+import { startsWith } from '../files.js';
+import { JsonLinesFile, keepLines } from '../lines.js';
+
+/** Throws `FILE` for a file that is there and was not written by `detect --format ndjson`: it will not be touched. */
+export async function checkOurs(out: string): Promise<void> {
+  if (!(await startsWith(out, '{"path":')))
+    throw fileError(`${out}: is there and no file of detect --format ndjson; name another file or delete it`);
+}
+
+/** Paths that an ndjson file holds already; its failures and its torn last line are dropped. */
+export async function resumeFrom(out: string, model: string | undefined, settings: object) {
+  const done = new Set<string>();
+  if (!existsSync(out)) return done;
+  await keepLines(out, (value) => !isFailure(checkRecord(value, out)));
+  const file = await JsonLinesFile.open(out);
+  try {
+    for await (const value of file.values()) {
+      const record = checkRecord(value, out) as PhotoRecord & { error?: undefined };
+      if (record.model !== model)
+        throw fileError(`${out}: was made with the model ${record.model}, not ${model}; name another file`);
+      const differing = differences(record.settings ?? {}, settings);
+      if (differing.length > 0)
+        throw fileError(`${out}: was made with other settings (${differing.join(', ')}); name another file`);
+      done.add(resolve(record.path));
+    }
+  } finally {
+    await file.close();
+  }
+  return done;
+}
+
+/** The choices that decide a result, the model excepted. */
+export function recordedSettings(
+  options: DetectorOptions,
+  settings: DetectionSettings,
+): Record<string, unknown> {
+  const { neuron, pool, rho, gamma, v0, schedule, steps, decode, readoutDelay } = settings;
+  const { conf, iou, maxDet } = settings;
+  const { classes, resize } = options;
+  return {
+    ...(options.ann ? {} : { neuron, pool, rho, gamma, v0, schedule, steps, decode, readoutDelay }),
+    conf,
+    iou,
+    maxDet,
+    ...(classes ? { classes } : {}),
+    ...(resize ? { resize } : {}),
+  };
+}
+
+/** Names of the fields that differ. */
+function differences(a: Record<string, unknown>, b: object): string[] {
+  const other = b as Record<string, unknown>;
+  const names = new Set([...Object.keys(a), ...Object.keys(other)]);
+  return [...names].filter((name) => JSON.stringify(a[name]) !== JSON.stringify(other[name]));
+}
