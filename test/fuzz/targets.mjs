@@ -335,9 +335,8 @@ export const targets = {
         return checkRecord(value, 'f').error ? 'failure' : 'record';
       } catch (error) {
         if (error.code !== 'FILE') throw error;
-        return `refused ${Object.keys(value ?? {})
-          .sort()
-          .join(' ')}`.slice(0, 40);
+        const known = ['path', 'error', 'width', 'height', 'detections'];
+        return `refused ${known.filter((key) => value?.[key] !== undefined).join(' ')}`;
       }
     },
   },
