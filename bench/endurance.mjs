@@ -1,9 +1,18 @@
 /**
  * Ten thousand photos in one run of `detect`: memory, descriptors and threads must not grow, and the last thousand take
- * as long as the first. node bench/endurance.mjs [--photos n]; exits with 1 if something grew.
+ * as long as the first. node bench/endurance.mjs [--photos n] [--folder dir]; exits with 1 if something grew. A folder keeps
+ * the generated photos for the next run.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -13,7 +22,9 @@ import { Jimp } from '../dist/image/read-photo.js';
 import { readPhoto, resizePhoto } from '../dist/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { values } = parseArgs({ options: { photos: { type: 'string', default: '10000' } } });
+const { values } = parseArgs({
+  options: { photos: { type: 'string', default: '10000' }, folder: { type: 'string' } },
+});
 const total = Number(values.photos);
 const [WIDTH, HEIGHT] = [500, 375];
 
@@ -53,8 +64,8 @@ function holdings(pid) {
 
 const work = mkdtempSync(join(tmpdir(), 'endurance-'));
 try {
-  const folder = join(work, 'photos');
-  await generate(folder);
+  const folder = values.folder ?? join(work, 'photos');
+  if (!(existsSync(folder) && readdirSync(folder).length === total)) await generate(folder);
   const child = spawn(process.execPath, [
     `${root}dist/cli/main.js`,
     ...['detect', folder, '--model', 'tiny-yolo-lite-voc', '--steps', '4', '--format', 'ndjson'],
