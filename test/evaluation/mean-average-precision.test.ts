@@ -65,9 +65,10 @@ function bySlowDefinition(photos: EvaluatedPhoto[]) {
 
 const randomPhoto = fc
   .record({
-    detections: fc.array(
+    // of boxes on one photo with one score, either may come first
+    detections: fc.uniqueArray(
       fc.record({ x: fc.integer({ min: 0, max: 60 }), score: fc.double({ min: 0, max: 1, noNaN: true }) }),
-      { maxLength: 8 },
+      { maxLength: 8, selector: ({ score }) => score + 0 },
     ),
     truths: fc.array(fc.record({ x: fc.integer({ min: 0, max: 60 }), difficult: fc.boolean() }), {
       maxLength: 5,
