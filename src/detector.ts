@@ -15,7 +15,7 @@ import {
   resolveSettings,
 } from './detection/settings.js';
 import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
-import { reasonOf, SpikingYoloError, usageError } from './errors.js';
+import { SpikingYoloError, usageError, withPath } from './errors.js';
 import { readPhotoBytes, readShared } from './files.js';
 import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
@@ -101,9 +101,7 @@ export function parseModel({ name, bytes }: ModelSource, preset: Preset | undefi
   try {
     model = decodeModel(bytes);
   } catch (error) {
-    if (error instanceof SpikingYoloError)
-      throw new SpikingYoloError(error.code, `${name}: ${reasonOf(error)}`, { cause: error });
-    throw error;
+    throw withPath(name, error);
   }
   if (preset === 'paper' && model.provenance.preset !== 'paper') throw usageError(howToMakePaperModel(name));
   return model;
@@ -412,7 +410,8 @@ const RUN_OPTION_NAMES = [
   'readoutDelay',
 ] as const;
 
-function pickSettings(options: DetectorOptions): Partial<DetectionSettings> {
+/** The settings among options; what is not given is undefined. */
+export function pickSettings(options: Partial<DetectionSettings>): Partial<DetectionSettings> {
   const names = Object.keys(DEFAULT_SETTINGS) as (keyof DetectionSettings)[];
   return Object.fromEntries(names.map((name) => [name, options[name]]));
 }

@@ -60,6 +60,14 @@ export const backendError = factory('BACKEND');
 export const fileError = factory('FILE');
 export const abortedError = factory('ABORTED');
 
+/** An error of this package with a path before its message, once; any other as it is. */
+export const withPath = (path: string, thrown: unknown): unknown =>
+  thrown instanceof SpikingYoloError
+    ? new SpikingYoloError(thrown.code, `${path}: ${thrown.message.replace(`${path}: `, '')}`, {
+        cause: thrown,
+      })
+    : thrown;
+
 /** A thrown value as text, whatever it is. */
 export const reasonOf = (thrown: unknown): string =>
   thrown instanceof Error ? thrown.message : String(thrown);

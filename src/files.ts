@@ -88,7 +88,7 @@ export async function makeFolder(path: string): Promise<void> {
 }
 
 /** Where a file is to be written: a link's target; throws `FILE` for what is there and not a regular file. */
-export async function writablePath(path: string): Promise<string> {
+async function writablePath(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   if (!found) return path;
   if (found.isDirectory()) throw explainFileError('write it', path, new Error('it is a folder'));
@@ -96,39 +96,95 @@ export async function writablePath(path: string): Promise<string> {
   return realpath(path);
 }
 
-/** True if two paths lead to one file, also by links. */
-export async function isSameFile(a: string, b: string): Promise<boolean> {
-  if (resolve(a) === resolve(b)) return true;
-  const [one, other] = await Promise.all([a, b].map((path) => stat(path).catch(() => undefined)));
-  return one !== undefined && other !== undefined && one.dev === other.dev && one.ino === other.ino;
+/** The file that a path leads to, also by links; undefined if there is none. */
+async function identityOf(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found && `${found.dev}:${found.ino}`;
 }
 
-/** Writes a file whole or not at all (a temporary file beside it, then rename); makes its folder. Throws `FILE`. */
+/** The first of some paths that leads to the same file as `path`, also by links. */
+export async function findSameFile(path: string, others: readonly string[]): Promise<string | undefined> {
+  const identity = await identityOf(path);
+  for (const other of others) {
+    if (resolve(other) === resolve(path)) return other;
+    if (identity !== undefined && (await identityOf(other)) === identity) return other;
+  }
+  return undefined;
+}
+
+/** A file that appears when it is complete: written beside its place, then renamed. Errors are `FILE`. */
+export class WholeFile {
+  private readonly path: string;
+  private readonly target: string;
+  private readonly temporary: string;
+  private readonly file: FileHandle;
+
+  private constructor(path: string, target: string, temporary: string, file: FileHandle) {
+    this.path = path;
+    this.target = target;
+    this.temporary = temporary;
+    this.file = file;
+  }
+
+  /** Makes the file's folder and a temporary file in it. */
+  static async create(path: string): Promise<WholeFile> {
+    try {
+      const target = await writablePath(path);
+      const temporary = `${target}.${randomBytes(4).toString('hex')}.tmp`;
+      await makeFolder(dirname(target));
+      return new WholeFile(path, target, temporary, await open(temporary, 'wx'));
+    } catch (error) {
+      throw explainFileError('write it', path, error);
+    }
+  }
+
+  /** Writes on; after an error nothing is left. */
+  async write(content: Uint8Array | string | AsyncIterable<string>): Promise<void> {
+    try {
+      // Node takes iterables here; its types know of files opened by path only
+      await this.file.writeFile(content as string);
+    } catch (error) {
+      throw await this.giveUp(error);
+    }
+  }
+
+  /** Puts the file in its place; after an error nothing is left. */
+  async commit(): Promise<void> {
+    try {
+      await this.file.sync();
+      await this.file.close();
+      await rename(this.temporary, this.target);
+    } catch (error) {
+      throw await this.giveUp(error);
+    }
+  }
+
+  /** Removes what was written, at once: a process that ends cannot wait. */
+  discard(): void {
+    rmSync(this.temporary, { force: true });
+  }
+
+  private async giveUp(error: unknown) {
+    await this.file.close().catch(() => {});
+    await rm(this.temporary, { force: true }).catch(() => {});
+    return explainFileError('write it', this.path, error);
+  }
+}
+
+/** Writes a file whole or not at all; makes its folder. Throws `FILE`. */
 export async function writeWhole(
   path: string,
   content: Uint8Array | string | AsyncIterable<string>,
 ): Promise<void> {
-  const target = await writablePath(path);
-  const temporary = `${target}.${randomBytes(4).toString('hex')}.tmp`;
+  const file = await WholeFile.create(path);
   const stop = (signal: NodeJS.Signals) => {
-    rmSync(temporary, { force: true });
+    file.discard();
     process.exit(signal === 'SIGINT' ? 130 : 143);
   };
   process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
-    await makeFolder(dirname(target));
-    const file = await open(temporary, 'wx');
-    try {
-      // Node takes iterables here; its types know of files opened by path only
-      await file.writeFile(content as string);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
-    throw explainFileError('write it', path, error);
+    await file.write(content);
+    await file.commit();
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }

@@ -63,11 +63,14 @@ export async function* readJsonLines(path: string): AsyncGenerator<unknown> {
     throw fileError(`${path}: its last line is torn off; finish it first (spiking-yolo detect --resume)`);
 }
 
-/** Drops a torn last line and the lines that are not to be kept, whole or not at all. Throws `FILE`. */
+/**
+ * Drops a torn last line and the lines that are not to be kept, whole or not at all, once `keep` has seen every line
+ * (it may throw, and is asked again for those that stay). Throws `FILE`.
+ */
 export async function keepLines(path: string, keep: (value: unknown) => boolean): Promise<void> {
   const { size, whole } = await measure(path);
   let changes = whole < size;
-  for await (const value of readValues(path, whole)) changes ||= !keep(value);
+  for await (const value of readValues(path, whole)) changes = !keep(value) || changes;
   if (!changes) return;
   async function* kept() {
     for await (const value of readValues(path, whole)) if (keep(value)) yield `${JSON.stringify(value)}\n`;
@@ -90,21 +93,14 @@ export class JsonLinesFile {
     this.torn = torn;
   }
 
-  /**
-   * Opens a file, made if absent. To `append`, nothing that is there is changed before the first line is; to `replace`,
-   * it is emptied. Throws `FILE`.
-   */
-  static async open(path: string, purpose: 'append' | 'replace' = 'append'): Promise<JsonLinesFile> {
+  /** Opens a file, made if absent; nothing that is there is changed before the first `append`. Throws `FILE`. */
+  static async open(path: string): Promise<JsonLinesFile> {
     let file: FileHandle | undefined;
     try {
       await makeFolder(dirname(path));
       file = await open(path, 'a+');
       const found = await file.stat();
       if (!found.isFile()) throw new Error('it is not a regular file');
-      if (purpose === 'replace') {
-        await file.truncate(0);
-        return new JsonLinesFile(path, file, 0, false);
-      }
       const length = await wholeLength(file);
       return new JsonLinesFile(path, file, length, length < found.size);
     } catch (error) {

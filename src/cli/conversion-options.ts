@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import {
   type ConversionOptions,
   convertNetwork,
@@ -11,8 +11,8 @@ import type { Backend } from '../engine/backend.js';
 import { conversionError, usageError } from '../errors.js';
 import { listPhotos } from '../files.js';
 import { readResized } from '../image/read-resized.js';
-import { NORMALISATIONS, type SpikingModel } from '../model/spiking-model.js';
-import { numberArgument } from './options.js';
+import { NORMALISATIONS, RESIZES, type SpikingModel } from '../model/spiking-model.js';
+import { choice, numberArgument } from './options.js';
 import type { Progress } from './progress.js';
 
 /** Conversion options as a command line gives them. */
@@ -20,13 +20,21 @@ export interface GivenConversionOptions extends Partial<Omit<ConversionOptions, 
   weightBits?: number;
 }
 
+/** Adds the options that name a trained network, its calibration photos, and how photos are resized. */
+export function addTrainedNetworkOptions(command: Command): Command {
+  return command
+    .requiredOption('--cfg <file>', 'darknet network description')
+    .requiredOption('--weights <file>', 'darknet weights')
+    .requiredOption('--names <file>', 'class names, one a line')
+    .requiredOption('--calibration <dir>', 'photos that show what activations are usual, some tens of them')
+    .addOption(choice('--resize <how>', 'how photos are resized (default letterbox)', RESIZES));
+}
+
 /** Adds the options that choose how a network is converted, `--resize` and `--preset` excepted. */
 export function addConversionOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--norm <kind>', 'one λ per channel, per layer, or none (default channel)').choices(
-        NORMALISATIONS,
-      ),
+      choice('--norm <kind>', 'one λ per channel, per layer, or none (default channel)', NORMALISATIONS),
     )
     .option(
       '--percentile <p>',

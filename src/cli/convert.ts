@@ -1,18 +1,18 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { selectBackend } from '../backend/select.js';
 import { loadDarknet } from '../darknet/load.js';
 import { PRESETS } from '../detection/settings.js';
 import { writeWhole } from '../files.js';
 import { encodeModel } from '../model/model-file.js';
-import { RESIZES } from '../model/spiking-model.js';
 import {
   addConversionOptions,
+  addTrainedNetworkOptions,
   conversionOptions,
   convertWithPhotos,
   type GivenConversionOptions,
   listCalibrationPhotos,
 } from './conversion-options.js';
-import { addBackendOptions, refuseOverwriting } from './options.js';
+import { addBackendOptions, choice, refuseOverwriting } from './options.js';
 import { Progress } from './progress.js';
 
 interface ConvertOptions extends GivenConversionOptions {
@@ -29,18 +29,11 @@ interface ConvertOptions extends GivenConversionOptions {
 export function addConvertCommand(program: Command): void {
   const command = program
     .command('convert')
-    .description('turn a trained darknet network into a spiking model file')
-    .requiredOption('--cfg <file>', 'darknet network description')
-    .requiredOption('--weights <file>', 'darknet weights')
-    .requiredOption('--names <file>', 'class names, one a line')
-    .requiredOption('--calibration <dir>', 'photos that show what activations are usual, some tens of them')
+    .description('turn a trained darknet network into a spiking model file');
+  addTrainedNetworkOptions(command)
     .requiredOption('--out <file>', 'model file to write (.safetensors)')
-    .addOption(new Option('--resize <how>', 'how photos are resized (default letterbox)').choices(RESIZES))
     .addOption(
-      new Option(
-        '--preset <name>',
-        'paper: λ as in the paper, at 99.9 % of the positive activations',
-      ).choices(PRESETS),
+      choice('--preset <name>', 'paper: λ as in the paper, at 99.9 % of the positive activations', PRESETS),
     );
   addConversionOptions(command);
   addBackendOptions(command);

@@ -5,7 +5,7 @@ import { resolveSettings } from '../detection/settings.js';
 import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
 import { fileError, SpikingYoloError, usageError } from '../errors.js';
 import type { PhotoRecord } from '../export/records.js';
-import { isFolder, isPicture, isSameFile, lockFile } from '../files.js';
+import { findSameFile, isFolder, isPicture, lockFile } from '../files.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
 import { DetectorPool } from '../workers/pool.js';
 import { describeError, processPhoto } from '../workers/process-photo.js';
@@ -99,7 +99,6 @@ interface Batch {
   total: number;
   format: OutcomeFormat;
   out: string | undefined;
-  resume: boolean;
   options: DetectorOptions;
   /** What each result is recorded with. */
   recorded: Record<string, unknown>;
@@ -141,7 +140,7 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   const listed = streamed ? undefined : await collect(listPaths(inputs, shard));
   const targets = await DrawTargets.from(draw, listed?.length ?? Number.POSITIVE_INFINITY);
   for (const path of listed ?? []) targets?.of(path);
-  if (watch !== undefined && draw !== undefined && (await isSameFile(watch, draw)))
+  if (watch !== undefined && draw !== undefined && (await findSameFile(watch, [draw])) !== undefined)
     throw usageError('--draw would put photos into the folder that is watched; name another folder');
   const { cfg, weights, names, model: modelFile } = given;
   const drawn = draw !== undefined && !(await isFolder(draw)) ? draw : undefined;
@@ -192,7 +191,6 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
     total,
     format,
     out,
-    resume,
     options,
     recorded,
     model,
@@ -248,11 +246,11 @@ function stopOnSignals(controller: AbortController): () => void {
 
 async function detect(inputs: readonly string[], given: DetectOptions): Promise<number> {
   const batch = await prepare(inputs, given);
-  const { total, controller, format, out, resume, options, recorded, unlock } = batch;
+  const { total, controller, format, out, options, recorded, unlock } = batch;
   const progress = new Progress(total, options.preset === 'paper');
   // a single photo is simulated in this thread, which hears no signal meanwhile: the default ends the process
   const ignoreSignals = total === 1 ? () => {} : stopOnSignals(controller);
-  const writer = await openWriter(format, out, resume);
+  const writer = await openWriter(format, out);
   let photos = 0;
   let failures = 0;
   try {

@@ -3,8 +3,8 @@ import { selectBackend } from '../backend/select.js';
 import { loadDarknet } from '../darknet/load.js';
 import type { Decoder } from '../decoding/readout.js';
 import { FloatDetector } from '../detection/detector.js';
-import { type DetectionSettings, resolveSettings } from '../detection/settings.js';
-import { parseModel, readModel, threadsFor } from '../detector.js';
+import { resolveSettings } from '../detection/settings.js';
+import { parseModel, pickSettings, readModel, threadsFor } from '../detector.js';
 import type { Backend } from '../engine/backend.js';
 import { usageError } from '../errors.js';
 import { listAnnotatedPhotos, type PhotoSet } from '../evaluation/annotated-photos.js';
@@ -105,7 +105,7 @@ async function loadModel(given: EvalOptions, backend: Backend, progress: Progres
 async function evaluate(given: EvalOptions): Promise<number> {
   const { format, out, state, steps: listed, resize } = given;
   const settings = resolveSettings(
-    { ...runOptions(given), ...(listed ? { steps: listed.at(-1)! } : {}) },
+    pickSettings({ ...given, steps: listed?.at(-1), decode: undefined }),
     given.preset,
   );
   const threads = threadsFor(given);
@@ -146,11 +146,4 @@ async function evaluate(given: EvalOptions): Promise<number> {
   if (out === undefined) process.stdout.write(text);
   else await writeWhole(out, text);
   return report.failures > 0 ? 1 : 0;
-}
-
-/** The choices of a run among the options. */
-function runOptions(given: EvalOptions): Partial<DetectionSettings> {
-  const { neuron, pool, rho, gamma, v0, schedule, readoutDelay, blockLength } = given;
-  const chosen = { neuron, pool, rho, gamma, v0, schedule, readoutDelay, blockLength };
-  return Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined));
 }

@@ -6,7 +6,7 @@ import { PRESETS } from '../detection/settings.js';
 import type { DetectorOptions } from '../detector.js';
 import { NEURONS, POOLS, SCHEDULES } from '../engine/plan.js';
 import { usageError } from '../errors.js';
-import { isSameFile } from '../files.js';
+import { findSameFile } from '../files.js';
 import { RESIZES } from '../model/spiking-model.js';
 
 /** A number argument. */
@@ -26,6 +26,7 @@ export function countArgument(text: string): number {
 
 const poolArgument = (text: string) => (text === 'gate' ? 'gate:avg' : text);
 
+/** An option that takes one of a few values. */
 export const choice = (flags: string, description: string, choices: readonly string[]) =>
   new Option(flags, description).choices(choices);
 
@@ -117,17 +118,14 @@ export async function refuseOverwriting(
   outputs: Record<string, string | undefined>,
   inputs: readonly (string | undefined)[],
 ): Promise<void> {
+  const given = inputs.filter((input) => input !== undefined);
   const seen: string[] = [];
   for (const [option, path] of Object.entries(outputs)) {
     if (path === undefined) continue;
-    for (const input of inputs) {
-      if (input !== undefined && (await isSameFile(input, path)))
-        throw usageError(`--${option} would overwrite ${path}, which is read; name another file`);
-    }
-    for (const other of seen) {
-      if (await isSameFile(other, path))
-        throw usageError(`--${option} and another option both write ${path}`);
-    }
+    if ((await findSameFile(path, given)) !== undefined)
+      throw usageError(`--${option} would overwrite ${path}, which is read; name another file`);
+    if ((await findSameFile(path, seen)) !== undefined)
+      throw usageError(`--${option} and another option both write ${path}`);
     seen.push(path);
   }
 }

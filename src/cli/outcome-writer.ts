@@ -1,10 +1,6 @@
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
-import { open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { PhotoRecord } from '../export/records.js';
-import { explainFileError, makeFolder, writablePath } from '../files.js';
+import { WholeFile } from '../files.js';
 import { JsonLinesFile } from '../lines.js';
 import { csvLine } from './csv.js';
 import { printable } from './print.js';
@@ -105,13 +101,11 @@ class StdoutWriter extends FormattedWriter {
   }
 }
 
-/** A file that appears when it is complete. */
+/** A file that appears when it is complete, made when there is something to write. */
 class FileWriter extends FormattedWriter {
   private readonly path: string;
-  private target = '';
-  private temporary = '';
-  private file: FileHandle | undefined;
-  private readonly removeTemporary = () => rmSync(this.temporary, { force: true });
+  private file: WholeFile | undefined;
+  private readonly discard = () => this.file!.discard();
 
   constructor(format: OutcomeFormat, path: string) {
     super(format);
@@ -119,36 +113,17 @@ class FileWriter extends FormattedWriter {
   }
 
   protected async put(text: string): Promise<void> {
-    try {
-      if (!this.file) {
-        this.target = await writablePath(this.path);
-        this.temporary = `${this.target}.${process.pid}.tmp`;
-        await makeFolder(dirname(this.target));
-        this.file = await open(this.temporary, 'wx');
-        process.once('exit', this.removeTemporary);
-      }
-      await this.file.writeFile(text);
-    } catch (error) {
-      throw await this.giveUp(error);
+    if (!this.file) {
+      this.file = await WholeFile.create(this.path);
+      process.once('exit', this.discard);
     }
+    await this.file.write(text);
   }
 
   override async finish(): Promise<void> {
     await super.finish();
-    try {
-      await this.file!.sync();
-      await this.file!.close();
-      await rename(this.temporary, this.target);
-      process.off('exit', this.removeTemporary);
-    } catch (error) {
-      throw await this.giveUp(error);
-    }
-  }
-
-  private async giveUp(error: unknown) {
-    await this.file?.close().catch(() => {});
-    if (this.temporary !== '') await rm(this.temporary, { force: true }).catch(() => {});
-    return explainFileError('write it', this.path, error);
+    await this.file!.commit();
+    process.off('exit', this.discard);
   }
 }
 
@@ -169,17 +144,9 @@ class LinesWriter implements OutcomeWriter {
   }
 }
 
-/**
- * Where outcomes go: stdout, or a file that appears when it is complete (ndjson: that grows).
- *
- * @param keep true to go on in an ndjson file that is there
- */
-export async function openWriter(
-  format: OutcomeFormat,
-  out: string | undefined,
-  keep: boolean,
-): Promise<OutcomeWriter> {
+/** Where outcomes go: stdout, or a file that appears when it is complete (ndjson: that grows). */
+export async function openWriter(format: OutcomeFormat, out: string | undefined): Promise<OutcomeWriter> {
   if (out === undefined) return new StdoutWriter(format);
   if (format !== 'ndjson') return new FileWriter(format, out);
-  return new LinesWriter(await JsonLinesFile.open(out, keep ? 'append' : 'replace'));
+  return new LinesWriter(await JsonLinesFile.open(out));
 }

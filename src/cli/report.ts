@@ -1,13 +1,14 @@
 import { basename, extname } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { selectBackend } from '../backend/select.js';
+import { DEFAULT_CONVERSION } from '../conversion/convert.js';
 import { loadDarknet } from '../darknet/load.js';
 import { threadsFor } from '../detector.js';
 import { usageError } from '../errors.js';
 import { listAnnotatedPhotos, type PhotoSet } from '../evaluation/annotated-photos.js';
-import { RESIZES, type Resize } from '../model/spiking-model.js';
+import type { Resize } from '../model/spiking-model.js';
 import { makeReport } from '../report/report.js';
-import { convertWithPhotos, listCalibrationPhotos } from './conversion-options.js';
+import { addTrainedNetworkOptions, convertWithPhotos, listCalibrationPhotos } from './conversion-options.js';
 import { addBackendOptions, addPhotoSetOptions, countArgument, stepList, threadsOption } from './options.js';
 import { evaluationListener } from './print.js';
 import { Progress } from './progress.js';
@@ -19,7 +20,7 @@ interface ReportCommandOptions extends PhotoSet {
   calibration: string;
   out: string;
   steps: number[];
-  resize: Resize;
+  resize?: Resize;
   photo?: string;
   layer?: string;
   channel?: number;
@@ -34,15 +35,12 @@ const STEPS = [16, 32, 64, 128, 256, 512, 1024];
 export function addReportCommand(program: Command): void {
   const command = program
     .command('report')
-    .description("run the paper's experiments on a trained network and draw its figures (SVG, one HTML page)")
-    .requiredOption('--cfg <file>', 'darknet network description')
-    .requiredOption('--weights <file>', 'darknet weights')
-    .requiredOption('--names <file>', 'class names, one a line')
-    .requiredOption('--calibration <dir>', 'photos that λ is taken from');
-  addPhotoSetOptions(command)
+    .description(
+      "run the paper's experiments on a trained network and draw its figures (SVG, one HTML page)",
+    );
+  addPhotoSetOptions(addTrainedNetworkOptions(command))
     .requiredOption('--out <dir>', 'folder to write into; run again, it goes on from what is measured there')
     .option('--steps <list>', 'step counts of the experiments of the paper', stepList, STEPS)
-    .addOption(new Option('--resize <how>', 'how photos are resized').choices(RESIZES).default('letterbox'))
     .option('--photo <file>', 'the photo of figures 7 and 8 (default: the first of --images)')
     .option('--layer <name>', 'the layer of figures 3 and 4 (default: the first)')
     .option('--channel <n>', 'the channel of figure 3, from 1 (default: the weakest)', countArgument)
@@ -87,7 +85,7 @@ async function report(given: ReportCommandOptions): Promise<number> {
       photo: given.photo ?? photos[0]!.path,
       out: given.out,
       steps: given.steps,
-      resize: given.resize,
+      resize: given.resize ?? DEFAULT_CONVERSION.resize,
       layer: layer.name,
       channel: given.channel,
       backend,

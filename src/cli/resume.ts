@@ -3,9 +3,9 @@ import { resolve } from 'node:path';
 import type { DetectionSettings } from '../detection/settings.js';
 import type { DetectorOptions } from '../detector.js';
 import { fileError } from '../errors.js';
-import { checkRecord, isFailure, type PhotoRecord } from '../export/records.js';
+import { checkRecord } from '../export/records.js';
 import { startsWith } from '../files.js';
-import { JsonLinesFile, keepLines } from '../lines.js';
+import { keepLines } from '../lines.js';
 
 /** Throws `FILE` for a file that is there and was not written by `detect --format ndjson`: it will not be touched. */
 export async function checkOurs(out: string): Promise<void> {
@@ -13,25 +13,28 @@ export async function checkOurs(out: string): Promise<void> {
     throw fileError(`${out}: is there and no file of detect --format ndjson; name another file or delete it`);
 }
 
-/** Paths that an ndjson file holds already; its failures and its torn last line are dropped. */
-export async function resumeFrom(out: string, model: string | undefined, settings: object) {
+/**
+ * Paths that an ndjson file holds already; its failures and its torn last line are dropped. Throws `FILE`, the file as it
+ * was, if it was made with another model or other settings.
+ */
+export async function resumeFrom(
+  out: string,
+  model: string | undefined,
+  settings: object,
+): Promise<Set<string>> {
   const done = new Set<string>();
   if (!existsSync(out)) return done;
-  await keepLines(out, (value) => !isFailure(checkRecord(value, out)));
-  const file = await JsonLinesFile.open(out);
-  try {
-    for await (const value of file.values()) {
-      const record = checkRecord(value, out) as PhotoRecord & { error?: undefined };
-      if (record.model !== model)
-        throw fileError(`${out}: was made with the model ${record.model}, not ${model}; name another file`);
-      const differing = differences(record.settings ?? {}, settings);
-      if (differing.length > 0)
-        throw fileError(`${out}: was made with other settings (${differing.join(', ')}); name another file`);
-      done.add(resolve(record.path));
-    }
-  } finally {
-    await file.close();
-  }
+  await keepLines(out, (value) => {
+    const record = checkRecord(value, out);
+    if (record.error) return false;
+    if (record.model !== model)
+      throw fileError(`${out}: was made with the model ${record.model}, not ${model}; name another file`);
+    const differing = differences(record.settings ?? {}, settings);
+    if (differing.length > 0)
+      throw fileError(`${out}: was made with other settings (${differing.join(', ')}); name another file`);
+    done.add(resolve(record.path));
+    return true;
+  });
   return done;
 }
 

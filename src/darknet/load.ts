@@ -1,6 +1,6 @@
 import type { TrainedNetwork } from '../conversion/convert.js';
 import { type BatchNormEpsilon, foldBatchNorm } from '../conversion/fold.js';
-import { reasonOf, SpikingYoloError } from '../errors.js';
+import { withPath } from '../errors.js';
 import { readModelBytes, readText, sha256 } from '../files.js';
 import { parseCfg } from './cfg.js';
 import { parseNames } from './names.js';
@@ -18,9 +18,7 @@ function within<T>(path: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
-    if (error instanceof SpikingYoloError)
-      throw new SpikingYoloError(error.code, `${path}: ${reasonOf(error)}`, { cause: error });
-    throw error;
+    throw withPath(path, error);
   }
 }
 

@@ -1,7 +1,7 @@
 import { basename, extname, join } from 'node:path';
 import { fileError, reasonOf, SpikingYoloError } from '../errors.js';
-import { listPhotos, readPhotoBytes, readText } from '../files.js';
-import { decodePhoto } from '../image/read-photo.js';
+import { listPhotos, readText } from '../files.js';
+import { readPhotoFile } from '../image/read-resized.js';
 import type { Evaluator, PhotoMeasurement } from './evaluate.js';
 import type { GroundTruth } from './mean-average-precision.js';
 import type { EvaluationState } from './state.js';
@@ -70,7 +70,8 @@ export async function listAnnotatedPhotos({
 async function readIds(path: string): Promise<string[]> {
   const ids = (await readText(path)).split(/\r?\n/).flatMap((line) => line.trim().split(/\s+/)[0] || []);
   if (ids.length === 0) throw fileError(`${path}: the file lists no photo`);
-  const twice = ids.find((id, i) => ids.indexOf(id) < i);
+  const seen = new Set<string>();
+  const twice = ids.find((id) => seen.size === seen.add(id).size);
   if (twice !== undefined) throw fileError(`${path}: lists ${twice} twice`);
   return ids;
 }
@@ -111,7 +112,7 @@ export async function measurePhotos(
     try {
       const groundTruth = await readGroundTruth(annotation, classes);
       file = path;
-      const photo = await decodePhoto(await readPhotoBytes(path));
+      const photo = await readPhotoFile(path);
       measurement = evaluator.measure(photo, groundTruth, listener.onBlock);
     } catch (error) {
       if (!(error instanceof SpikingYoloError)) throw error;

@@ -102,13 +102,13 @@ export async function runExperiment(
     ...EVALUATION_HEAD,
     resize: resize ?? model.resize,
   });
-  const kept = await EvaluationState.open(state, {
+  const kept = await EvaluationState.open(state, () => ({
     version,
     model: sha256(encodeModel(model)),
     floatWeights,
     settings,
     photos: photos.map(({ id }) => id),
-  });
+  }));
   try {
     const measurements = await measurePhotos(evaluator, photos, model.classes, kept, listener);
     if (measurements.length === 0) throw fileError(`none of the ${photos.length} photos could be evaluated`);

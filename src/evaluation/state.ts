@@ -57,8 +57,9 @@ export class EvaluationState {
   }
 
   /** Opens a state file (or none, to keep measurements in memory alone); throws `FILE` if it belongs to another key. */
-  static async open(path: string | undefined, key: EvaluationKey): Promise<EvaluationState> {
+  static async open(path: string | undefined, keyOf: () => EvaluationKey): Promise<EvaluationState> {
     if (path === undefined) return new EvaluationState(undefined, () => {});
+    const key = keyOf();
     const unlock = await lockFile(path);
     let file: JsonLinesFile | undefined;
     try {

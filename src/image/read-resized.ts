@@ -1,8 +1,17 @@
-import { reasonOf, SpikingYoloError } from '../errors.js';
+import { withPath } from '../errors.js';
 import { readPhotoBytes } from '../files.js';
 import type { Resize } from '../model/spiking-model.js';
 import { decodePhoto } from './read-photo.js';
-import { resizePhoto } from './resize.js';
+import { type Photo, resizePhoto } from './resize.js';
+
+/** Reads a photo; throws `FILE` or `IMAGE`, naming the file. */
+export async function readPhotoFile(path: string): Promise<Photo> {
+  try {
+    return await decodePhoto(await readPhotoBytes(path));
+  } catch (error) {
+    throw withPath(path, error);
+  }
+}
 
 /**
  * Photos of files as a network takes them, (height, width, 3) bytes, one at a time: to calibrate with. An unreadable
@@ -21,14 +30,5 @@ export async function* readResized(
   width: number,
   height: number,
 ): AsyncGenerator<Uint8Array> {
-  for (const path of paths) {
-    try {
-      yield resizePhoto(resize, await decodePhoto(await readPhotoBytes(path)), width, height);
-    } catch (error) {
-      if (!(error instanceof SpikingYoloError)) throw error;
-      throw new SpikingYoloError(error.code, `${path}: ${reasonOf(error).replace(`${path}: `, '')}`, {
-        cause: error,
-      });
-    }
-  }
+  for (const path of paths) yield resizePhoto(resize, await readPhotoFile(path), width, height);
 }

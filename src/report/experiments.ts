@@ -17,7 +17,8 @@ export interface PlannedExperiment {
   decoders: readonly Decoder[];
 }
 
-const PAPER_CONVERSION = { percentile: PAPER_PERCENTILE, preset: 'paper' } as const;
+/** How λ is found in the paper's section 3.2, for any normalisation. */
+export const PAPER_CONVERSION = { percentile: PAPER_PERCENTILE, preset: 'paper' } as const;
 
 export const PAPER_NORMS: readonly Normalisation[] = ['none', 'layer', 'channel'];
 export const PAPER_NEURONS: readonly Neuron[] = ['if', 'signed', 'ibt'];

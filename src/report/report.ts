@@ -4,6 +4,7 @@ import { FloatDetector } from '../detection/detector.js';
 import type { EvaluationListener } from '../evaluation/annotated-photos.js';
 import { runExperiment } from '../evaluation/experiment.js';
 import { writeWhole } from '../files.js';
+import { readPhotoFile } from '../image/read-resized.js';
 import type { SpikingModel } from '../model/spiking-model.js';
 import { drawChart, type Finished, loadVega } from './charts.js';
 import { type PlannedExperiment, planExperiments } from './experiments.js';
@@ -14,7 +15,6 @@ import {
   experimentSections,
   photoSection,
   type ReportOptions,
-  readNamed,
 } from './sections.js';
 
 /** What is told while the report is made. */
@@ -27,7 +27,7 @@ export async function makeReport(options: ReportOptions, listener: ReportListene
   const { trained, photos, out, steps, resize, backend } = options;
   // what is missing is told of now, not after hours
   await loadVega();
-  const photo = await readNamed(options.photo);
+  const photo = await readPhotoFile(options.photo);
   const models = new Map<string, Promise<SpikingModel>>();
   const modelOf = (choice: PlannedExperiment['conversion']) => {
     const key = JSON.stringify(choice);

@@ -2,10 +2,8 @@ import { type ConversionOptions, DEFAULT_CONVERSION, type TrainedNetwork } from 
 import { type FloatDetector, SpikingDetector } from '../detection/detector.js';
 import { DEFAULT_SETTINGS, type DetectionSettings, PAPER_SETTINGS } from '../detection/settings.js';
 import type { Backend } from '../engine/backend.js';
-import { imageError, reasonOf } from '../errors.js';
 import type { AnnotatedPhoto } from '../evaluation/annotated-photos.js';
-import { readPhotoBytes } from '../files.js';
-import { decodePhoto } from '../image/read-photo.js';
+import { readPhotoFile } from '../image/read-resized.js';
 import type { Photo } from '../image/resize.js';
 import type { Resize, SpikingModel } from '../model/spiking-model.js';
 import { layerActivity, neuronResponses, normalisedMaxima } from './activity.js';
@@ -22,7 +20,7 @@ import {
   neuronChart,
 } from './charts.js';
 import { diagnose, explain } from './diagnosis.js';
-import type { PlannedExperiment } from './experiments.js';
+import { PAPER_CONVERSION, type PlannedExperiment } from './experiments.js';
 import type { Section } from './page.js';
 import { type Panel, photoPanels } from './photo-panels.js';
 import { ablationTable, diagnosisTable, stepsTable, summaryTable } from './tables.js';
@@ -59,8 +57,6 @@ const NEURON_STEPS = 32;
 
 export type Drawable = Section & { chart?: Chart };
 export type ModelOf = (choice: PlannedExperiment['conversion']) => Promise<SpikingModel>;
-
-const PAPER = { percentile: 99.9, preset: 'paper' } as const;
 
 export function experimentSections(finished: readonly Finished[]): Drawable[] {
   const n = `${finished[0]!.report.images} photos.`;
@@ -106,21 +102,11 @@ export function experimentSections(finished: readonly Finished[]): Drawable[] {
   ];
 }
 
-/** Reads a photo; throws `FILE` or `IMAGE`, naming it. */
-export async function readNamed(path: string): Promise<Photo> {
-  const bytes = await readPhotoBytes(path);
-  try {
-    return await decodePhoto(bytes);
-  } catch (error) {
-    throw imageError(`${path}: ${reasonOf(error)}`, error);
-  }
-}
-
 async function readable(photos: readonly AnnotatedPhoto[], count: number): Promise<Photo[]> {
   const found: Photo[] = [];
   for (const { path } of photos) {
     if (found.length === count) break;
-    const photo = await readNamed(path).catch(() => undefined);
+    const photo = await readPhotoFile(path).catch(() => undefined);
     if (photo) found.push(photo);
   }
   return found;
@@ -131,8 +117,8 @@ export async function activitySections(
   modelOf: ModelOf,
 ): Promise<Drawable[]> {
   const [layerNorm, channelNorm] = [
-    await modelOf({ norm: 'layer', ...PAPER }),
-    await modelOf({ norm: 'channel', ...PAPER }),
+    await modelOf({ norm: 'layer', ...PAPER_CONVERSION }),
+    await modelOf({ norm: 'channel', ...PAPER_CONVERSION }),
   ];
   const maxima = normalisedMaxima(channelNorm, layerNorm);
   const own = maxima.find((one) => one.layer === layer)!.values;
@@ -209,8 +195,8 @@ export async function photoSection(
   const shown = spread(steps, 5);
   const rows = [
     [{ title: 'float network', detections: float.detect(photo, head).detections }],
-    rowOf('layer-norm', await modelOf({ norm: 'layer', ...PAPER }), PAPER_SETTINGS, shown),
-    rowOf('channel-norm', await modelOf({ norm: 'channel', ...PAPER }), PAPER_SETTINGS, shown),
+    rowOf('layer-norm', await modelOf({ norm: 'layer', ...PAPER_CONVERSION }), PAPER_SETTINGS, shown),
+    rowOf('channel-norm', await modelOf({ norm: 'channel', ...PAPER_CONVERSION }), PAPER_SETTINGS, shown),
     rowOf('this project', await modelOf(OWN_CONVERSION), DEFAULT_SETTINGS, [4, 8, 16, 32]),
   ];
   return {
@@ -235,11 +221,11 @@ export async function diagnosisSections(
   const paperSteps = Math.min(DIAGNOSIS_STEPS, steps.at(-1)!);
   const paper = (neuron: DetectionSettings['neuron']) => ({ ...PAPER_SETTINGS, neuron, steps: paperSteps });
   const subjects = [
-    ['no norm, ibt', { norm: 'none', ...PAPER }, paper('ibt')],
-    ['layer-norm, ibt', { norm: 'layer', ...PAPER }, paper('ibt')],
-    ['channel-norm, if', { norm: 'channel', ...PAPER }, paper('if')],
-    ['channel-norm, signed', { norm: 'channel', ...PAPER }, paper('signed')],
-    ['channel-norm, ibt: the paper', { norm: 'channel', ...PAPER }, paper('ibt')],
+    ['no norm, ibt', { norm: 'none', ...PAPER_CONVERSION }, paper('ibt')],
+    ['layer-norm, ibt', { norm: 'layer', ...PAPER_CONVERSION }, paper('ibt')],
+    ['channel-norm, if', { norm: 'channel', ...PAPER_CONVERSION }, paper('if')],
+    ['channel-norm, signed', { norm: 'channel', ...PAPER_CONVERSION }, paper('signed')],
+    ['channel-norm, ibt: the paper', { norm: 'channel', ...PAPER_CONVERSION }, paper('ibt')],
     ['this project', OWN_CONVERSION, DEFAULT_SETTINGS],
   ] as const;
   const sections: Drawable[] = [];
