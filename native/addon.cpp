@@ -16,6 +16,7 @@ namespace {
 
 using spiking::Engine;
 using spiking::Kernels;
+using spiking::Method;
 using spiking::StageSpec;
 
 constexpr int64_t kMaxElements = int64_t(1) << 28;
@@ -246,6 +247,16 @@ std::vector<StageSpec> readStages(Napi::Env env, Napi::Value value) {
   return specs;
 }
 
+// How convolutions compute (plan.ts); undefined: as measured.
+Method methodOf(Napi::Env env, Napi::Value value) {
+  if (value.IsUndefined()) return Method::kMeasured;
+  const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+  if (name == "dense") return Method::kDense;
+  if (name == "every-word") return Method::kEveryWord;
+  if (name == "events") return Method::kEvents;
+  fail(env, "method must be dense, every-word or events");
+}
+
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -254,6 +265,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                         InstanceMethod("outputPotential", &EngineObject::outputPotential),
                         InstanceMethod("state", &EngineObject::state),
                         InstanceMethod("statistics", &EngineObject::statistics),
+                        InstanceMethod("load", &EngineObject::load),
                         InstanceMethod("close", &EngineObject::close)});
   }
 
@@ -263,11 +275,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     const Kernels& kernels = kernelsOf(env, info[1]);
     const int gamma = integerOf(env, plan.Get("gamma"), "gamma", 1, 127);
     const int blockLength = integerOf(env, plan.Get("blockLength"), "blockLength", 1, 64);
-    const Napi::Value every = plan.Get("everyWord");
-    const bool everyWord = every.IsBoolean() && every.As<Napi::Boolean>().Value();
+    const Method method = methodOf(env, plan.Get("method"));
     const int threads = integerOf(env, info[2], "threads", 1, 256);
     const std::vector<StageSpec> specs = readStages(env, plan.Get("stages"));
-    engine_ = guarded(env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength, threads, everyWord); });
+    engine_ = guarded(env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength, threads, method); });
   }
 
  private:
@@ -326,6 +337,21 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     result.Set("spikes", engine_->spikes(stage));
     result.Set("synapticOperations", engine_->synapticOperations(stage));
     result.Set("clipped", engine_->clipped(stage));
+    return result;
+  }
+
+  Napi::Value load(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const int stage = stageOf(env, info[0]);
+    if (!engine_->isConvolution(stage)) fail(env, "stage is not a convolution");
+    const Engine::Load& load = engine_->load(stage);
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("everyWord", load.everyWord);
+    result.Set("dense", load.dense);
+    result.Set("events", load.events);
+    result.Set("lists", load.lists);
+    result.Set("blocks", load.blocks);
+    result.Set("eventBlocks", load.eventBlocks);
     return result;
   }
 

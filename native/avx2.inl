@@ -28,6 +28,8 @@ struct Pairs {
   static constexpr int kMaxGroups = 2;
   static constexpr int rowsOf(int groups) { return groups == 1 ? 4 : 2; }
   static constexpr int kOffset = 0;
+  static constexpr EventCosts kEventCosts = {1.6, 17};
+  static constexpr int kChains = 1;
   static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
   static Sum zero() { return _mm256_setzero_si256(); }

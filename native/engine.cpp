@@ -20,6 +20,8 @@ constexpr size_t kSlack = 1 << 20;
 // by filter tile, and a tile's weights stay within kCachedTile (with two groups at least).
 constexpr size_t kCachedWeights = 256 * 1024;
 constexpr size_t kCachedTile = 640 * 1024;
+// Input rows that a layer's activity is measured on.
+constexpr int kSampledRows = 16;
 
 int padded(int channels) { return (channels + kFilterGroup - 1) / kFilterGroup * kFilterGroup; }
 
@@ -104,11 +106,11 @@ std::shared_ptr<Memory> sharedWeights(const Kernels& kernels, const Convolution&
 }  // namespace
 
 Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads,
-               bool everyWord)
+               Method method)
     : kernels_(kernels),
       gamma_(gamma),
       blockLength_(blockLength),
-      everyWord_(everyWord),
+      method_(method),
       pool_(threads),
       workers_(threads) {
   std::vector<int> consumers(specs.size(), 0);
@@ -166,12 +168,13 @@ void Engine::planConvolution(Stage& stage) {
   c.paddedFilters = filters;
   c.words = (channels * spikeBytes + 3) / 4;
   c.wide = spec.wide;
-  c.everyWord = everyWord_;
+  c.everyWord = method_ == Method::kEveryWord;
   c.gamma = gamma_;
   const size_t groupBytes = size_t(spec.size) * spec.size * c.words * 64;
   const int cachedGroups = std::max<int>(2, kCachedTile / groupBytes);
   c.tileGroups = kernels_.tileGroups(spec.wide, std::min(filters / kFilterGroup, cachedGroups));
   c.tileRows = kernels_.tileRows(spec.wide, c.tileGroups);
+  c.listRows = c.tileRows;
   const size_t weightBytes = size_t(spec.filters) * spec.size * spec.size * spec.channels * (spec.wide ? 2 : 1);
   stage.weights = sharedWeights(kernels_, c, spec.weights, weightBytes, filters / kFilterGroup * groupBytes);
   c.weights = stage.weights->as<uint8_t>();
@@ -212,9 +215,9 @@ void Engine::planConvolution(Stage& stage) {
   stage.counts = Memory(outCells * filters * 4);
   c.counts = stage.counts.as<int32_t>();
   if (spec.input >= 0) {
-    const size_t tiles = size_t(blockLength_ + c.tileRows - 1) / c.tileRows;
-    stage.lists = Memory(cells * tiles * c.words * 2);
-    stage.listSizes = Memory(cells * tiles * 2);
+    // a list for each step, if it comes to that
+    stage.lists = Memory(cells * blockLength_ * c.words * 2);
+    stage.listSizes = Memory(cells * blockLength_ * 2);
     stage.sums = Memory(cells * blockLength_ * 4 + 64 * 4);
     c.lists = stage.lists.as<uint16_t>();
     c.listSizes = stage.listSizes.as<uint16_t>();
@@ -390,6 +393,7 @@ void Engine::begin(const uint8_t* pixels) {
     stage.silent = true;
     stage.counters = {};
     stage.synapticOperations = 0;
+    stage.load = {};
     stage.convolution.fresh = true;
     if (!stage.spec.pool) continue;
     for (Memory* memory : {&stage.counts, &stage.estimateStart, &stage.estimateEnd, &stage.recentStart, &stage.recentEnd}) {
@@ -434,6 +438,7 @@ void Engine::observe(Stage& stage, int steps) {
     if (stage.listSizes.size() > 0) std::memset(stage.listSizes.as<uint8_t>(), 0, stage.listSizes.size());
     return;
   }
+  if (c.lists) c.listRows = prefersEvents(stage, steps) ? 1 : c.tileRows;
   for (Worker& worker : workers_) worker.operations = 0;
   shareRows(c.height, [&](int y, int worker) { workers_[worker].operations += kernels_.observeRow(c, y, steps); });
   for (Worker& worker : workers_) stage.synapticOperations += worker.operations * c.filters;
@@ -446,6 +451,35 @@ void Engine::shareRows(int rows, Work work) {
     const int end = int(int64_t(rows) * (worker + 1) / threads);
     for (int y = int(int64_t(rows) * worker / threads); y < end; y++) work(y, worker);
   });
+}
+
+// By a sample of input rows, what the layer would compute with in this block either way, and what that costs.
+bool Engine::prefersEvents(Stage& stage, int steps) {
+  if (method_ != Method::kMeasured) return method_ == Method::kEvents;
+  const Convolution& c = stage.convolution;
+  const int rows = std::min(c.height, kSampledRows);
+  const int every = c.height / rows;
+  for (Worker& worker : workers_) worker.activity = {};
+  shareRows(rows, [&](int row, int worker) {
+    kernels_.countWords(c, row * every + every / 2, steps, workers_[worker].activity);
+  });
+  Activity activity{};
+  for (Worker& worker : workers_) {
+    activity.dense += worker.activity.dense;
+    activity.events += worker.activity.events;
+    activity.lists += worker.activity.lists;
+  }
+  const EventCosts costs = kernels_.eventCosts(c.wide);
+  const bool events = activity.events * costs.pair + activity.lists * costs.list / c.tileGroups < activity.dense;
+  const double groups = double(c.paddedFilters) / kFilterGroup * c.height / rows;
+  const int tiles = (steps + c.tileRows - 1) / c.tileRows;
+  stage.load.everyWord += groups * rows * c.width * c.words * tiles * c.tileRows;
+  stage.load.dense += groups * activity.dense;
+  stage.load.events += groups * activity.events;
+  stage.load.lists += groups / c.tileGroups * activity.lists;
+  stage.load.blocks++;
+  stage.load.eventBlocks += events;
+  return events;
 }
 
 // Runs all rows of a convolution, all filters at once or tile by tile, and hands them to its pool if that is fused.

@@ -47,10 +47,18 @@ class Memory {
   size_t bytes_ = 0;
 };
 
+// How convolutions compute; for the benchmark and tests, since results are the same.
+enum class Method {
+  kMeasured,   // dense or by events, layer by layer and block by block, by what the input holds
+  kDense,      // in tiles of steps
+  kEveryWord,  // in tiles of steps, with silent words too
+  kEvents,     // step by step, with the words that are not silent in it
+};
+
 class Engine {
  public:
   Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads,
-         bool everyWord);
+         Method method);
 
   void begin(const uint8_t* pixels);
   // Returns null, or why the call does not fit the order that EngineInstance.run describes.
@@ -66,6 +74,12 @@ class Engine {
   size_t pixelBytes() const { return pixelBytes_; }
   double spikes(int stage) const { return stages_[stage].counters.spikes; }
   double clipped(int stage) const { return stages_[stage].counters.clipped; }
+  // What a convolution had to compute with, over all blocks.
+  struct Load {
+    double everyWord, dense, events, lists;  // `lists` for each tile of filter groups, the others for each group
+    double blocks, eventBlocks;
+  };
+  const Load& load(int stage) const { return stages_[stage].load; }
   double synapticOperations(int stage) const { return stages_[stage].synapticOperations; }
 
  private:
@@ -80,6 +94,7 @@ class Engine {
     SpikeBuffer output{};
     Counters counters{};
     double synapticOperations = 0;
+    Load load{};
     int64_t largestCurrent = 0;
     std::shared_ptr<Memory> weights;
     Memory bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
@@ -91,6 +106,7 @@ class Engine {
   void runConvolution(Stage& stage, int step, int steps);
   void runPool(Stage& stage, int step, int steps);
   void observe(Stage& stage, int steps);
+  bool prefersEvents(Stage& stage, int steps);
   // Calls fireRow(y, strip, worker) for all rows of a convolution.
   template <class FireRow>
   void runRows(Stage& stage, int step, int steps, FireRow fireRow);
@@ -108,7 +124,7 @@ class Engine {
   const Kernels& kernels_;
   const int gamma_;
   const int blockLength_;
-  const bool everyWord_;
+  const Method method_;
   size_t pixelBytes_ = 0;
   std::vector<Stage> stages_;
   // What each thread has for itself.
@@ -116,6 +132,7 @@ class Engine {
     Memory scratch, strip, sums;
     Counters counters;
     double operations;
+    Activity activity;
   };
   ThreadPool pool_;
   std::vector<Worker> workers_;

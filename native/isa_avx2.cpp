@@ -19,6 +19,7 @@ struct Op8 : Pairs {
     __m256i even, odd;
   };
   using Weights = Halves;
+  static constexpr EventCosts kEventCosts = {1.55, 17};
   static constexpr int kOffset = 128;
   static constexpr int position(int filter, int channel) { return filter * 4 + channel; }
   static Weights load(const uint8_t* p) {

@@ -47,6 +47,8 @@ struct Op16 {
   static constexpr int kMaxGroups = 4;
   static constexpr int rowsOf(int groups) { return groups <= 2 ? 8 : 4; }
   static constexpr int kOffset = 0;
+  static constexpr EventCosts kEventCosts = {2.25, 69};
+  static constexpr int kChains = 3;
   static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
   static Sum zero() { return _mm512_setzero_si512(); }
@@ -65,6 +67,7 @@ struct Op16 {
 
 struct Op8 : Op16 {
   using Spike = int8_t;
+  static constexpr EventCosts kEventCosts = {2.0, 63};
   static constexpr int kOffset = 128;
   static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 4 + channel; }

@@ -10,13 +10,17 @@ namespace avxvnni {
 #include "avx2.inl"
 
 struct Op16 : Pairs {
+  static constexpr EventCosts kEventCosts = {1.65, 22};
+  static constexpr int kChains = 2;
   static Sum dot(Sum acc, Weights w, __m256i s) { return _mm256_dpwssd_avx_epi32(acc, w, s); }
 };
 
 // vpdpbusd takes one unsigned operand: the weights + 128; 128·Σspikes is subtracted again.
 struct Op8 : Pairs {
   using Spike = int8_t;
+  static constexpr EventCosts kEventCosts = {1.25, 16};
   static constexpr int kOffset = 128;
+  static constexpr int kChains = 2;
   static constexpr int position(int filter, int channel) { return filter * 4 + channel; }
   static Sum dot(Sum acc, Weights w, __m256i s) { return _mm256_dpbusd_avx_epi32(acc, w, s); }
   static Sum addMagnitude(Sum acc, const uint8_t* p) {

@@ -34,6 +34,8 @@ struct Op16 {
   static constexpr int kMaxGroups = 1;
   static constexpr int rowsOf(int) { return 2; }
   static constexpr int kOffset = 0;
+  static constexpr EventCosts kEventCosts = {1.3, 0.4};
+  static constexpr int kChains = 1;
   static constexpr int kShortLimit = 0;
   // Of 4 filters, first the even channel's weights, then the odd one's.
   static constexpr int position(int filter, int channel) { return filter / 4 * 8 + channel * 4 + filter % 4; }

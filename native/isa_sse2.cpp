@@ -26,6 +26,8 @@ struct Op16 {
   static constexpr int kMaxGroups = 1;
   static constexpr int rowsOf(int) { return 2; }
   static constexpr int kOffset = 0;
+  static constexpr EventCosts kEventCosts = {1.35, 6.5};
+  static constexpr int kChains = 1;
   static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 2 + channel; }
   static Sum zero() { return _mm_setzero_si128(); }

@@ -38,6 +38,7 @@ struct Convolution {
   int words;                     // 4-byte words per input cell and step
   int tileGroups;                // filter groups of a tile (the last may have fewer)
   int tileRows;                  // steps or positions of a tile
+  int listRows;                  // steps that share a list of words: tileRows, or 1 (events)
   bool wide;                     // 16-bit weights
   bool everyWord;                // take silent words too: the benchmark's dense figure
   const uint8_t* weights;        // packed, see packWeights
@@ -51,7 +52,7 @@ struct Convolution {
   const int32_t* current;        // the same shape, of a layer on the image: z of every step, B included; else null
   const SpikeBuffer* input;      // null on the image
   int gamma;
-  // Per input cell and tile of steps, the words that are not silent and how many; per cell and step, the sum of spikes.
+  // Per input cell and listRows steps, the words that are not silent and how many; per cell and step, the sum of spikes.
   uint16_t* lists;
   uint16_t* listSizes;
   int32_t* sums;
@@ -86,6 +87,18 @@ struct Strip {
   int filters;
 };
 
+// What there is to compute with in a block: (word, step) pairs of tiles of steps, pairs that are not silent themselves, and
+// (cell, step) lists of such.
+struct Activity {
+  double dense, events, lists;
+};
+
+// What the two methods cost: a pair by events, and a list for each filter group, both in pairs of a tile. As `bench` fits
+// it (docs/benchmarks.md).
+struct EventCosts {
+  double pair, list;
+};
+
 struct Counters {
   double spikes;
   double clipped;
@@ -105,8 +118,11 @@ struct Kernels {
   int (*spikeBytes)(bool wide);                   // bytes of a spike; a word holds 4 / spikeBytes channels
   int (*tileGroups)(bool wide, int groups);       // filter groups of a tile, in a layer of at most so many
   int (*tileRows)(bool wide, int tileGroups);     // steps (or positions) of such a tile
+  EventCosts (*eventCosts)(bool wide);
   // (filters, size, size, channels) → tiles of [tap][word][group][64 bytes].
   void (*packWeights)(const Convolution&, const void* weights, uint8_t* packed);
+  // Adds what the lists of input row y would come to.
+  void (*countWords)(const Convolution&, int y, int steps, Activity&);
   // Fills lists, listSizes and sums of input row y (if the layer fires); returns Σ|spikes| × output cells reached.
   double (*observeRow)(const Convolution&, int y, int steps);
   // Convolves and fires output row y for the strip's filters over a block of steps.

@@ -1,6 +1,6 @@
 // The kernels, written once and compiled once per instruction set. The including file defines, in its own namespace:
 //   kVectorBytes and Ints; Mask and its operations (masks.inl where vectors of −1 and 0 serve); storeBytes;
-//   Op16, Op8 (Spike, kParts, kMaxGroups, rowsOf, kOffset, zero, load, broadcast, dot, addMagnitude, store, position): a
+//   Op16, Op8 (Spike, kParts, kMaxGroups, rowsOf, kOffset, kChains, zero, load, broadcast, dot, addMagnitude, store, position): a
 //   multiply-add of one 4-byte word of spikes with the weights of 16 / kParts filters. With kShortLimit > 0 also one that
 //   sums in 16 bits (ShortSum, ShortWeights, shortZero, shortLoad, shortBroadcast, shortDot, widen), exact for
 //   kShortLimit / Γ words.
@@ -184,6 +184,113 @@ static inline void tileOf(int groups, int rows, const Tap* taps, int tapCount, c
   }
 }
 
+// Weights that a step of events is computed with before the next step's turn, so that they stay in the first cache.
+constexpr size_t kEventBlock = 32 * 1024;
+
+// Where a step has got to in its taps.
+struct Cursor {
+  int tap, word;
+};
+
+// Adds what the words before wordEnd of the taps before positionEnd come to in one step to z, (GROUPS·16).
+template <class Op, int GROUPS>
+static inline void addEvents(const Tap* taps, int tapCount, int positionEnd, int wordEnd, const uint8_t* packed, int words,
+                             int run, Cursor& cursor, int32_t* z) {
+  constexpr int kVectors = GROUPS * Op::kParts;
+  typename Op::Sum acc[Op::kChains][kVectors];
+  for (int chain = 0; chain < Op::kChains; chain++)
+    for (int v = 0; v < kVectors; v++) acc[chain][v] = Op::zero();
+  for (; cursor.tap < tapCount && taps[cursor.tap].position < positionEnd; cursor = {cursor.tap + 1, 0}) {
+    const Tap& tap = taps[cursor.tap];
+    const uint8_t* tapWeights = packed + size_t(tap.position) * words * (GROUPS * 64);
+    int end = tap.count;
+    if (wordEnd < words) {
+      for (int first = cursor.word; first < end;) {
+        const int middle = (first + end) / 2;
+        if (tap.list[middle] < wordEnd) first = middle + 1;
+        else end = middle;
+      }
+    }
+    const auto add = [&](int i, int chain) {
+      const size_t word = tap.list[i];
+      const uint8_t* w = tapWeights + word * (GROUPS * 64);
+      const auto spikes = Op::broadcast(tap.input + word * 4);
+      for (int v = 0; v < kVectors; v++) acc[chain][v] = Op::dot(acc[chain][v], Op::load(w + v * (64 / Op::kParts)), spikes);
+    };
+    int i = cursor.word;
+    if constexpr (Op::kShortLimit > 0) {
+      while (run > 0 && i < end) {
+        typename Op::ShortSum part[kVectors];
+        for (int v = 0; v < kVectors; v++) part[v] = Op::shortZero();
+        for (const int stop = end - i < run ? end : i + run; i < stop; i++) {
+          const size_t word = tap.list[i];
+          const uint8_t* w = tapWeights + word * (GROUPS * 64);
+          const auto spikes = Op::shortBroadcast(tap.input + word * 4);
+          for (int v = 0; v < kVectors; v++) part[v] = Op::shortDot(part[v], Op::shortLoad(w + v * (64 / Op::kParts)), spikes);
+        }
+        for (int v = 0; v < kVectors; v++) acc[0][v] = Op::widen(acc[0][v], part[v]);
+      }
+    }
+    for (; i + Op::kChains <= end; i += Op::kChains) {
+      for (int chain = 0; chain < Op::kChains; chain++) add(i + chain, chain);
+    }
+    for (; i < end; i++) add(i, 0);
+    if (end < tap.count) {
+      cursor.word = end;
+      break;
+    }
+  }
+  for (int chain = 0; chain < Op::kChains; chain++) {
+    alignas(64) int32_t sums[GROUPS * 16];
+    for (int v = 0; v < kVectors; v++) Op::store(sums + v * (16 / Op::kParts), acc[chain][v]);
+    for (int f = 0; f < GROUPS * 16; f += kLanes) storeInts(z + f, loadInts(z + f) + loadInts(sums + f));
+  }
+}
+
+// z of `steps` steps × GROUPS filter groups by events: weights block by block, and with each block step by step.
+template <class Op, int GROUPS>
+static void eventsOfGroups(const Tap* taps, const int* tapCounts, int positions, const uint8_t* packed, int words, int steps,
+                           int run, int32_t* z) {
+  const size_t tapBytes = size_t(words) * GROUPS * 64;
+  const int tapsTogether = tapBytes < kEventBlock ? int(kEventBlock / tapBytes) : 1;
+  const int parts = int((tapBytes + kEventBlock - 1) / kEventBlock);
+  const int wordsTogether = tapsTogether > 1 ? words : (words + parts - 1) / parts;
+  Cursor cursors[64] = {};
+  __builtin_memset(z, 0, size_t(steps) * GROUPS * 64);
+  for (int position = 0; position < positions; position += tapsTogether) {
+    for (int word = 0; word < words; word += wordsTogether) {
+      for (int t = 0; t < steps; t++) {
+        addEvents<Op, GROUPS>(taps + size_t(t) * positions, tapCounts[t], position + tapsTogether, word + wordsTogether, packed,
+                              words, run, cursors[t], z + size_t(t) * GROUPS * 16);
+      }
+    }
+  }
+  if (Op::kOffset == 0) return;
+  for (int t = 0; t < steps; t++) {
+    int32_t sum = 0;
+    for (int k = 0; k < tapCounts[t]; k++) sum += taps[size_t(t) * positions + k].sums[0];
+    for (int f = 0; f < GROUPS * 16; f += kLanes) {
+      int32_t* at = z + t * GROUPS * 16 + f;
+      storeInts(at, loadInts(at) - allInts(Op::kOffset * sum));
+    }
+  }
+}
+
+template <class Op>
+static inline void eventsOf(int groups, const Tap* taps, const int* tapCounts, int positions, const uint8_t* packed, int words,
+                            int steps, int run, int32_t* z) {
+  if constexpr (Op::kMaxGroups >= 4) {
+    if (groups == 4) return eventsOfGroups<Op, 4>(taps, tapCounts, positions, packed, words, steps, run, z);
+  }
+  if constexpr (Op::kMaxGroups >= 3) {
+    if (groups == 3) return eventsOfGroups<Op, 3>(taps, tapCounts, positions, packed, words, steps, run, z);
+  }
+  if constexpr (Op::kMaxGroups >= 2) {
+    if (groups == 2) return eventsOfGroups<Op, 2>(taps, tapCounts, positions, packed, words, steps, run, z);
+  }
+  eventsOfGroups<Op, 1>(taps, tapCounts, positions, packed, words, steps, run, z);
+}
+
 static inline int groupsFrom(const Convolution& c, int group) {
   const int left = c.paddedFilters / 16 - group;
   return left < c.tileGroups ? left : c.tileGroups;
@@ -231,7 +338,7 @@ template <class Op>
 static double observeRowOf(const Convolution& c, int y, int steps) {
   using Spike = typename Op::Spike;
   constexpr int kBytes = 64 / Op::kParts;
-  const int rows = c.tileRows;
+  const int rows = c.listRows;
   const int tiles = (steps + rows - 1) / rows;
   const size_t stepBytes = size_t(c.words) * 4;
   double reached = 0;
@@ -275,6 +382,35 @@ static double observeRowOf(const Convolution& c, int y, int steps) {
     }
   }
   return reached;
+}
+
+// Adds what input row y has to compute with, either way.
+static void countWords(const Convolution& c, int y, int steps, Activity& activity) {
+  const int rows = c.tileRows;
+  const size_t cellWords = size_t(c.words) * steps;
+  int64_t dense = 0, events = 0, lists = 0;
+  for (int x = 0; x < c.width; x++) {
+    const uint32_t* words = reinterpret_cast<const uint32_t*>(c.input->data) + (size_t(y) * c.width + x) * cellWords;
+    for (int t = 0; t < steps; t++) {
+      int32_t sent = 0;
+      for (int w = 0; w < c.words; w++) sent += words[size_t(t) * c.words + w] != 0;
+      events += sent;
+      lists += sent > 0;
+    }
+    for (int first = 0; first < steps; first += rows) {
+      const int last = first + rows < steps ? first + rows : steps;
+      int32_t listed = 0;
+      for (int w = 0; w < c.words; w++) {
+        uint32_t seen = 0;
+        for (int t = first; t < last; t++) seen |= words[size_t(t) * c.words + w];
+        listed += seen != 0;
+      }
+      dense += int64_t(listed) * rows;
+    }
+  }
+  activity.dense += double(dense);
+  activity.events += double(events);
+  activity.lists += double(lists);
 }
 
 // Spikes sent and neurons held back, in integers; folded into doubles once a row.
@@ -463,7 +599,7 @@ static void fireRowOf(const Convolution& c, int y, int steps, const Strip& strip
     return;
   }
   const int run = shortRun<Op>(c.gamma);
-  const int rows = c.tileRows;
+  const int rows = c.listRows;
   const int tiles = (steps + rows - 1) / rows;
   const size_t stepBytes = size_t(c.words) * 4;
   const size_t groupBytes = size_t(c.size) * c.size * c.words * 64;
@@ -491,9 +627,14 @@ static void fireRowOf(const Convolution& c, int y, int steps, const Strip& strip
     for (int f = 0; f < strip.filters;) {
       const int filter = strip.firstFilter + f;
       const int groups = groupsFrom(c, filter / 16);
-      for (int k = 0; k < tiles; k++) {
-        tileOf<Op>(groups, rows, taps + size_t(k) * c.size * c.size, tapCounts[k], c.weights + filter / 16 * groupBytes,
-                   c.words, stepBytes, 1, run, z + size_t(k) * rows * groups * 16);
+      const uint8_t* packed = c.weights + filter / 16 * groupBytes;
+      if (rows == 1) {
+        eventsOf<Op>(groups, taps, tapCounts, c.size * c.size, packed, c.words, steps, run, z);
+      } else {
+        for (int k = 0; k < tiles; k++) {
+          tileOf<Op>(groups, rows, taps + size_t(k) * c.size * c.size, tapCounts[k], packed, c.words, stepBytes, 1, run,
+                     z + size_t(k) * rows * groups * 16);
+        }
       }
       const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
       uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
@@ -867,6 +1008,7 @@ static int tileGroupsOf(int groups) {
 }
 static int tileGroups(bool wide, int groups) { return wide ? tileGroupsOf<Op16>(groups) : tileGroupsOf<Op8>(groups); }
 static int tileRows(bool wide, int groups) { return wide ? Op16::rowsOf(groups) : Op8::rowsOf(groups); }
+static EventCosts eventCosts(bool wide) { return wide ? Op16::kEventCosts : Op8::kEventCosts; }
 static void packWeights(const Convolution& c, const void* weights, uint8_t* packed) {
   c.wide ? packWeightsOf<Op16>(c, weights, packed) : packWeightsOf<Op8>(c, weights, packed);
 }
@@ -901,7 +1043,7 @@ static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip&
 }
 
 static Kernels tableNamed(const char* name) {
-  return {name,       spikeBytes,    tileGroups, tileRows,    packWeights, observeRow,
+  return {name,       spikeBytes,    tileGroups, tileRows, eventCosts, packWeights, countWords, observeRow,
           fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow, poolRow,
           convolveFloat};
 }

@@ -22,6 +22,9 @@ struct Op16 {
   static constexpr int kMaxGroups = 1;
   static constexpr int rowsOf(int) { return 4; }
   static constexpr int kOffset = 0;
+  // not fitted on such a CPU yet: SSE2's, whose vectors are as long
+  static constexpr EventCosts kEventCosts = {1.35, 6.5};
+  static constexpr int kChains = 1;
   static constexpr int kShortLimit = 0;
   // Of 4 filters, first the even channel's weights, then the odd one's.
   static constexpr int position(int filter, int channel) { return filter / 4 * 8 + channel * 4 + filter % 4; }

@@ -7,14 +7,13 @@ import { DEFAULT_RUN_OPTIONS, planEngine } from '../engine/plan.js';
 import { backendError, usageError } from '../errors.js';
 import { readModelBytes } from '../files.js';
 import { decodeModel } from '../model/model-file.js';
+import type { CostModel } from './cost-model.js';
+import { median } from './median.js';
 import type { FromPool, FromRow, RowFacts, RowSpec, RunTimes, ToPool, ToRow } from './row.js';
 
 /** A measured row; times are medians in milliseconds. */
-export interface Row
-  extends Omit<RowSpec, 'backend' | 'isa' | 'model' | 'dense' | 'runs'>,
-    Omit<RowFacts, 'isa'> {
+export interface Row extends Omit<RowSpec, 'backend' | 'isa' | 'model' | 'runs'>, Omit<RowFacts, 'isa'> {
   backend: { name: string; isa: string };
-  preset: 'default';
   runs: number;
   msPerStep: number;
   msPerImage: number;
@@ -52,6 +51,8 @@ export interface Benchmark {
   layered: Row[];
   peers: Peer[];
   throughput: Throughput[];
+  /** What dense and event-driven convolutions cost (docs/engine.md). */
+  costs: CostModel[];
   skipped: { isa: string; reason: string }[];
 }
 
@@ -62,9 +63,6 @@ export const machine = (): Benchmark['machine'] => ({
   platform: process.platform,
   arch: process.arch,
 });
-
-const median = (values: readonly number[]) =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 /** Sends a message and waits for the answer. */
 function ask<T>(child: ChildProcess, message: object): Promise<T> {
@@ -145,7 +143,7 @@ export async function measure(
 }
 
 function toRow(spec: RowSpec, times: readonly RunTimes[], facts: RowFacts): Row {
-  const { backend, isa: _, model: __, dense: ___, ...rest } = spec;
+  const { backend, isa: _, model: __, ...rest } = spec;
   const { isa, ...measured } = facts;
   const steps = times.map(({ stepsMs }) => stepsMs / spec.steps);
   const msPerStep = median(steps);
@@ -153,7 +151,6 @@ function toRow(spec: RowSpec, times: readonly RunTimes[], facts: RowFacts): Row 
     ...rest,
     ...measured,
     backend: { name: backend, isa },
-    preset: 'default',
     runs: times.length,
     msPerStep,
     msPerImage: median(times.map(({ beginMs, stepsMs }) => beginMs + stepsMs)),
@@ -168,7 +165,7 @@ function toRow(spec: RowSpec, times: readonly RunTimes[], facts: RowFacts): Row 
 export function checkSpikes(rows: readonly Row[]): void {
   const known = new Map<string, Row>();
   for (const row of rows) {
-    const key = [row.net, row.weightBits, row.size, row.steps, row.schedule].join(' ');
+    const key = [row.net, row.weightBits, row.size, row.steps, row.schedule, row.preset].join(' ');
     const first = known.get(key);
     if (first && first.spikeChecksum !== row.spikeChecksum) {
       throw backendError(

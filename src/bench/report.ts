@@ -1,4 +1,5 @@
 import type { Benchmark, Row } from './benchmark.js';
+import type { CostModel } from './cost-model.js';
 
 const cells = (values: readonly (string | number)[]) => `| ${values.join(' | ')} |`;
 const table = (head: readonly string[], rows: readonly (readonly (string | number)[])[]) =>
@@ -54,6 +55,45 @@ function layerTable(row: Row): string {
   );
 }
 
+/** Fitted costs beside what they decide. */
+function costTable(costs: readonly CostModel[]): string {
+  return table(
+    [
+      'back-end',
+      'weights',
+      'ns a pair of a tile',
+      'pair by events',
+      'list of events',
+      'ns a neuron',
+      'mean error of the fit',
+    ],
+    costs.map((model) => [
+      model.isa,
+      model.weightBits,
+      model.pairNanoseconds.toFixed(2),
+      model.eventPair.toFixed(2),
+      model.eventList.toFixed(1),
+      model.neuronNanoseconds.toFixed(2),
+      `${(100 * model.meanError).toFixed(0)} %`,
+    ]),
+  );
+}
+
+function choiceTable(costs: readonly CostModel[]): string {
+  const names = costs[0]!.layers.map(({ name }) => name);
+  return table(
+    ['time by events ÷ in tiles (density)', 'weights', ...names],
+    costs.map(({ isa, weightBits, layers }) => [
+      isa,
+      weightBits,
+      ...layers.map(
+        ({ events, density, chosenByEvents }) =>
+          `${events.toFixed(2)} (${density.toFixed(2)})${chosenByEvents > 0.5 ? ', chosen' : ''}`,
+      ),
+    ]),
+  );
+}
+
 /** The benchmark as Markdown. */
 export function toMarkdown({
   machine,
@@ -62,6 +102,7 @@ export function toMarkdown({
   layered,
   peers,
   throughput,
+  costs,
   skipped,
 }: Benchmark): string {
   const steps = (list: readonly Row[]) => list.filter(({ steps: count }) => count > 2);
@@ -120,6 +161,8 @@ export function toMarkdown({
       ),
     );
   }
+  if (costs.length > 0)
+    parts.push('### Dense or by events: cost model', costTable(costs), choiceTable(costs));
   for (const row of rows.filter(
     ({ backend, threads, size, steps: count }) =>
       backend.name === 'native' && threads === 1 && size === 416 && count > 2,

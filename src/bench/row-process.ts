@@ -1,7 +1,8 @@
 // A process that holds one row of the benchmark, so that memory is its own and runs of different rows can alternate.
 import { selectBackend } from '../backend/select.js';
 import { withInputSize } from '../conversion/convert.js';
-import { DEFAULT_SETTINGS } from '../detection/settings.js';
+import { resolveSettings } from '../detection/settings.js';
+import type { ConvolutionLoad } from '../engine/backend.js';
 import { planEngine } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
 import { reasonOf } from '../errors.js';
@@ -10,12 +11,21 @@ import { decodePhoto } from '../image/read-photo.js';
 import { resizePhoto } from '../image/resize.js';
 import { decodeModel } from '../model/model-file.js';
 import { denseMultiplications } from '../network/shapes.js';
+import { median } from './median.js';
 import type { FromRow, RowFacts, RowSpec, RunTimes, ToRow } from './row.js';
 
 const answer = (message: FromRow) => process.send!(message);
 
 /** Peak resident memory of this process, in bytes. */
 const peakRss = () => process.resourceUsage().maxRSS * 1024;
+
+const scaled = ({ everyWord, dense, events, lists, ...blocks }: ConvolutionLoad, reached: number) => ({
+  everyWord: everyWord * reached,
+  dense: dense * reached,
+  events: events * reached,
+  lists: lists * reached,
+  ...blocks,
+});
 
 class Row {
   private readonly spec: RowSpec;
@@ -46,9 +56,10 @@ class Row {
     const picture = await decodePhoto(await readPhotoBytes(photo));
     const pixels = resizePhoto('stretch', picture, spec.size, spec.size);
     const model = withInputSize(decodeModel(await readModelBytes(spec.model)), spec.size);
-    const { steps, schedule } = spec;
-    const plan = planEngine(model, { ...DEFAULT_SETTINGS, steps, schedule });
-    const simulation = new Simulation({ ...plan, everyWord: spec.dense }, backend, spec.threads);
+    const { steps, schedule, preset, method } = spec;
+    const settings = resolveSettings({ steps, schedule }, preset);
+    const plan = planEngine(model, settings);
+    const simulation = new Simulation({ ...plan, ...(method ? { method } : {}) }, backend, spec.threads);
     return new Row(spec, simulation, pixels, backend.isa, importedRss);
   }
 
@@ -64,16 +75,26 @@ class Row {
     const { simulation, spec } = this;
     const { stages } = simulation.plan;
     const peakRssBytes = peakRss();
-    simulation.stageMs = new Float64Array(stages.length);
-    this.run();
+    // of each stage, the middle of three runs
+    const times = Array.from({ length: Math.min(spec.runs, 3) }, () => {
+      simulation.stageMs = new Float64Array(stages.length);
+      this.run();
+      return simulation.stageMs;
+    });
+    const stageMs = stages.map((_, i) => median(times.map((each) => each[i]!)));
     const { perStage, synapticOperations } = simulation.statistics();
-    const layers = perStage.map(({ name, synapticOperations: sops }) => {
+    const layers = perStage.map(({ name, neurons, synapticOperations: sops }) => {
       const index = stages.findIndex((stage) => stage.name === name);
       const stage = stages[index]!;
       const multiplications = stage.kind === 'convolution' ? denseMultiplications(stage) : 0;
+      const inputs = stage.height * stage.width * stage.channels;
+      const reached = stage.kind === 'convolution' ? multiplications / inputs / stage.filters : 0;
+      const load = simulation.load(index);
       return {
+        ...(load && load.blocks > 0 ? { load: scaled(load, reached) } : {}),
+        neurons,
         name,
-        msPerStep: simulation.stageMs![index]! / spec.steps,
+        msPerStep: stageMs[index]! / spec.steps,
         density: stage.input < 0 ? 1 : sops / multiplications / spec.steps,
         denseMultiplications: multiplications,
       };

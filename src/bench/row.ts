@@ -1,4 +1,6 @@
-import type { Schedule } from '../engine/plan.js';
+import type { Preset } from '../detection/settings.js';
+import type { ConvolutionLoad } from '../engine/backend.js';
+import type { Method, Schedule } from '../engine/plan.js';
 
 /** One configuration of the benchmark. */
 export interface RowSpec {
@@ -15,8 +17,9 @@ export interface RowSpec {
   schedule: Schedule;
   /** Threads on one photo. */
   threads: number;
-  /** True for the dense figure: silent inputs are computed with too. */
-  dense: boolean;
+  /** Forced; default: as the input's activity has it. */
+  method?: Method;
+  preset: Preset;
   /** Timed runs; slow rows take fewer. */
   runs: number;
 }
@@ -25,6 +28,18 @@ export interface RowSpec {
 export interface RunTimes {
   beginMs: number;
   stepsMs: number;
+}
+
+/** What a layer of a row was found to do. */
+export interface LayerFacts {
+  name: string;
+  msPerStep: number;
+  density: number;
+  denseMultiplications: number;
+  /** Neurons that fire. */
+  neurons: number;
+  /** What it computed with; where the back-end chose. Scaled by the output cells that an input reaches. */
+  load?: ConvolutionLoad;
 }
 
 /** What a row was found to do; taken outside the timing. */
@@ -37,7 +52,7 @@ export interface RowFacts {
   peakRssBytes: number;
   /** Peak less what the process had after its imports. */
   addedRssBytes: number;
-  layers: { name: string; msPerStep: number; density: number; denseMultiplications: number }[];
+  layers: LayerFacts[];
 }
 
 /** Messages to and from the process that holds a row. */

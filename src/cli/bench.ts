@@ -11,8 +11,10 @@ import {
   preparePeers,
   type Row,
 } from '../bench/benchmark.js';
+import { type CostModel, fitCosts } from '../bench/cost-model.js';
 import { toMarkdown, toSvg } from '../bench/report.js';
 import type { RowSpec } from '../bench/row.js';
+import { METHODS, type Method } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import { writeWhole } from '../files.js';
 import { listModels } from '../model/registry.js';
@@ -58,9 +60,15 @@ Examples:
 }
 
 const STEPS = 16;
+/** Of the runs that dense and event-driven convolutions are compared on, at the paper's settings: fewer spikes a step. */
+const SPARSE_STEPS = 64;
 
 /** Which rows the machine can run, and which instruction sets it lacks. */
-function planRows({ quick, runs, size }: BenchOptions): { specs: RowSpec[]; skipped: Benchmark['skipped'] } {
+function planRows({ quick, runs, size }: BenchOptions): {
+  specs: RowSpec[];
+  methods: RowSpec[];
+  skipped: Benchmark['skipped'];
+} {
   const models = new Map(listModels().map(({ name, path }) => [name, path]));
   const paperNets = [
     { weightBits: 8 as const, model: models.get('tiny-yolo-voc') },
@@ -84,8 +92,9 @@ function planRows({ quick, runs, size }: BenchOptions): { specs: RowSpec[]; skip
   const native = sets.filter(({ supported }) => supported).map(({ name }) => name);
   const best = native[0];
   const threadCounts = [...new Set([1, availableParallelism()])];
-  const base = { steps: STEPS, schedule: 'steps' as const, dense: false, threads: 1, runs };
+  const base = { steps: STEPS, schedule: 'steps' as const, preset: 'default' as const, threads: 1, runs };
   const specs: RowSpec[] = [];
+  const methods: RowSpec[] = [];
   for (const net of paperNets) {
     for (const isa of quick ? native.slice(0, 1) : native) {
       const slow = isa === 'portable';
@@ -93,7 +102,11 @@ function planRows({ quick, runs, size }: BenchOptions): { specs: RowSpec[]; skip
         specs.push({ ...base, ...net, backend: 'native', isa, threads, runs: slow ? 1 : runs });
         if (!slow) specs.push({ ...base, ...net, backend: 'native', isa, threads, schedule: 'layered' });
       }
-      if (!slow) specs.push({ ...base, ...net, backend: 'native', isa, dense: true });
+      if (slow) continue;
+      const one = { ...base, ...net, backend: 'native' as const, isa };
+      specs.push({ ...one, method: 'every-word' });
+      const sparse = { ...one, preset: 'paper' as const, steps: SPARSE_STEPS, runs: Math.min(runs, 3) };
+      methods.push(sparse, ...METHODS.map((method) => ({ ...sparse, method })));
     }
     specs.push({ ...base, ...net, backend: 'wasm', runs: Math.min(runs, 3) });
     if (quick) continue;
@@ -111,7 +124,22 @@ function planRows({ quick, runs, size }: BenchOptions): { specs: RowSpec[]; skip
   const skipped = sets
     .filter(({ supported }) => !supported)
     .map(({ name, reason }) => ({ isa: name, reason }));
-  return { specs, skipped };
+  return { specs, methods, skipped };
+}
+
+/** Fits what convolutions cost by each method, an instruction set at a time. */
+async function measureCosts(methods: readonly RowSpec[], photo: string): Promise<CostModel[]> {
+  const costs: CostModel[] = [];
+  for (const chosen of methods.filter(({ method }) => method === undefined)) {
+    const { isa, weightBits, steps, runs } = chosen;
+    const specs = methods.filter((spec) => spec.isa === isa && spec.weightBits === weightBits);
+    const { rows } = await measure(specs, [], photo, runs, () => {});
+    checkSpikes(rows.map(({ row }) => row));
+    const layersOf = (wanted: Method | undefined) =>
+      rows.find(({ spec }) => spec.method === wanted)!.row.layers;
+    costs.push(fitCosts({ isa: isa!, weightBits, steps }, layersOf));
+  }
+  return costs;
 }
 
 async function bench(given: BenchOptions): Promise<void> {
@@ -121,7 +149,7 @@ async function bench(given: BenchOptions): Promise<void> {
     throw usageError(`--runs is ${runs}; expected 1 to 1000`);
   if (!(Number.isInteger(size) && size >= 32 && size <= 2048))
     throw usageError(`--size is ${size}; expected 32 to 2048`);
-  const { specs, skipped } = planRows(options);
+  const { specs, methods, skipped } = planRows(options);
   const threads = [...new Set(specs.map((spec) => spec.threads))];
   const peers = options.peer ? await preparePeers(options.peer, threads, specs[0]!.model, size) : [];
   const progress = new Progress(1, true);
@@ -134,8 +162,8 @@ async function bench(given: BenchOptions): Promise<void> {
   const workerCounts = [...new Set([1, availableParallelism()])];
   const result: Benchmark = {
     machine: machine(),
-    rows: pick(({ dense, schedule }) => !dense && schedule === 'steps'),
-    denseOnly: pick(({ dense }) => dense),
+    rows: pick(({ method, schedule }) => method === undefined && schedule === 'steps'),
+    denseOnly: pick(({ method }) => method !== undefined),
     layered: pick(({ schedule }) => schedule === 'layered'),
     peers: measured.peers,
     throughput: await measureThroughput(
@@ -145,6 +173,7 @@ async function bench(given: BenchOptions): Promise<void> {
       options.quick ? 8 : 24,
       Math.min(runs, 5),
     ),
+    costs: await measureCosts(methods, photo),
     skipped,
   };
   if (options.svg !== undefined) await writeWhole(options.svg, toSvg(result));

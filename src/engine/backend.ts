@@ -34,6 +34,24 @@ export interface StageStatistics {
   clipped: number;
 }
 
+/**
+ * What a convolution had to compute with over all blocks of steps, sampled: words (4 bytes of channels) by steps, for
+ * each group of 16 filters and each output cell that a word reaches.
+ */
+export interface ConvolutionLoad {
+  /** All of them, in whole tiles of steps. */
+  everyWord: number;
+  /** Those in tiles where the word is not silent. */
+  dense: number;
+  /** Those that are not silent. */
+  events: number;
+  /** Cells by steps that are not silent, for each tile of filters. */
+  lists: number;
+  blocks: number;
+  /** Blocks for which computing step by step was chosen. */
+  eventBlocks: number;
+}
+
 /** Cumulative counts N and membrane potentials V of a stage, each (outHeight, outWidth, filters). */
 export interface StageState {
   counts: Int32Array;
@@ -54,6 +72,8 @@ export interface EngineInstance {
   /** A copy of a firing stage's state. */
   state(stage: number): StageState;
   statistics(stage: number): StageStatistics;
+  /** What a convolution computed with, and how (the native back-end, where the plan does not force it). */
+  load?(stage: number): ConvolutionLoad;
   /** Frees what the garbage collector would free later. The instance must not be used afterwards. */
   close(): void;
 }

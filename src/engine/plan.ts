@@ -13,6 +13,10 @@ export const POOLS: readonly Pool[] = ['exact', 'gate:avg', 'gate:exp', 'gate:fi
 
 /** `steps`: neurons fire at every step; `layered`: each layer waits until its input has been summed over all steps. */
 export type Schedule = 'steps' | 'layered';
+/** How a native convolution computes: in tiles of steps, the same with silent words too, or step by step. */
+export type Method = 'dense' | 'every-word' | 'events';
+export const METHODS: readonly Method[] = ['dense', 'every-word', 'events'];
+
 export const SCHEDULES: readonly Schedule[] = ['steps', 'layered'];
 
 /** Choices made when a model is run. */
@@ -98,8 +102,8 @@ export interface EnginePlan {
   /** Γ. */
   gamma: number;
   blockLength: number;
-  /** True to compute with silent inputs too (native only; no effect on results): the benchmark's dense figure. */
-  everyWord?: boolean;
+  /** Forces how native convolutions compute, which has no effect on results; default: as the input's activity has it. */
+  method?: Method;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { denseMultiplications } from '../network/shapes.js';
-import type { Backend, EngineInstance, StageStatistics } from './backend.js';
+import type { Backend, ConvolutionLoad, EngineInstance, StageStatistics } from './backend.js';
 import { Fnv1a64, updateInt32, updateInt64 } from './checksum.js';
 import type { EnginePlan } from './plan.js';
 
@@ -116,6 +116,11 @@ export class Simulation {
       clipped,
       perStage,
     };
+  }
+
+  /** What a convolution computed with, and how; undefined if the back-end has no choice. */
+  load(stage: number): ConvolutionLoad | undefined {
+    return this.instance.load?.(stage);
   }
 
   /**

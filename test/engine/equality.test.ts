@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Backend, FloatConvolution } from '../../src/engine/backend.js';
-import { type ConvolutionStage, type EnginePlan, firingLimits } from '../../src/engine/plan.js';
+import { type ConvolutionStage, type EnginePlan, firingLimits, METHODS } from '../../src/engine/plan.js';
 import { referenceBackend } from '../../src/engine/reference.js';
-import { Simulation } from '../../src/engine/simulation.js';
+import { type RunStatistics, Simulation } from '../../src/engine/simulation.js';
 import { fastBackends } from '../support/backends.js';
 import { type RandomCase, randomCase, randomNumbers, unitConvolution } from '../support/plans.js';
 
@@ -93,6 +93,60 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
         }
       },
     );
+
+    it.each(METHODS)('equals the reference in layers of many channels, by %s', (method) => {
+      // one kernel position's weights are more than the first cache holds, and few of the words are not silent
+      const shape = { height: 2, width: 3, outHeight: 2, outWidth: 3 };
+      const channels = 2304;
+      const random = randomNumbers(7);
+      const each = (length: number, value: () => number) => Int32Array.from({ length }, value);
+      for (const weights of [Int8Array, Int16Array]) {
+        const numbers = new weights(80 * 9 * channels);
+        for (let i = 0; i < numbers.length; i++)
+          numbers[i] = Math.floor(random() * 255 - 127) * (weights === Int8Array ? 1 : 4);
+        const sender = unitConvolution({
+          ...shape,
+          name: 'sender',
+          input: -1,
+          filters: channels,
+          weights: new weights(channels),
+          bias: each(channels, () => Math.floor(random() ** 4 * 1000)),
+          startPotential: each(channels, () => Math.floor(random() * 1000)),
+          firing: firingLimits('ibt', 0.5, new Int32Array(channels).fill(1000), new Int32Array(channels)),
+        });
+        const receiver = unitConvolution({
+          ...shape,
+          name: 'receiver',
+          input: 0,
+          channels,
+          filters: 80,
+          size: 3,
+          padding: 1,
+          weights: numbers,
+          bias: new Int32Array(80),
+          startPotential: new Int32Array(80),
+          firing: firingLimits(
+            'ibt',
+            0.5,
+            each(80, () => 3000),
+            each(80, () => 30_000),
+          ),
+        });
+        const output = unitConvolution({
+          name: 'output',
+          input: 1,
+          channels: 80,
+          weights: new weights(80).fill(1),
+          fires: false,
+          ...shape,
+        });
+        const plan: EnginePlan = { stages: [sender, receiver, output], gamma: 1, blockLength: 9, method };
+        const wide = { plan, pixels: new Uint8Array(6), steps: 11, threads: 2, blockLengths: [9] };
+        const expected = observe(referenceBackend, plan, wide);
+        expect((expected.at(-2) as RunStatistics).perStage[1]!.spikes).toBeGreaterThan(0);
+        expect(observe(backend, plan, wide)).toEqual(expected);
+      }
+    });
 
     it('gives the same floats as the reference on random convolutions', () => {
       fc.assert(

@@ -3,6 +3,8 @@ import {
   type ConvolutionStage,
   type EnginePlan,
   firingLimits,
+  METHODS,
+  type Method,
   NEURONS,
   POOLS,
   type PoolStage,
@@ -188,6 +190,7 @@ function buildCase(
   alpha: number,
   gamma: number,
   delays: number[],
+  method: Method | undefined,
 ): RandomCase {
   const random = randomNumbers(seed);
   const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
@@ -220,7 +223,12 @@ function buildCase(
   stages.push(convolution(random, shape, bits, false, from, stages.length, choices, 0));
   const steps = whole(1, 21);
   return {
-    plan: { stages, gamma, blockLength: whole(1, 16) },
+    plan: {
+      stages,
+      gamma,
+      blockLength: whole(1, 16),
+      ...(method === undefined ? {} : { method }),
+    },
     pixels: Uint8Array.from({ length: image.height * image.width * image.channels }, () => whole(0, 255)),
     blockLengths: [1, whole(1, steps), steps],
     steps,
@@ -228,7 +236,7 @@ function buildCase(
   };
 }
 
-/** Random networks over sizes, neuron rules, pools, α, Γ, start delays, and weights at the proved bounds. */
+/** Random networks over sizes, neuron rules, pools, α, Γ, start delays, and weights at the proved bounds, and methods. */
 export const randomCase = fc
   .record({
     seed: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
@@ -237,5 +245,8 @@ export const randomCase = fc
     alpha: fc.constantFrom(0, 0.1, 1),
     gamma: fc.constantFrom(1, 2, 3, 4, 127),
     delays: fc.oneof(fc.constant<number[]>([]), fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 3 })),
+    method: fc.constantFrom(undefined, ...METHODS),
   })
-  .map(({ seed, neuron, rule, alpha, gamma, delays }) => buildCase(seed, neuron, rule, alpha, gamma, delays));
+  .map(({ seed, neuron, rule, alpha, gamma, delays, method }) =>
+    buildCase(seed, neuron, rule, alpha, gamma, delays, method),
+  );
