@@ -89,7 +89,9 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
           });
           const plan: EnginePlan = { stages: [sender, receiver, output], gamma, blockLength: 8 };
           const largest = { plan, pixels: new Uint8Array(9), steps: 8, threads: 1, blockLengths: [8] };
-          expect(observe(backend, plan, largest)).toEqual(observe(referenceBackend, plan, largest));
+          const expected = observe(referenceBackend, plan, largest);
+          for (const method of ['dense', 'events'] as const)
+            expect(observe(backend, { ...plan, method }, largest)).toEqual(expected);
         }
       },
     );
