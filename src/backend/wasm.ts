@@ -78,8 +78,7 @@ export function compileWasm(bytes: Uint8Array<ArrayBuffer>): WasmModule {
 /** Memory planned in one go: offsets first, then one allocation of the right size, then its contents. */
 class Plan {
   private end = 1024;
-  private readonly pending: (() => void)[] = [];
-  private readonly writes: [number, Int32Array | Int16Array | Float32Array][] = [];
+  private readonly writes: ((memory: ArrayBuffer) => void)[] = [];
 
   /** Reserves zeroed bytes. */
   reserve(bytes: number): number {
@@ -92,22 +91,28 @@ class Plan {
 
   place(values: Int32Array | Int16Array | Float32Array): number {
     const offset = this.reserve(values.byteLength);
-    this.writes.push([offset, values]);
+    this.writeAt(offset, values);
+    return offset;
+  }
+
+  /** Reserves bytes that `write` fills once there is memory: large contents are then never there twice. */
+  build(bytes: number, write: (memory: ArrayBuffer, offset: number) => void): number {
+    const offset = this.reserve(bytes);
+    this.writes.push((memory) => write(memory, offset));
     return offset;
   }
 
   /** Sets the contents of reserved bytes. */
-  writeAt(offset: number, values: Int16Array): void {
-    this.writes.push([offset, values]);
+  writeAt(offset: number, values: Int32Array | Int16Array | Float32Array): void {
+    this.writes.push((memory) => {
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      new Uint8Array(memory, offset, bytes.length).set(bytes);
+    });
   }
 
   /** Reserves a structure of assembly/layout.ts whose fields are known later. */
   structure(fields: () => number[], count: number): number {
-    const offset = this.reserve(4 * count);
-    const values = new Int32Array(count);
-    this.writes.push([offset, values]);
-    this.pending.push(() => values.set(fields()));
-    return offset;
+    return this.build(4 * count, (memory, offset) => new Int32Array(memory, offset, count).set(fields()));
   }
 
   instantiate(module: WasmModule): { exports: Exports; memory: ArrayBuffer } {
@@ -117,12 +122,7 @@ class Plan {
     } catch (error) {
       throw backendError(`not enough memory for the WASM kernel: ${reasonOf(error)}`, error);
     }
-    for (const fill of this.pending) fill();
-    for (const [offset, values] of this.writes) {
-      new Uint8Array(memory.buffer, offset, values.byteLength).set(
-        new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-      );
-    }
+    for (const write of this.writes) write(memory.buffer);
     const abort = () => {
       throw new Error('the WASM kernel aborted');
     };
@@ -131,11 +131,13 @@ class Plan {
   }
 }
 
-/** (filters, size, size, channels) → [filter group][tap][pair][16 filters][2 channels] int16. */
-function packWeights(stage: ConvolutionStage, words: number): Int16Array {
+const packedLength = ({ filters, size }: ConvolutionStage, words: number) =>
+  (padded(filters) / FILTER_GROUP) * size * size * words * 32;
+
+/** (filters, size, size, channels) → [filter group][tap][pair][16 filters][2 channels] int16, zeros before. */
+function packWeights(stage: ConvolutionStage, words: number, packed: Int16Array): void {
   const { filters, size, channels, weights } = stage;
   const taps = size * size;
-  const packed = new Int16Array((padded(filters) / FILTER_GROUP) * taps * words * 32);
   for (let f = 0; f < filters; f++) {
     const group = Math.floor(f / FILTER_GROUP) * taps * words * 32;
     const lane = (f % FILTER_GROUP) * 2;
@@ -145,7 +147,6 @@ function packWeights(stage: ConvolutionStage, words: number): Int16Array {
       for (let c = 0; c < channels; c++) packed[target + (c >> 1) * 32 + (c & 1)] = weights[source + c]!;
     }
   }
-  return packed;
 }
 
 /** Rows of values per filter, padded to whole filter groups. */
@@ -218,7 +219,10 @@ class WasmInstance implements EngineInstance {
     const neurons = outHeight * outWidth * filters;
     const cells = height * width;
     const firing = stage.fires ? neurons : 0;
-    const weights = memory.place(packWeights(stage, words));
+    const length = packedLength(stage, words);
+    const weights = memory.build(2 * length, (buffer, offset) =>
+      packWeights(stage, words, new Int16Array(buffer, offset, length)),
+    );
     const bias = memory.place(padRows(stage.bias, 1, 0));
     const firingLimits = memory.place(padRows(stage.firing, FIRING_ROWS, NEVER));
     const potential = memory.reserve(firing * 4);
@@ -470,15 +474,17 @@ function floatKernels(module: WasmModule, convolutions: readonly FloatConvolutio
     const { size, channels, filters, weights, bias } = convolution;
     const stride = padded(filters);
     const perFilter = size * size * channels;
-    const packed = new Float32Array(perFilter * stride);
-    for (let f = 0; f < filters; f++) {
-      for (let i = 0; i < perFilter; i++) packed[i * stride + f] = weights[f * perFilter + i]!;
-    }
+    const placedWeights = memory.build(perFilter * stride * 4, (memory, offset) => {
+      const packed = new Float32Array(memory, offset, perFilter * stride);
+      for (let f = 0; f < filters; f++) {
+        for (let i = 0; i < perFilter; i++) packed[i * stride + f] = weights[f * perFilter + i]!;
+      }
+    });
     const paddedBias = new Float32Array(stride);
     paddedBias.set(bias);
     const { height, width, outHeight, outWidth } = convolution;
     largest = Math.max(largest, height * width * channels, outHeight * outWidth * filters);
-    return { weights: memory.place(packed), bias: memory.place(paddedBias) };
+    return { weights: placedWeights, bias: memory.place(paddedBias) };
   });
   const input = memory.reserve(largest * 4);
   const output = memory.reserve(largest * 4);
