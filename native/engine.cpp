@@ -20,6 +20,8 @@ constexpr size_t kSlack = 1 << 20;
 // by filter tile, and a tile's weights stay within kCachedTile (with two groups at least).
 constexpr size_t kCachedWeights = 256 * 1024;
 constexpr size_t kCachedTile = 640 * 1024;
+// Taken off an image's bytes where spikes have 8 bits, and made good in the bias.
+constexpr int kPixelOffset = 128;
 // Input rows that a layer's activity is measured on.
 constexpr int kSampledRows = 16;
 
@@ -47,6 +49,20 @@ Memory copyPadded(const int32_t* source, int count, int paddedCount, int rows, i
     for (int i = 0; i < paddedCount; i++) target[row * paddedCount + i] = i < count ? source[row * count + i] : fill;
   }
   return memory;
+}
+
+// Adds what filters of 8-bit weights lose when kPixelOffset is taken off each pixel. By the bound on Σ|W| (docs/engine.md)
+// it fits.
+void addPixelOffset(const StageSpec& spec, int32_t* bias) {
+  const size_t perFilter = size_t(spec.size) * spec.size * spec.channels;
+  for (int f = 0; f < spec.filters; f++) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < perFilter; i++) {
+      sum += spec.wide ? static_cast<const int16_t*>(spec.weights)[f * perFilter + i]
+                       : static_cast<const int8_t*>(spec.weights)[f * perFilter + i];
+    }
+    bias[f] += kPixelOffset * sum;
+  }
 }
 
 // How many output cells each input cell reaches along one axis.
@@ -179,6 +195,7 @@ void Engine::planConvolution(Stage& stage) {
   stage.weights = sharedWeights(kernels_, c, spec.weights, weightBytes, filters / kFilterGroup * groupBytes);
   c.weights = stage.weights->as<uint8_t>();
   stage.bias = copyPadded(spec.bias, spec.filters, filters, 1, 0);
+  if (spec.input < 0 && spikeBytes == 1) addPixelOffset(spec, stage.bias.as<int32_t>());
   c.bias = stage.bias.as<int32_t>();
   stage.fanRows = fanOut(spec.height, spec.outHeight, spec);
   stage.fanColumns = fanOut(spec.width, spec.outWidth, spec);
@@ -283,7 +300,7 @@ size_t Engine::outputSize() const { return neurons(stageCount() - 1); }
 
 namespace {
 
-// Writes one base-128 digit of each value, whole rows at a time.
+// Writes one base-128 digit of each count, whole rows at a time.
 template <class Spike>
 void writeDigits(const int32_t* from, size_t count, int64_t unit, Spike* to) {
   if (unit == 1) {
@@ -292,10 +309,12 @@ void writeDigits(const int32_t* from, size_t count, int64_t unit, Spike* to) {
     for (size_t i = 0; i < count; i++) to[i] = Spike(from[i] / unit % 128);
   }
 }
-// An image's bytes have two digits at most, and few channels.
-template <class Spike>
-inline void writeDigits(const uint8_t* from, size_t count, int64_t unit, Spike* to) {
-  for (size_t i = 0; i < count; i++) to[i] = Spike(unit == 1 ? from[i] & 127 : from[i] >> 7);
+// An image's bytes are one digit: as they are in 16 bits, less kPixelOffset in 8.
+void writeDigits(const uint8_t* from, size_t count, int64_t, int16_t* to) {
+  for (size_t i = 0; i < count; i++) to[i] = from[i];
+}
+void writeDigits(const uint8_t* from, size_t count, int64_t, int8_t* to) {
+  for (size_t i = 0; i < count; i++) to[i] = int8_t(from[i] - kPixelOffset);
 }
 
 template <class Value>
@@ -310,50 +329,58 @@ int64_t largestMagnitude(const Value* values, size_t count) {
 
 }  // namespace
 
-// Base-128 digits of the stage's input, of magnitudes up to `largest`: the image's bytes, or cumulative counts.
+template <class Work>
+void Engine::shareRows(int rows, Work work) {
+  const int threads = pool_.threads();
+  pool_.run([&](int worker) {
+    const int end = int(int64_t(rows) * (worker + 1) / threads);
+    for (int y = int(int64_t(rows) * worker / threads); y < end; y++) work(y, worker);
+  });
+}
+
+// The stage's input, of magnitudes up to `largest`: the image's bytes in one plane, or base-128 digits of cumulative counts.
+// Cells around it hold `silence`.
 template <class Value>
-WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourceChannels, int64_t largest) {
+WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence) {
   const Convolution& c = stage.convolution;
   const int spikeBytes = kernels_.spikeBytes(c.wide);
   const int channels = c.words * 4 / spikeBytes;
   WindowBuffer window{};
-  window.planes = 1;
-  for (int64_t left = largest; left > 127; left /= 128) window.planes++;
-  // positions of a tile beyond the last one read zeros or the next row
+  window.planes = planes;
+  // positions of a tile beyond the last one read silence or the next row
   window.widthCells = std::max(c.width + 2 * c.padding, (c.outWidth - 1 + c.tileRows) * c.stride + c.size);
-  const size_t rows = std::max(c.height + 2 * c.padding, (c.outHeight - 1) * c.stride + c.size) + 1;
-  window.planeCells = rows * window.widthCells;
+  const int rows = std::max(c.height + 2 * c.padding, (c.outHeight - 1) * c.stride + c.size) + 1;
+  window.planeCells = size_t(rows) * window.widthCells;
   const size_t cellBytes = size_t(channels) * spikeBytes;
+  const size_t rowBytes = window.widthCells * cellBytes;
   const size_t bytes = window.planeCells * window.planes * cellBytes + kSlack;
   if (bytes > window_.size()) window_ = Memory(bytes);
-  else std::memset(window_.as<uint8_t>(), 0, bytes);
   const size_t sumBytes = (window.planeCells * window.planes + 4096) * 4;
   if (sumBytes > windowSums_.size()) windowSums_ = Memory(sumBytes);
-  else std::memset(windowSums_.as<uint8_t>(), 0, sumBytes);
   window.data = window_.as<uint8_t>();
   window.sums = windowSums_.as<int32_t>();
   // rows of cells with the same number of channels on both sides are one run of values
   const int run = sourceChannels == channels ? c.width : 1;
-  for (int plane = 0; plane < window.planes; plane++) {
-    const int64_t unit = int64_t(1) << (7 * plane);
-    for (int y = 0; y < c.height; y++) {
-      const size_t firstCell = plane * window.planeCells + size_t(y + c.padding) * window.widthCells + c.padding;
-      for (int x = 0; x < c.width; x += run) {
-        const Value* from = values + (size_t(y) * c.width + x) * sourceChannels;
-        uint8_t* to = window.data + (firstCell + x) * cellBytes;
-        const size_t count = size_t(run) * sourceChannels;
-        if (spikeBytes == 2) writeDigits(from, count, unit, reinterpret_cast<int16_t*>(to));
-        else writeDigits(from, count, unit, reinterpret_cast<int8_t*>(to));
-      }
-      if (spikeBytes == 2) continue;  // no kernel with 16-bit spikes asks for sums
-      for (int x = 0; x < c.width; x++) {
-        const int8_t* cell = reinterpret_cast<const int8_t*>(window.data) + (firstCell + x) * channels;
-        int32_t sum = 0;
-        for (int ch = 0; ch < channels; ch++) sum += cell[ch];
-        window.sums[firstCell + x] = sum;
-      }
+  shareRows(rows * window.planes, [&](int row, int) {
+    const int64_t unit = int64_t(1) << (7 * (row / rows));
+    const int y = row % rows - c.padding;
+    uint8_t* cells = window.data + row * rowBytes;
+    std::memset(cells, silence, rowBytes);
+    for (int x = 0; y >= 0 && y < c.height && x < c.width; x += run) {
+      const Value* from = values + (size_t(y) * c.width + x) * sourceChannels;
+      uint8_t* to = cells + (x + c.padding) * cellBytes;
+      const size_t count = size_t(run) * sourceChannels;
+      if (spikeBytes == 2) writeDigits(from, count, unit, reinterpret_cast<int16_t*>(to));
+      else writeDigits(from, count, unit, reinterpret_cast<int8_t*>(to));
     }
-  }
+    if (spikeBytes == 2) return;  // no kernel with 16-bit spikes asks for sums
+    for (int x = 0; x < window.widthCells; x++) {
+      const int8_t* cell = reinterpret_cast<const int8_t*>(cells) + size_t(x) * channels;
+      int32_t sum = 0;
+      for (int ch = 0; ch < channels; ch++) sum += cell[ch];
+      window.sums[size_t(row) * window.widthCells + x] = sum;
+    }
+  });
   return window;
 }
 
@@ -384,7 +411,9 @@ WindowBuffer Engine::countsWindow(const Stage& stage) {
     const size_t values = size_t(c.height) * c.width * c.input->paddedChannels;
     largest = largestMagnitude(c.input->counts, values);
   }
-  return windowOf(stage, c.input->counts, c.input->paddedChannels, largest);
+  int planes = 1;
+  for (int64_t left = largest; left > 127; left /= 128) planes++;
+  return windowOf(stage, c.input->counts, c.input->paddedChannels, planes, 0);
 }
 
 void Engine::begin(const uint8_t* pixels) {
@@ -403,7 +432,8 @@ void Engine::begin(const uint8_t* pixels) {
   for (Stage& stage : stages_) {
     if (stage.spec.pool || stage.spec.input >= 0) continue;
     const Convolution& c = stage.convolution;
-    const WindowBuffer window = windowOf(stage, pixels, c.channels, 255);
+    const int8_t silence = kernels_.spikeBytes(c.wide) == 1 ? -kPixelOffset : 0;
+    const WindowBuffer window = windowOf(stage, pixels, c.channels, 1, silence);
     int32_t* current = stage.current.as<int32_t>();
     const size_t rowNeurons = size_t(c.outWidth) * c.paddedFilters;
     std::vector<int32_t> largest(workers_.size(), 0);
@@ -442,15 +472,6 @@ void Engine::observe(Stage& stage, int steps) {
   for (Worker& worker : workers_) worker.operations = 0;
   shareRows(c.height, [&](int y, int worker) { workers_[worker].operations += kernels_.observeRow(c, y, steps); });
   for (Worker& worker : workers_) stage.synapticOperations += worker.operations * c.filters;
-}
-
-template <class Work>
-void Engine::shareRows(int rows, Work work) {
-  const int threads = pool_.threads();
-  pool_.run([&](int worker) {
-    const int end = int(int64_t(rows) * (worker + 1) / threads);
-    for (int y = int(int64_t(rows) * worker / threads); y < end; y++) work(y, worker);
-  });
 }
 
 // By a sample of input rows, what the layer would compute with in this block either way, and what that costs.

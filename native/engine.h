@@ -116,7 +116,7 @@ class Engine {
   void swapEstimates(Stage& stage);
   void endWindow(Stage& stage, int step);
   template <class Value>
-  WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels, int64_t largest);
+  WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence);
   WindowBuffer countsWindow(const Stage& stage);
   void settle(Stage& stage);
   int firingDelay(const Stage& stage) const;

@@ -21,12 +21,12 @@ struct SpikeBuffer {
   int32_t* counts;  // (height, width, paddedChannels): cumulative N at the end of the block
 };
 
-// Whole numbers on a layer's input (net counts, or the image's bytes) as base-128 digits in planes of "spikes":
-// value = Σ plane_k·128^k, each [y + padding][x + padding][channel] with zeros around.
+// Whole numbers on a layer's input as "spikes": net counts as base-128 digits in planes, value = Σ plane_k·128^k, or the
+// image's bytes in one plane. Each [y + padding][x + padding][channel] with silence around.
 struct WindowBuffer {
   uint8_t* data;
   int32_t* sums;      // per cell, the sum over channels
-  int widthCells;     // cells of a row, the zeros included
+  int widthCells;     // cells of a row, the silent ones included
   int planes;
   size_t planeCells;
 };
@@ -127,7 +127,7 @@ struct Kernels {
   double (*observeRow)(const Convolution&, int y, int steps);
   // Convolves and fires output row y for the strip's filters over a block of steps.
   void (*fireRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
-  // The constant current of output row y of a layer on the image: Σ W·p + B, the bytes p as digits. Returns the largest
+  // The constant current of output row y of a layer on the image: Σ W·p + B. Returns the largest
   // magnitude.
   int32_t (*presentRow)(const Convolution&, int y, const WindowBuffer&, int32_t* current, uint8_t* scratch);
   // Ends a silent window for output row y whose input fits one digit and whose sums fit 32 bits:

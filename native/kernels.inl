@@ -699,14 +699,13 @@ template <class Op>
 static int32_t presentRowOf(const Convolution& c, int y, const WindowBuffer& window, int32_t* current, uint8_t* scratch) {
   Ints largest = {};
   windowTiles<Op>(c, y, window, 0, c.paddedFilters, scratch,
-                  [&](int x, int count, int f, int groups, int plane, const int32_t* z) {
+                  [&](int x, int count, int f, int groups, int, const int32_t* z) {
                     for (int r = 0; r < count; r++) {
                       int32_t* target = current + size_t(x + r) * c.paddedFilters + f;
                       for (int i = 0; i < groups * 16; i += kLanes) {
-                        const Ints base = plane == 0 ? loadInts(c.bias + f + i) : loadInts(target + i);
-                        const Ints value = base + loadInts(z + r * groups * 16 + i) * (1 << (7 * plane));
+                        const Ints value = loadInts(c.bias + f + i) + loadInts(z + r * groups * 16 + i);
                         storeInts(target + i, value);
-                        if (plane == window.planes - 1) largest = maxInts(largest, maxInts(value, -value));
+                        largest = maxInts(largest, maxInts(value, -value));
                       }
                     }
                   });
