@@ -127,6 +127,14 @@ static inline void accumulate(const Tap* taps, int tapCount, const uint8_t* pack
   }
 }
 
+// Takes from one row of z, (GROUPS·16), what kOffset added to every weight.
+template <class Op, int GROUPS>
+static inline void takeOffset(const Tap* taps, int tapCount, size_t row, int32_t* z) {
+  int32_t sum = 0;
+  for (int k = 0; k < tapCount; k++) sum += taps[k].sums[row];
+  for (int f = 0; f < GROUPS * 16; f += kLanes) storeInts(z + f, loadInts(z + f) - allInts(Op::kOffset * sum));
+}
+
 // z of ROWS rows (steps, or neighbouring positions) × GROUPS filter groups: (ROWS, GROUPS·16) int32. `run` as shortRun.
 template <class Op, int GROUPS, int ROWS>
 static inline void tile(const Tap* taps, int tapCount, const uint8_t* packed, int words, size_t rowBytes,
@@ -146,29 +154,37 @@ static inline void tile(const Tap* taps, int tapCount, const uint8_t* packed, in
   }
   if (Op::kOffset != 0) {
     for (int r = 0; r < ROWS; r++) {
-      int32_t sum = 0;
-      for (int k = 0; k < tapCount; k++) sum += taps[k].sums[r * sumStride];
-      for (int f = 0; f < GROUPS * 16; f += kLanes) {
-        int32_t* at = z + r * GROUPS * 16 + f;
-        storeInts(at, loadInts(at) - allInts(Op::kOffset * sum));
-      }
+      takeOffset<Op, GROUPS>(taps, tapCount, r * sumStride, z + r * GROUPS * 16);
     }
   }
+}
+
+template <int N>
+struct Groups {
+  static constexpr int value = N;
+};
+
+// Calls work(Groups<n>) for as many filter groups as there are at run time.
+template <class Op, class Work>
+static inline void withGroups(int groups, Work work) {
+  if constexpr (Op::kMaxGroups >= 4) {
+    if (groups == 4) return work(Groups<4>());
+  }
+  if constexpr (Op::kMaxGroups >= 3) {
+    if (groups == 3) return work(Groups<3>());
+  }
+  if constexpr (Op::kMaxGroups >= 2) {
+    if (groups == 2) return work(Groups<2>());
+  }
+  work(Groups<1>());
 }
 
 template <class Op, int ROWS>
 static inline void tileOfGroups(int groups, const Tap* taps, int tapCount, const uint8_t* packed, int words,
                                 size_t rowBytes, size_t sumStride, int run, int32_t* z) {
-  if constexpr (Op::kMaxGroups >= 4) {
-    if (groups == 4) return tile<Op, 4, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
-  }
-  if constexpr (Op::kMaxGroups >= 3) {
-    if (groups == 3) return tile<Op, 3, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
-  }
-  if constexpr (Op::kMaxGroups >= 2) {
-    if (groups == 2) return tile<Op, 2, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
-  }
-  tile<Op, 1, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
+  withGroups<Op>(groups, [&](auto count) {
+    tile<Op, decltype(count)::value, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
+  });
 }
 
 // A layer's tiles all have the rows of its widest one; each instruction set has two such numbers at most.
@@ -249,7 +265,7 @@ static inline void addEvents(const Tap* taps, int tapCount, int positionEnd, int
 
 // z of `steps` steps × GROUPS filter groups by events: weights block by block, and with each block step by step.
 template <class Op, int GROUPS>
-static void eventsOfGroups(const Tap* taps, const int* tapCounts, int positions, const uint8_t* packed, int words, int steps,
+static void events(const Tap* taps, const int* tapCounts, int positions, const uint8_t* packed, int words, int steps,
                            int run, int32_t* z) {
   const size_t tapBytes = size_t(words) * GROUPS * 64;
   const int tapsTogether = tapBytes < kEventBlock ? int(kEventBlock / tapBytes) : 1;
@@ -267,28 +283,8 @@ static void eventsOfGroups(const Tap* taps, const int* tapCounts, int positions,
   }
   if (Op::kOffset == 0) return;
   for (int t = 0; t < steps; t++) {
-    int32_t sum = 0;
-    for (int k = 0; k < tapCounts[t]; k++) sum += taps[size_t(t) * positions + k].sums[0];
-    for (int f = 0; f < GROUPS * 16; f += kLanes) {
-      int32_t* at = z + t * GROUPS * 16 + f;
-      storeInts(at, loadInts(at) - allInts(Op::kOffset * sum));
-    }
+    takeOffset<Op, GROUPS>(taps + size_t(t) * positions, tapCounts[t], 0, z + t * GROUPS * 16);
   }
-}
-
-template <class Op>
-static inline void eventsOf(int groups, const Tap* taps, const int* tapCounts, int positions, const uint8_t* packed, int words,
-                            int steps, int run, int32_t* z) {
-  if constexpr (Op::kMaxGroups >= 4) {
-    if (groups == 4) return eventsOfGroups<Op, 4>(taps, tapCounts, positions, packed, words, steps, run, z);
-  }
-  if constexpr (Op::kMaxGroups >= 3) {
-    if (groups == 3) return eventsOfGroups<Op, 3>(taps, tapCounts, positions, packed, words, steps, run, z);
-  }
-  if constexpr (Op::kMaxGroups >= 2) {
-    if (groups == 2) return eventsOfGroups<Op, 2>(taps, tapCounts, positions, packed, words, steps, run, z);
-  }
-  eventsOfGroups<Op, 1>(taps, tapCounts, positions, packed, words, steps, run, z);
 }
 
 static inline int groupsFrom(const Convolution& c, int group) {
@@ -629,7 +625,9 @@ static void fireRowOf(const Convolution& c, int y, int steps, const Strip& strip
       const int groups = groupsFrom(c, filter / 16);
       const uint8_t* packed = c.weights + filter / 16 * groupBytes;
       if (rows == 1) {
-        eventsOf<Op>(groups, taps, tapCounts, c.size * c.size, packed, c.words, steps, run, z);
+        withGroups<Op>(groups, [&](auto count) {
+          events<Op, decltype(count)::value>(taps, tapCounts, c.size * c.size, packed, c.words, steps, run, z);
+        });
       } else {
         for (int k = 0; k < tiles; k++) {
           tileOf<Op>(groups, rows, taps + size_t(k) * c.size * c.size, tapCounts[k], packed, c.words, stepBytes, 1, run,

@@ -112,5 +112,6 @@ export function makePlan(stream) {
     steps,
     blockLength: 1 + stream.below(20),
   });
-  return { plan, steps, input: model.network.input };
+  const method = stream.pick([undefined, 'dense', 'events', 'every-word']);
+  return { plan: { ...plan, ...(method && { method }) }, steps, input: model.network.input };
 }

@@ -145,7 +145,9 @@ function drive(stream, engine, plan, steps) {
         engine.state(stream.below(2) ? stream.below(plan.stages.length) : odd(stream));
         break;
       case 4:
-        engine.statistics(stream.below(2) ? stream.below(plan.stages.length) : odd(stream));
+        engine[stream.pick(['statistics', 'load'])](
+          stream.below(2) ? stream.below(plan.stages.length) : odd(stream),
+        );
         break;
       case 5:
         step = stream.below(steps);
