@@ -36,6 +36,7 @@ export {
 export type {
   Backend,
   BackendName,
+  ConvolutionLoad,
   EngineInstance,
   FloatConvolution,
   FloatKernels,
@@ -46,6 +47,7 @@ export {
   type ConvolutionStage,
   DEFAULT_RUN_OPTIONS,
   type EnginePlan,
+  type Method,
   type Neuron,
   type Pool,
   type PoolStage,
