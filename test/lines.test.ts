@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { JsonLinesFile } from '../src/lines.js';
+import { JsonLinesFile, keepLines } from '../src/lines.js';
 
 let folder: string;
 beforeEach(() => {
@@ -56,5 +56,31 @@ describe('JsonLinesFile', () => {
     await expect(JsonLinesFile.open(folder)).rejects.toMatchObject({ code: 'FILE' });
     if (existsSync('/dev/full'))
       await expect(JsonLinesFile.open('/dev/full')).rejects.toMatchObject({ code: 'FILE' });
+  });
+});
+
+describe('keepLines', () => {
+  const path = () => join(folder, 'kept');
+  const isOdd = (value: unknown) => (value as number) % 2 === 1;
+
+  it.each([
+    ['drops what is not to be kept', '1\n2\n3\n', '1\n3\n'],
+    ['drops a torn last line, too', '2\n1\n3', '1\n'],
+    ['drops a torn last line alone', '1\n3', '1\n'],
+    ['leaves a file alone in which all is well', '1\n 3\n', '1\n 3\n'],
+  ])('%s', async (_, before, after) => {
+    writeFileSync(path(), before);
+    await keepLines(path(), isOdd);
+    expect(readFileSync(path(), 'utf8')).toBe(after);
+  });
+
+  it('asks about every line before it changes anything', async () => {
+    writeFileSync(path(), '2\n1\n4\n');
+    const refuse = (value: unknown) => {
+      if (value === 4) throw new Error('not this one');
+      return isOdd(value);
+    };
+    await expect(keepLines(path(), refuse)).rejects.toThrow('not this one');
+    expect(readFileSync(path(), 'utf8')).toBe('2\n1\n4\n');
   });
 });
