@@ -338,8 +338,8 @@ void Engine::shareRows(int rows, Work work) {
   });
 }
 
-// The stage's input, of magnitudes up to `largest`: the image's bytes in one plane, or base-128 digits of cumulative counts.
-// Cells around it hold `silence`.
+// The stage's input: the image's bytes in one plane, or base-128 digits of cumulative counts in as many as they take. Cells
+// around it hold `silence`.
 template <class Value>
 WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence) {
   const Convolution& c = stage.convolution;

@@ -93,8 +93,8 @@ struct Activity {
   double dense, events, lists;
 };
 
-// What the two methods cost: a pair by events, and a list for each filter group, both in pairs of a tile. As `bench` fits
-// it (docs/benchmarks.md).
+// What events cost: a pair, and a list for each tile of filter groups, both in pairs of a tile. As `bench` fits it
+// (docs/benchmarks.md).
 struct EventCosts {
   double pair, list;
 };
@@ -127,8 +127,7 @@ struct Kernels {
   double (*observeRow)(const Convolution&, int y, int steps);
   // Convolves and fires output row y for the strip's filters over a block of steps.
   void (*fireRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
-  // The constant current of output row y of a layer on the image: Σ W·p + B. Returns the largest
-  // magnitude.
+  // The constant current of output row y of a layer on the image: Σ W·p + B. Returns the largest magnitude.
   int32_t (*presentRow)(const Convolution&, int y, const WindowBuffer&, int32_t* current, uint8_t* scratch);
   // Ends a silent window for output row y whose input fits one digit and whose sums fit 32 bits:
   // V = sat(V + W·window + bias) once, bias being times·B; on the image (no window) V = sat(V + times·current). Then it

@@ -13,11 +13,11 @@ export const POOLS: readonly Pool[] = ['exact', 'gate:avg', 'gate:exp', 'gate:fi
 
 /** `steps`: neurons fire at every step; `layered`: each layer waits until its input has been summed over all steps. */
 export type Schedule = 'steps' | 'layered';
+export const SCHEDULES: readonly Schedule[] = ['steps', 'layered'];
+
 /** How a native convolution computes: in tiles of steps, the same with silent words too, or step by step. */
 export type Method = 'dense' | 'every-word' | 'events';
 export const METHODS: readonly Method[] = ['dense', 'every-word', 'events'];
-
-export const SCHEDULES: readonly Schedule[] = ['steps', 'layered'];
 
 /** Choices made when a model is run. */
 export interface RunOptions {

@@ -5,7 +5,7 @@ import { type ConvolutionStage, type EnginePlan, firingLimits, METHODS } from '.
 import { referenceBackend } from '../../src/engine/reference.js';
 import { type RunStatistics, Simulation } from '../../src/engine/simulation.js';
 import { fastBackends } from '../support/backends.js';
-import { type RandomCase, randomCase, randomNumbers, unitConvolution } from '../support/plans.js';
+import { type RandomCase, randomCase, randomNumbers, relay } from '../support/plans.js';
 
 /** Everything that can be observed of a run, at two steps of it. */
 function observe(backend: Backend, plan: EnginePlan, { pixels, steps, threads }: RandomCase) {
@@ -45,7 +45,6 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
       (gamma) => {
         // 80 neurons that send Γ spikes, all up or all down, at every step, into weights of the greatest magnitude
         const theta = 1000;
-        const shape = { height: 3, width: 3, outHeight: 3, outWidth: 3 };
         const random = randomNumbers(gamma);
         const greatest = (same: boolean, length: number) =>
           Int8Array.from({ length }, () => (same || random() < 0.5 ? 127 : -127));
@@ -56,38 +55,18 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
           [-1, false],
         ] as const) {
           const each = (length: number, value: number) => new Int32Array(length).fill(value);
-          const sender = unitConvolution({
-            ...shape,
-            name: 'sender',
-            input: -1,
+          const sender = {
             filters: 80,
             weights: new Int8Array(80),
             bias: each(80, sign * theta * (gamma + 1)),
-            startPotential: each(80, 0),
             firing: firingLimits('signed', 0.5, each(80, theta), each(80, theta)),
-          });
-          const receiver = unitConvolution({
-            ...shape,
-            name: 'receiver',
-            input: 0,
-            channels: 80,
+          };
+          const receiver = {
             filters: 48,
-            size: 3,
-            padding: 1,
             weights: greatest(same, 48 * 9 * 80),
-            bias: each(48, 0),
-            startPotential: each(48, 0),
             firing: firingLimits('ibt', 0.5, each(48, 2 ** 23), each(48, 2 ** 23)),
-          });
-          const output = unitConvolution({
-            name: 'output',
-            input: 1,
-            channels: 48,
-            weights: new Int8Array(48),
-            fires: false,
-            ...shape,
-          });
-          const plan: EnginePlan = { stages: [sender, receiver, output], gamma, blockLength: 8 };
+          };
+          const plan: EnginePlan = { stages: relay([3, 3], sender, receiver), gamma, blockLength: 8 };
           const largest = { plan, pixels: new Uint8Array(9), steps: 8, threads: 1, blockLengths: [8] };
           const expected = observe(referenceBackend, plan, largest);
           for (const method of ['dense', 'events'] as const)
@@ -98,7 +77,6 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
 
     it.each(METHODS)('equals the reference in layers of many channels, by %s', (method) => {
       // one kernel position's weights are more than the first cache holds, and few of the words are not silent
-      const shape = { height: 2, width: 3, outHeight: 2, outWidth: 3 };
       const channels = 2304;
       const random = randomNumbers(7);
       const each = (length: number, value: () => number) => Int32Array.from({ length }, value);
@@ -106,43 +84,25 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
         const numbers = new weights(80 * 9 * channels);
         for (let i = 0; i < numbers.length; i++)
           numbers[i] = Math.floor(random() * 255 - 127) * (weights === Int8Array ? 1 : 4);
-        const sender = unitConvolution({
-          ...shape,
-          name: 'sender',
-          input: -1,
+        const sender = {
           filters: channels,
           weights: new weights(channels),
           bias: each(channels, () => Math.floor(random() ** 4 * 1000)),
           startPotential: each(channels, () => Math.floor(random() * 1000)),
           firing: firingLimits('ibt', 0.5, new Int32Array(channels).fill(1000), new Int32Array(channels)),
-        });
-        const receiver = unitConvolution({
-          ...shape,
-          name: 'receiver',
-          input: 0,
-          channels,
+        };
+        const receiver = {
           filters: 80,
-          size: 3,
-          padding: 1,
           weights: numbers,
-          bias: new Int32Array(80),
-          startPotential: new Int32Array(80),
           firing: firingLimits(
             'ibt',
             0.5,
             each(80, () => 3000),
             each(80, () => 30_000),
           ),
-        });
-        const output = unitConvolution({
-          name: 'output',
-          input: 1,
-          channels: 80,
-          weights: new weights(80).fill(1),
-          fires: false,
-          ...shape,
-        });
-        const plan: EnginePlan = { stages: [sender, receiver, output], gamma: 1, blockLength: 9, method };
+        };
+        const stages = relay([2, 3], sender, receiver);
+        const plan: EnginePlan = { stages, gamma: 1, blockLength: 9, method };
         const wide = { plan, pixels: new Uint8Array(6), steps: 11, threads: 2, blockLengths: [9] };
         const expected = observe(referenceBackend, plan, wide);
         expect((expected.at(-2) as RunStatistics).perStage[1]!.spikes).toBeGreaterThan(0);

@@ -4,51 +4,26 @@ import type { Backend } from '../../src/engine/backend.js';
 import { type EnginePlan, firingLimits } from '../../src/engine/plan.js';
 import { Simulation } from '../../src/engine/simulation.js';
 import { fastBackends } from '../support/backends.js';
-import { unitConvolution } from '../support/plans.js';
+import { relay } from '../support/plans.js';
 
 const native = fastBackends.filter(({ name }) => name === 'native');
 
 /** 1,024 neurons of a cell fire at once, every `period` steps, into a layer of 64 filters. */
 function chorus(period: number): EnginePlan {
   const channels = 1024;
-  const shape = { height: 4, width: 4, outHeight: 4, outWidth: 4 };
-  const sender = unitConvolution({
-    ...shape,
-    name: 'sender',
-    input: -1,
+  const each = (length: number, value: number) => new Int32Array(length).fill(value);
+  const sender = {
     filters: channels,
     weights: new Int8Array(channels),
-    bias: new Int32Array(channels).fill(120),
-    startPotential: new Int32Array(channels),
-    firing: firingLimits(
-      'ibt',
-      0.5,
-      new Int32Array(channels).fill(120 * period),
-      new Int32Array(channels).fill(1200),
-    ),
-  });
-  const receiver = unitConvolution({
-    ...shape,
-    name: 'receiver',
-    input: 0,
-    channels,
+    bias: each(channels, 120),
+    firing: firingLimits('ibt', 0.5, each(channels, 120 * period), each(channels, 1200)),
+  };
+  const receiver = {
     filters: 64,
-    size: 3,
-    padding: 1,
     weights: new Int8Array(64 * 9 * channels).fill(1),
-    bias: new Int32Array(64),
-    startPotential: new Int32Array(64),
-    firing: firingLimits('ibt', 0.5, new Int32Array(64).fill(5000), new Int32Array(64).fill(50_000)),
-  });
-  const output = unitConvolution({
-    name: 'output',
-    input: 1,
-    channels: 64,
-    weights: new Int8Array(64).fill(1),
-    fires: false,
-    ...shape,
-  });
-  return { stages: [sender, receiver, output], gamma: 1, blockLength: 16 };
+    firing: firingLimits('ibt', 0.5, each(64, 5000), each(64, 50_000)),
+  };
+  return { stages: relay([4, 4], sender, receiver), gamma: 1, blockLength: 16 };
 }
 
 function loadOf(plan: EnginePlan, backend: Backend) {

@@ -46,6 +46,43 @@ export const unitConvolution = (
   return { ...base, ...fields };
 };
 
+type Fields = Partial<ConvolutionStage> & Pick<ConvolutionStage, 'filters' | 'weights'>;
+
+/** Neurons on the image that fire into 3×3 convolution, and an output layer that adds up; all maps of one shape. */
+export const relay = (
+  [height, width]: readonly [number, number],
+  sender: Fields,
+  receiver: Fields,
+): ConvolutionStage[] => {
+  const shape = { height, width, outHeight: height, outWidth: width };
+  const zeros = ({ filters }: Fields) => ({
+    bias: new Int32Array(filters),
+    startPotential: new Int32Array(filters),
+  });
+  const ones = receiver.weights.slice(0, receiver.filters).fill(1);
+  return [
+    unitConvolution({ ...shape, ...zeros(sender), name: 'sender', input: -1, ...sender }),
+    unitConvolution({
+      ...shape,
+      ...zeros(receiver),
+      name: 'receiver',
+      input: 0,
+      channels: sender.filters,
+      size: 3,
+      padding: 1,
+      ...receiver,
+    }),
+    unitConvolution({
+      ...shape,
+      name: 'output',
+      input: 1,
+      channels: receiver.filters,
+      weights: ones,
+      fires: false,
+    }),
+  ];
+};
+
 /** A random network with everything that an engine can be asked for, and the picture it is shown. */
 export interface RandomCase {
   plan: EnginePlan;
