@@ -60,12 +60,16 @@ export interface DetectorOptions extends Partial<DetectionSettings> {
 export type Without<T, Other> = { [Key in Exclude<keyof T, keyof Other>]?: undefined };
 
 /** What was found on one photo: with `ann` if the float network ran, with steps and spikes if neurons did. */
-export type DetectorResult = { model: string } & (
+export type DetectorResult = {
+  model: string;
+  /** Set if the JPEG went through jimp's own decoder (CMYK, or a Node without WebAssembly): its pixels may differ a little. */
+  decoder?: 'jpeg-js' | undefined;
+} & (
   | (SpikingResult & Without<FloatResult, SpikingResult>)
   | (FloatResult & Without<SpikingResult, FloatResult>)
 );
 
-/** A photo as a path, the bytes of a JPEG, PNG or BMP, or raw pixels. */
+/** A photo as a path, the bytes of a JPEG, PNG, BMP or WebP, or raw pixels. */
 export type PhotoSource =
   | string
   | Uint8Array
@@ -288,7 +292,7 @@ export class Detector {
   }
 
   /**
-   * Detects objects on one photo: a path, the bytes of a JPEG, PNG or BMP file, or raw pixels. The simulation runs in
+   * Detects objects on one photo: a path, the bytes of a JPEG, PNG, BMP or WebP file, or raw pixels. The simulation runs in
    * the calling thread (its `threads` share the work); {@link detectAll} leaves that thread free.
    *
    * @param onBlock called after each block of time steps; may throw to stop
@@ -309,15 +313,23 @@ export class Detector {
     const photo = await readPhoto(source);
     if (this.closed) throw usageError('this detector is closed');
     const decode = performance.now() - start;
-    const result = this.detectPhoto(photo, onBlock);
-    result.elapsedMs = { decode, ...result.elapsedMs };
-    return { ...result, model: this.modelName } as DetectorResult;
+    return this.detectPhoto(photo, decode, onBlock);
   }
 
-  private detectPhoto(photo: Photo, onBlock?: (step: number) => void): SpikingResult | FloatResult {
+  /**
+   * As {@link detect}, on a photo whose decoding took `decode` milliseconds.
+   *
+   * @internal
+   */
+  detectPhoto(photo: Photo, decode: number, onBlock?: (step: number) => void): DetectorResult {
     const options = { ...this.settings, classIds: this.classIds, resize: this.resize };
-    if (this.network instanceof FloatDetector) return this.network.detect(photo, options);
-    return this.network.detect(photo, options, { checksum: this.checksum, onBlock });
+    const result: SpikingResult | FloatResult =
+      this.network instanceof FloatDetector
+        ? this.network.detect(photo, options)
+        : this.network.detect(photo, options, { checksum: this.checksum, onBlock });
+    result.elapsedMs = { decode, ...result.elapsedMs };
+    const decoder = photo.decoder ? { decoder: photo.decoder } : {};
+    return { ...result, ...decoder, model: this.modelName } as DetectorResult;
   }
 
   /**

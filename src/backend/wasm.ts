@@ -16,7 +16,7 @@ import {
 } from '../engine/plan.js';
 import { backendError, reasonOf } from '../errors.js';
 import { fanOut } from '../network/shapes.js';
-import { Instance, Memory, Module, type WasmModule } from './webassembly.js';
+import { type WasmModule, webAssembly } from './webassembly.js';
 
 // What assembly/index.ts exports. Numbers are byte offsets into the memory unless named otherwise.
 interface Exports {
@@ -68,6 +68,7 @@ const padded = (channels: number) => Math.ceil(channels / FILTER_GROUP) * FILTER
  * ```
  */
 export function compileWasm(bytes: Uint8Array<ArrayBuffer>): WasmModule {
+  const { Module } = webAssembly();
   try {
     return new Module(bytes);
   } catch (error) {
@@ -116,7 +117,8 @@ class Plan {
   }
 
   instantiate(module: WasmModule): { exports: Exports; memory: ArrayBuffer } {
-    let memory: InstanceType<typeof Memory>;
+    const { Memory, Instance } = webAssembly();
+    let memory: { readonly buffer: ArrayBuffer };
     try {
       memory = new Memory({ initial: Math.ceil((this.end + SLACK) / PAGE) });
     } catch (error) {

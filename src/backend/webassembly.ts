@@ -1,4 +1,6 @@
-/** The part of WebAssembly's interface that the WASM back-end uses; Node's types do not describe it without the DOM's. */
+import { backendError } from '../errors.js';
+
+/** The part of WebAssembly's interface that is used; Node's types do not describe it without the DOM's. */
 export interface WasmModule {
   readonly compiled?: never;
 }
@@ -6,7 +8,31 @@ export interface WasmModule {
 interface Interface {
   Module: new (bytes: Uint8Array<ArrayBuffer>) => WasmModule;
   Memory: new (descriptor: { initial: number }) => { readonly buffer: ArrayBuffer };
-  Instance: new (module: WasmModule, imports: { env: object }) => { readonly exports: object };
+  Instance: new (module: WasmModule, imports: object) => { readonly exports: object };
 }
 
-export const { Module, Memory, Instance } = (globalThis as unknown as { WebAssembly: Interface }).WebAssembly;
+/**
+ * Options for a module made by Emscripten: its code compiled from these bytes, in this thread and at once.
+ */
+export function emscriptenOptions(bytes: Uint8Array<ArrayBuffer>): object {
+  const { Module, Instance } = webAssembly();
+  const module = new Module(bytes);
+  return {
+    noInitialRun: true,
+    instantiateWasm(imports: object, done: (instance: object) => void) {
+      const instance = new Instance(module, imports);
+      done(instance);
+      return instance.exports;
+    },
+  };
+}
+
+/** False in a Node that runs with --jitless. */
+export const hasWebAssembly = () => 'WebAssembly' in globalThis;
+
+/** WebAssembly; throws `BACKEND` where it does not exist. */
+export function webAssembly(): Interface {
+  if (!hasWebAssembly())
+    throw backendError('WebAssembly does not exist here (Node runs without it, as with --jitless)');
+  return (globalThis as unknown as { WebAssembly: Interface }).WebAssembly;
+}

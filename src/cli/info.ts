@@ -2,9 +2,15 @@ import type { Command } from 'commander';
 import { loadNative } from '../backend/native.js';
 import { selectBackend } from '../backend/select.js';
 import { reasonOf } from '../errors.js';
+import { type JpegDecoder, jpegDecoder } from '../image/jpeg.js';
 import { DEFAULT_MODEL, listModels } from '../model/registry.js';
 import { version } from '../version.js';
 import { addBackendOptions } from './options.js';
+
+const JPEG_DECODERS: Record<JpegDecoder, string> = {
+  'libjpeg-turbo': 'libjpeg-turbo (WASM)',
+  'jpeg-js': 'jpeg-js (this Node runs without WebAssembly: slower, its pixels may differ by some levels)',
+};
 
 /** Adds `spiking-yolo info`. */
 export function addInfoCommand(program: Command): void {
@@ -24,7 +30,7 @@ Examples:
     for (const { name, state } of instructionSetStates(backend.name === 'native' ? backend.isa : undefined)) {
       lines.push(`  ${name.padEnd(12)} ${state}`);
     }
-    lines.push('models:');
+    lines.push(`JPEG decoder: ${JPEG_DECODERS[jpegDecoder()]}`, 'models:');
     for (const { name, about } of listModels()) {
       lines.push(`  ${name.padEnd(26)} ${about}${name === DEFAULT_MODEL ? ' (default)' : ''}`);
     }

@@ -52,14 +52,14 @@ function csvLines(record: PhotoRecord): string[] {
 
 function describe(record: PhotoRecord): string {
   if (record.error) return '';
-  const { path, width, height, detections, elapsedMs, backend, model } = record;
+  const { path, width, height, detections, elapsedMs, backend, model, decoder } = record;
   const total = Object.values(elapsedMs).reduce((sum, ms) => sum + ms, 0);
   const how =
     record.ann === undefined
       ? `${record.steps} steps, ${record.spikesPerNeuron.toFixed(2)} spikes a neuron`
       : `float network, ${record.ann.source}`;
   const lines = [
-    `${path}: ${width}×${height}, ${how}, ${record.resize}, ${total.toFixed(0)} ms on ${backend.name} (${backend.isa}), ${model}`,
+    `${path}: ${width}×${height}, ${how}, ${record.resize}, ${total.toFixed(0)} ms on ${backend.name} (${backend.isa}), ${model}${decoder ? `, decoded by ${decoder}` : ''}`,
   ];
   for (const { class: name, score, box } of detections) {
     const [x1, y1, x2, y2] = [box.x1, box.y1, box.x2, box.y2].map(Math.round);

@@ -5,6 +5,8 @@ export interface Photo {
   width: number;
   height: number;
   rgb: Uint8Array;
+  /** Set if a JPEG went through the slower decoder, whose pixels may differ by some levels: CMYK, or no WebAssembly. */
+  decoder?: 'jpeg-js';
 }
 
 /** Where a photo of width × height lies in the network's input of targetWidth × targetHeight. */

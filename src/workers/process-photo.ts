@@ -40,9 +40,7 @@ export async function processPhoto(
     const start = performance.now();
     const photo = await readPhoto(source);
     const decode = performance.now() - start;
-    const { width, height, rgb: data } = photo;
-    const result = await detector.detect({ width, height, data, channels: 3 }, onBlock);
-    result.elapsedMs.decode = decode;
+    const result = detector.detectPhoto(photo, decode, onBlock);
     if (draw !== undefined) {
       const { drawDetections } = await import('../image/draw.js');
       await writeWhole(

@@ -428,3 +428,31 @@ describe('info', () => {
     expect(run(['info']).stdout).toMatch(/tiny-yolo-voc .*\(default\)/);
   });
 });
+
+describe('a Node without WebAssembly', () => {
+  const jitless = { env: { NODE_OPTIONS: '--jitless' } };
+
+  it('runs natively or by the reference, and says that JPEGs go through another decoder', () => {
+    const { stdout, status } = run(['info'], jitless);
+    expect(stdout).toMatch(/^back-end: (native|reference)$/m);
+    expect(stdout).toMatch(/^JPEG decoder: jpeg-js .*without WebAssembly/m);
+    expect(status).toBe(0);
+    const detected = run(
+      ['detect', cat, ...LITE, '--ann', '--format', 'json', '--backend', 'reference'],
+      jitless,
+    );
+    expect(JSON.parse(detected.stdout)[0]).toMatchObject({
+      decoder: 'jpeg-js',
+      detections: [{ class: 'cat' }],
+    });
+  });
+
+  it('refuses what needs it with one error', () => {
+    expectError(run(['info', '--backend', 'wasm'], jitless), 1, /error: WebAssembly does not exist here/);
+    expectError(
+      run(['detect', `${root}test/cases/webp/lossy.webp`, ...LITE, '--ann'], jitless),
+      1,
+      /WebP.*WebAssembly/,
+    );
+  });
+});
