@@ -152,20 +152,21 @@ function region(section: Section, name: string, input: string): Layer {
   const classes = integer(section, 'classes', 20, 1, 10000);
   const count = integer(section, 'num', 1, 1, 1000);
   const option = take(section, 'anchors');
-  const values = option ? option.value.split(',').map(Number) : [];
+  // darknet's default is half a cell each
+  const values = option ? option.value.split(',').map(Number) : new Array<number>(2 * count).fill(0.5);
   if (values.length !== 2 * count || !values.every((value) => Number.isFinite(value) && value > 0)) {
     throw cfgError(
-      `[region] line ${option?.line ?? section.line}: "anchors" needs ${2 * count} positive numbers (num=${count}), found "${(option?.value ?? '').slice(0, 60)}"`,
+      `[region] line ${option!.line}: "anchors" needs ${2 * count} positive numbers (num=${count}), found "${option!.value.slice(0, 60)}"`,
     );
   }
   requireValue(section, 'coords', 4);
-  requireValue(section, 'softmax', 1);
+  const softmax = integer(section, 'softmax', 0, 0, 1) === 1;
   requireValue(section, 'background', 0);
   const anchors = Array.from({ length: count }, (_, a): [number, number] => [
     values[2 * a]!,
     values[2 * a + 1]!,
   ]);
-  return { kind: 'region', name, inputs: [input], classes, anchors };
+  return { kind: 'region', name, inputs: [input], classes, anchors, softmax };
 }
 
 /** A network as a darknet `.cfg` describes it, and which of its convolutions have batch-normalisation. */

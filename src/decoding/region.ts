@@ -13,8 +13,18 @@ export interface Candidate {
 
 const logistic = (x: number) => 1 / (1 + Math.exp(-x));
 
+/** Class scores become probabilities: over all classes together, or of each alone. */
+function toProbabilities(scores: Float64Array, softmax: boolean): void {
+  const largest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  let total = 0;
+  for (const [k, score] of scores.entries())
+    total += scores[k] = softmax ? Math.exp(score - largest) : logistic(score);
+  if (softmax) for (const k of scores.keys()) scores[k]! /= total;
+}
+
 /**
- * Decodes YOLOv2's region layer: logistic on x, y and objectness, softmax over classes, w and h = exp · anchor.
+ * Decodes YOLOv2's region layer: logistic on x, y and objectness, softmax over classes (or logistic on each), w and
+ * h = exp · anchor.
  * Cells in row-major order, anchors within a cell; only candidates with objectness above `threshold`.
  *
  * @param map output map (H, W, C), C = anchors × (5 + classes)
@@ -35,7 +45,7 @@ export function decodeRegion(
   map: ArrayLike<number>,
   threshold: number,
 ): Candidate[] {
-  const { anchors, classes } = region;
+  const { anchors, classes, softmax = true } = region;
   const candidates: Candidate[] = [];
   for (let row = 0; row < shape.height; row++) {
     for (let column = 0; column < shape.width; column++) {
@@ -43,12 +53,9 @@ export function decodeRegion(
         const at = (row * shape.width + column) * shape.channels + a * (5 + classes);
         const objectness = logistic(map[at + 4]!);
         if (!(objectness > threshold)) continue;
-        let largest = Number.NEGATIVE_INFINITY;
-        for (let k = 0; k < classes; k++) largest = Math.max(largest, map[at + 5 + k]!);
-        const scores = new Float64Array(classes);
-        let total = 0;
-        for (let k = 0; k < classes; k++) total += scores[k] = Math.exp(map[at + 5 + k]! - largest);
-        for (let k = 0; k < classes; k++) scores[k] = (objectness * scores[k]!) / total;
+        const scores = Float64Array.from({ length: classes }, (_, k) => map[at + 5 + k]!);
+        toProbabilities(scores, softmax);
+        for (let k = 0; k < classes; k++) scores[k]! *= objectness;
         candidates.push({
           x: (column + logistic(map[at]!)) / shape.width,
           y: (row + logistic(map[at + 1]!)) / shape.height,

@@ -98,6 +98,7 @@ function isLayer(value: unknown): value is Layer {
     case 'region':
       return (
         isWholeNumber(layer.classes, 1, 10000) &&
+        ['undefined', 'boolean'].includes(typeof layer.softmax) &&
         Array.isArray(layer.anchors) &&
         layer.anchors.every(
           (anchor) =>

@@ -41,6 +41,8 @@ export interface RegionLayer {
   classes: number;
   /** Anchor widths and heights, in cells. */
   anchors: [number, number][];
+  /** False if class scores are logistic, each for itself, instead of a softmax over the classes. */
+  softmax?: boolean;
 }
 
 export type Layer = ConvolutionalLayer | MaxPoolLayer | RegionLayer;

@@ -18,17 +18,17 @@ import { loadDarknet } from '../../src/darknet/load.js';
 import { parseWeights } from '../../src/darknet/weights.js';
 import type { Detection } from '../../src/decoding/nms.js';
 import { FloatDetector } from '../../src/detection/detector.js';
-import { decodePhoto, Jimp } from '../../src/image/read-photo.js';
+import { drawDetections } from '../../src/image/draw.js';
+import { decodePhoto } from '../../src/image/read-photo.js';
 import { type Photo, resizePhoto } from '../../src/image/resize.js';
-import { createFloatNetwork } from '../../src/network/float-network.js';
 import { best } from '../support/backends.js';
 import { randomNumbers } from '../support/plans.js';
-import { describeWithShared, hasShared, shared, tinyYoloVoc, trial3 } from '../support/shared.js';
+import { describeWithProgram } from '../support/programs.js';
+import { hasShared, shared, tinyYoloVoc, trial3 } from '../support/shared.js';
 
-/**
- * Debian's darknet is an independent implementation of the whole float side: letterbox, network, region layer, NMS.
- * `.ci/run` installs it; a machine without it fails here rather than passing quietly.
- */
+/** Debian's darknet is an independent implementation of the whole float side: letterbox, network, region layer, NMS. */
+const describeWithDarknet = describeWithProgram('darknet');
+
 const noBatch = {
   ...trial3,
   cfg: trial3.cfg.replace('.cfg', '-noBatch.cfg'),
@@ -45,6 +45,9 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'darknet-'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const writePng = async (path: string, photo: Photo) =>
+  writeFileSync(path, await drawDetections(photo, [], 'png'));
 
 /** `darknet detector valid` on photos: per class and photo the boxes it reports, which count pixels from 1. */
 function darknetValid(files: typeof trial3, photos: string[]): Map<string, Row[]> {
@@ -115,7 +118,7 @@ function unmatched(rows: Row[], others: Row[]): Row[] {
 
 const toRow = ({ score, box }: Detection): Row => ({ score, box: [box.x1, box.y1, box.x2, box.y2] });
 
-describeWithShared('the float network against Debian’s darknet', () => {
+describeWithDarknet.skipIf(!hasShared)('the float network against Debian’s darknet', () => {
   it.each([
     ['YOLO-LITE trial3', trial3],
     ['YOLO-LITE trial3 without batch-normalisation', noBatch],
@@ -125,9 +128,9 @@ describeWithShared('the float network against Debian’s darknet', () => {
     const photos: string[] = [];
     for (const name of demo) {
       // PNG, so that the JPEG decoders do not matter
-      const image = await Jimp.read(`${shared}data/photos/${name}`);
       const path = join(folder, name.replace('.jpg', '.png'));
-      if (!existsSync(path)) writeFileSync(path, await image.getBuffer('image/png'));
+      if (!existsSync(path))
+        await writePng(path, await decodePhoto(readFileSync(`${shared}data/photos/${name}`)));
       photos.push(path);
     }
     expect(photos).toHaveLength(6);
@@ -162,49 +165,50 @@ describeWithShared('the float network against Debian’s darknet', () => {
   });
 });
 
-it.each([1, 2, 3])('pools of size %i are placed as darknet places them', async (size) => {
-  // a network of one convolution, one pool and a head, its boxes compared with darknet's on a random picture
-  const cfg = `[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=6\nsize=3\npad=1\nactivation=leaky\n[maxpool]\nsize=${size}\nstride=2\n[convolutional]\nfilters=6\nsize=1\nactivation=linear\n[region]\nanchors=2,2\nclasses=1\nnum=1\nsoftmax=1\nthresh=.5\n`;
-  const random = randomNumbers(size);
-  const described = parseCfg(cfg);
-  const count = 6 + 6 * 27 + 6 + 36;
-  const bytes = new Uint8Array(20 + 4 * count);
-  const view = new DataView(bytes.buffer);
-  view.setInt32(4, 2, true);
-  for (let i = 0; i < count; i++) view.setFloat32(20 + 4 * i, (random() - 0.5) * 3, true);
-  const network = createFloatNetwork(described.network, foldBatchNorm(parseWeights(described, bytes)), best);
-  const pixels = Uint8Array.from({ length: 32 * 32 * 3 }, () => Math.floor(random() * 256));
-  const picture = new Jimp({ width: 32, height: 32, color: 0xff });
-  for (let i = 0; i < 32 * 32; i++) picture.bitmap.data.set(pixels.subarray(3 * i, 3 * i + 3), 4 * i);
-  const path = join(folder, `pool${size}.png`);
-  writeFileSync(path, await picture.getBuffer('image/png'));
-  const files = {
-    cfg: join(folder, `pool${size}.cfg`),
-    weights: join(folder, `pool${size}.weights`),
-    names: join(folder, 'one'),
-  };
-  writeFileSync(files.cfg, cfg);
-  writeFileSync(files.weights, bytes);
-  writeFileSync(files.names, 'thing\n');
-  // darknet loads four photos at once and crashes on fewer
-  const photos = [path, ...[1, 2, 3].map((copy) => path.replace('.png', `-${copy}.png`))];
-  for (const copy of photos.slice(1)) copyFileSync(path, copy);
-  const theirs = darknetValid(files, photos).get(`thing pool${size}`) ?? [];
-  const detector = new FloatDetector(
-    {
-      network: described.network,
-      parameters: foldBatchNorm(parseWeights(described, bytes)),
-      classes: ['thing'],
-    },
-    'trained',
-    best,
-  );
-  const photo = { width: 32, height: 32, rgb: pixels };
-  const ours = detector
-    .detect(photo, { conf: 0.005, iou: 0.45, maxDet: 1000, resize: 'letterbox:darknet' })
-    .detections.map(toRow);
-  expect(network.forward(pixels).length).toBeGreaterThan(0);
-  expect(ours.length).toBeGreaterThan(3);
-  expect(unmatched(ours, theirs)).toEqual([]);
-  expect(unmatched(theirs, ours)).toEqual([]);
+/** A network of one convolution, one pool and a head. */
+const smallCfg = ({ pool = 2, classes = 1, region = 'softmax=1\nanchors=2,2' } = {}) =>
+  `[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=6\nsize=3\npad=1\nactivation=leaky\n[maxpool]\nsize=${pool}\nstride=2\n[convolutional]\nfilters=${5 + classes}\nsize=1\nactivation=linear\n[region]\nclasses=${classes}\nnum=1\nthresh=.5\n${region}\n`;
+
+describeWithDarknet('small networks against Debian’s darknet', () => {
+  it.each([
+    ['a pool of size 1', smallCfg({ pool: 1 }), 1],
+    ['a pool of size 2', smallCfg({ pool: 2 }), 1],
+    ['a pool of size 3', smallCfg({ pool: 3 }), 1],
+    ['a softmax over three classes', smallCfg({ classes: 3 }), 3],
+    ['one class without softmax=', smallCfg({ region: 'anchors=2,2' }), 1],
+    ['three classes without softmax=', smallCfg({ classes: 3, region: 'anchors=2,2' }), 3],
+    ['a region without anchors', smallCfg({ region: 'softmax=1' }), 1],
+  ])('%s: the same boxes on a random picture', async (_, cfg, classCount) => {
+    const random = randomNumbers(3);
+    const described = parseCfg(cfg);
+    const count = 6 + 6 * 27 + 7 * (5 + classCount);
+    const bytes = new Uint8Array(20 + 4 * count);
+    const view = new DataView(bytes.buffer);
+    view.setInt32(4, 2, true);
+    for (let i = 0; i < count; i++) view.setFloat32(20 + 4 * i, (random() - 0.5) * 3, true);
+    const pixels = Uint8Array.from({ length: 32 * 32 * 3 }, () => Math.floor(random() * 256));
+    const run = mkdtempSync(join(folder, 'small-'));
+    const files = { cfg: join(run, 'cfg'), weights: join(run, 'weights'), names: join(run, 'names') };
+    const classes = ['one', 'two', 'three'].slice(0, classCount);
+    writeFileSync(files.cfg, cfg);
+    writeFileSync(files.weights, bytes);
+    writeFileSync(files.names, `${classes.join('\n')}\n`);
+    // darknet loads four photos at once and crashes on fewer
+    const photos = [0, 1, 2, 3].map((copy) => join(run, `${copy}.png`));
+    for (const path of photos) await writePng(path, { width: 32, height: 32, rgb: pixels });
+    const rows = darknetValid(files, photos);
+    const parameters = foldBatchNorm(parseWeights(described, bytes));
+    const detector = new FloatDetector({ network: described.network, parameters, classes }, 'trained', best);
+    const { detections } = detector.detect(
+      { width: 32, height: 32, rgb: pixels },
+      { conf: 0.005, iou: 0.45, maxDet: 1000, resize: 'letterbox:darknet' },
+    );
+    for (const name of classes) {
+      const theirs = rows.get(`${name} 0`) ?? [];
+      const ours = detections.filter((detection) => detection.class === name).map(toRow);
+      expect(ours.length).toBeGreaterThan(3);
+      expect(unmatched(ours, theirs)).toEqual([]);
+      expect(unmatched(theirs, ours)).toEqual([]);
+    }
+  });
 });

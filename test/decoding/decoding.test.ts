@@ -25,6 +25,14 @@ describe('decodeRegion', () => {
       expect.closeTo(0.25, 12),
     ]);
   });
+
+  it('takes each class for itself where there is no softmax', () => {
+    const [candidate] = decodeRegion({ ...region, softmax: false }, shape, map, 0.1);
+    expect([...candidate!.scores].map((score) => score / candidate!.objectness)).toEqual([
+      expect.closeTo(0.75, 12),
+      expect.closeTo(0.5, 12),
+    ]);
+  });
 });
 
 describe('detectionsOf', () => {
