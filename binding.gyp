@@ -1,5 +1,7 @@
 {
   "variables": {
+    # compilers before gcc 11 do not know AVX-VNNI
+    "avx_vnni%": "<!(node native/compiler-knows.mjs -mavxvnni)",
     "common_sources": ["native/addon.cpp", "native/cpu.cpp", "native/engine.cpp", "native/isa_portable.cpp"]
   },
   "target_defaults": {
@@ -20,6 +22,7 @@
       "sources": ["<@(common_sources)"],
       "conditions": [
         ["target_arch=='x64'", { "sources": ["native/isa_sse2.cpp"], "dependencies": ["isa_avx2", "isa_avx512vnni"] }],
+        ["target_arch=='x64' and avx_vnni==1", { "dependencies": ["isa_avxvnni"], "defines": ["SPIKING_AVX_VNNI"] }],
         ["target_arch=='arm64'", { "dependencies": ["isa_neon", "isa_neondot"] }]
       ]
     }
@@ -33,6 +36,17 @@
           "type": "static_library",
           "sources": ["native/isa_avx512vnni.cpp"],
           "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni"]
+        }
+      ]
+    }],
+    ["target_arch=='x64' and avx_vnni==1", {
+      "targets": [
+        {
+          "target_name": "isa_avxvnni",
+          "type": "static_library",
+          "sources": ["native/isa_avxvnni.cpp"],
+          "defines": ["SPIKING_AVX_VNNI"],
+          "cflags_cc": ["-mavx2", "-mavxvnni"]
         }
       ]
     }],

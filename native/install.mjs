@@ -20,12 +20,18 @@ function build(script, args) {
     maxBuffer: 64 * 1024 * 1024,
   });
   if (status === 0 && existsSync(built)) return undefined;
-  const lines = `${stdout}\n${stderr}`.split('\n');
-  const telling =
-    lines.find((line) => /error/i.test(line) && !/^\s*$/.test(line)) ??
-    error?.message ??
-    `exit code ${status}`;
-  return telling.trim().slice(0, 200);
+  return tellingLine(`${stdout}\n${stderr}`) ?? error?.message ?? `exit code ${status}`;
+}
+
+/** The line that says why a build failed: node-gyp puts its reason behind a heading that says only that it failed. */
+function tellingLine(output) {
+  const lines = output.split('\n').map((line) => line.replace(/^.*gyp ERR! /, '').trim());
+  const reasons = [/Could not find any|not found|No such file/i, /\berror\b[: ]\s*\S/i, /error/i];
+  for (const reason of reasons) {
+    const line = lines.find((text) => reason.test(text) && !/^(configure|build) error$/.test(text));
+    if (line) return line.slice(0, 200);
+  }
+  return undefined;
 }
 
 /** The running Node's own headers: beside it, or where npm was told. */
@@ -68,10 +74,28 @@ function compile() {
   return failure && `${cmakeFailure}; node-gyp: ${failure}`;
 }
 
-if (existsSync(join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'spiking_yolo.node'))) {
+const prebuilt = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'spiking_yolo.node');
+
+/** Why an addon does not load in a process of its own, in the loader's words; undefined if it does. */
+function loadFailure(addon) {
+  const { status, stderr, error } = spawnSync(process.execPath, ['-e', 'require(process.argv[1])', addon], {
+    encoding: 'utf8',
+  });
+  if (status === 0) return undefined;
+  const reason =
+    stderr?.split('\n').find((line) => /^\w*Error/.test(line)) ?? error?.message ?? `exit code ${status}`;
+  return reason.trim().slice(0, 300);
+}
+
+const prebuiltFailure = existsSync(prebuilt) ? loadFailure(prebuilt) : 'none came with the package';
+if (prebuiltFailure === undefined) {
   console.log('spiking-yolo: the native addon came prebuilt.');
 } else {
-  const failure = compile();
+  if (existsSync(prebuilt))
+    console.log(
+      `spiking-yolo: the prebuilt native addon does not load here (${prebuiltFailure}); compiling it.`,
+    );
+  const failure = compile() ?? loadFailure(built);
   console.log(
     failure
       ? `spiking-yolo: no native addon (${failure}); the WASM kernel is in charge.`

@@ -42,7 +42,7 @@ function loadAddon(): { addon: Addon; path: string } {
   }
   throw backendError(
     failures.length > 0
-      ? `the native addon does not load: ${failures.join('; ')}`
+      ? `the native addon does not load: ${failures.join('; ')}; to build one for this system, install g++ and make (or cmake), then run: npm rebuild spiking-yolo`
       : 'the native addon is not built; install g++ and make (or cmake), then run: npm rebuild spiking-yolo (in a checkout: npm run build:native)',
   );
 }

@@ -12,11 +12,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectError, run } from '../support/command.js';
+import { hasProgram, programsRequired } from '../support/programs.js';
 import { lite, root } from '../support/shared.js';
 
-const browser = ['chromium', 'chromium-browser', 'google-chrome'].find(
-  (name) => spawnSync(name, ['--version']).status === 0,
-);
+const browser = ['chromium', 'chromium-browser', 'google-chrome'].find(hasProgram);
 const FIGURES = ['fig1', 'fig3', 'fig4', 'fig5', 'fig6', 'fig7', 'ablation', 'cost', 'error'];
 
 let folder: string;
@@ -84,8 +83,8 @@ describe('report', () => {
     );
   });
 
-  it.skipIf(!browser)(
-    'opens in a browser: every figure has an extent, words and marks, and nothing is loaded',
+  it.skipIf(!browser && !programsRequired)(
+    `opens in a browser${browser ? '' : ' (skipped: chromium is not installed)'}: every figure has an extent, words and marks, and nothing is loaded`,
     () => {
       const page = readFileSync(join(out, 'report.html'), 'utf8');
       expect(page).not.toMatch(/(src|href)="(?!#|data:)/);
