@@ -1,17 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { rmSync, type Stats } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileError, reasonOf, SpikingYoloError } from './errors.js';
 
@@ -28,7 +17,11 @@ export const explainFileError = (action: string, path: string, error: unknown) =
     ENOSPC: 'the disk is full',
     EROFS: 'the file system is read-only',
   };
-  return fileError(`${path}: cannot ${action}: ${reasons[code ?? ''] ?? reasonOf(error)}`, error);
+  const reason =
+    code === 'ENOENT' && path.includes('\ufffd')
+      ? 'its name is not UTF-8; rename it'
+      : (reasons[code ?? ''] ?? reasonOf(error));
+  return fileError(`${path}: cannot ${action}: ${reason}`, error);
 };
 
 /** Largest files that are read, in bytes: far above any that makes sense. */
@@ -73,9 +66,34 @@ export const readModelBytes = (path: string) => readInto(path, 'model', (size) =
 /** Reads a model file into memory that worker threads can share; throws `FILE`. */
 export const readShared = (path: string) => readInto(path, 'model', (size) => new SharedArrayBuffer(size));
 
-/** Reads a text file; throws `FILE`. */
-export const readText = async (path: string) =>
-  new TextDecoder().decode(await readInto(path, 'text', (size) => new ArrayBuffer(size)));
+const readTextBytes = (path: string) => readInto(path, 'text', (size) => new ArrayBuffer(size));
+
+/** Reads a text file in UTF-8, a byte-order mark left out; throws `FILE`. */
+export async function readText(path: string): Promise<string> {
+  return decodeText(path, await readTextBytes(path), 'utf-8');
+}
+
+/** Reads an XML file in the encoding that it declares, UTF-8 if none; throws `FILE`. */
+export async function readXml(path: string): Promise<string> {
+  const bytes = await readTextBytes(path);
+  const start = new TextDecoder('latin1').decode(bytes.subarray(0, 200));
+  return decodeText(path, bytes, /^<\?xml[^>]*\sencoding=["']([^"']+)["']/.exec(start)?.[1] ?? 'utf-8');
+}
+
+/** Reads a text file whose words are ASCII; other characters, as in comments, may be of any encoding. Throws `FILE`. */
+export const readAscii = async (path: string) => new TextDecoder().decode(await readTextBytes(path));
+
+function decodeText(path: string, bytes: Uint8Array, encoding: string): string {
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch (error) {
+    const reason =
+      error instanceof RangeError
+        ? `its encoding, ${encoding}, is not known`
+        : `it is not text in ${encoding.toUpperCase()}`;
+    throw fileError(`${path}: cannot read it: ${reason}; save it in UTF-8`, error);
+  }
+}
 
 /** Makes a folder and those above it, one by one (mkdir's own recursion never ends below /proc). */
 export async function makeFolder(path: string): Promise<void> {
@@ -112,6 +130,13 @@ export async function findSameFile(path: string, others: readonly string[]): Pro
   return undefined;
 }
 
+/** Gives a file the mode of the one that it is to replace, and, where this process may, its owner and group. */
+async function keepAccess(file: FileHandle, { mode, uid, gid }: Stats): Promise<void> {
+  // the owner first: changing it may clear bits of the mode
+  await file.chown(uid, gid).catch(() => {});
+  await file.chmod(mode & 0o7777);
+}
+
 /** A file that appears when it is complete: written beside its place, then renamed. Errors are `FILE`. */
 export class WholeFile {
   private readonly path: string;
@@ -132,7 +157,10 @@ export class WholeFile {
       const target = await writablePath(path);
       const temporary = `${target}.${randomBytes(4).toString('hex')}.tmp`;
       await makeFolder(dirname(target));
-      return new WholeFile(path, target, temporary, await open(temporary, 'wx'));
+      const file = await open(temporary, 'wx');
+      const before = await stat(target).catch(() => undefined);
+      if (before) await keepAccess(file, before);
+      return new WholeFile(path, target, temporary, file);
     } catch (error) {
       throw explainFileError('write it', path, error);
     }
@@ -212,9 +240,12 @@ export async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
+/** True for the name of a JPEG: Windows and browsers write .jfif, too. */
+export const isJpegName = (path: string) => /\.(jpe?g|jpe|jfif|jif)$/i.test(path);
+
 /** True for the name of a file that may be a photo. */
 export const isPicture = (path: string) =>
-  /\.(jpe?g|png|bmp)$/i.test(path) && !basename(path).startsWith('.');
+  (isJpegName(path) || /\.(png|bmp|webp)$/i.test(path)) && !basename(path).startsWith('.');
 
 /** Paths of the pictures directly in a folder, sorted by name; throws `FILE`. */
 export async function listPhotos(folder: string): Promise<string[]> {
@@ -230,40 +261,3 @@ export async function listPhotos(folder: string): Promise<string[]> {
 }
 
 export const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex');
-
-/**
- * Takes a file for this process until the returned function is called or the process ends; throws `FILE` if another
- * process has it. A lock that a killed process left is taken over.
- */
-export async function lockFile(path: string): Promise<() => void> {
-  const lock = `${path}.lock`;
-  for (;;) {
-    try {
-      await makeFolder(dirname(path));
-      await writeFile(lock, `${process.pid}\n`, { flag: 'wx' });
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw explainFileError('write it', path, error);
-      const owner = Number(await readFile(lock, 'utf8').catch(() => ''));
-      if (isRunning(owner))
-        throw fileError(`${path}: process ${owner} is writing it (if that is not so, delete ${lock})`);
-      await rm(lock, { force: true });
-    }
-  }
-  const release = () => {
-    process.off('exit', release);
-    rmSync(lock, { force: true });
-  };
-  process.on('exit', release);
-  return release;
-}
-
-function isRunning(pid: number): boolean {
-  if (!(Number.isInteger(pid) && pid > 0) || pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}

@@ -1,7 +1,7 @@
 import type { Decoder } from '../decoding/readout.js';
 import { fileError } from '../errors.js';
-import { lockFile } from '../files.js';
 import { JsonLinesFile } from '../lines.js';
+import { lockFile } from '../lock.js';
 import type { PhotoMeasurement } from './evaluate.js';
 
 const FORMAT = 'spiking-yolo evaluation, 1';
