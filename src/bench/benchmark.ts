@@ -7,8 +7,10 @@ import { DEFAULT_RUN_OPTIONS, planEngine } from '../engine/plan.js';
 import { backendError, usageError } from '../errors.js';
 import { readModelBytes } from '../files.js';
 import { decodeModel } from '../model/model-file.js';
+import { ask } from './ask.js';
 import type { CostModel } from './cost-model.js';
 import { median } from './median.js';
+import type { PhotoRow } from './photos.js';
 import type { FromPool, FromRow, RowFacts, RowSpec, RunTimes, ToPool, ToRow } from './row.js';
 
 /** A measured row; times are medians in milliseconds. */
@@ -51,6 +53,7 @@ export interface Benchmark {
   layered: Row[];
   peers: Peer[];
   throughput: Throughput[];
+  photos: PhotoRow[];
   /** What dense and event-driven convolutions cost (docs/engine.md). */
   costs: CostModel[];
   skipped: { isa: string; reason: string }[];
@@ -63,22 +66,6 @@ export const machine = (): Benchmark['machine'] => ({
   platform: process.platform,
   arch: process.arch,
 });
-
-/** Sends a message and waits for the answer. */
-function ask<T>(child: ChildProcess, message: object): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const finish = (act: () => void) => {
-      child.off('message', onMessage).off('exit', onExit);
-      act();
-    };
-    const onMessage = (reply: T & { error?: string }) =>
-      finish(() => (reply.error === undefined ? resolve(reply) : reject(backendError(reply.error))));
-    const onExit = (code: number | null) =>
-      finish(() => reject(backendError(`a benchmark process ended (${code})`)));
-    child.on('message', onMessage).on('exit', onExit);
-    child.send(message);
-  });
-}
 
 const askRow = <K extends FromRow>(child: ChildProcess, message: ToRow) => ask<K>(child, message);
 

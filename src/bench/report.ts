@@ -1,5 +1,6 @@
 import type { Benchmark, Row } from './benchmark.js';
 import type { CostModel } from './cost-model.js';
+import type { PhotoRow } from './photos.js';
 
 const cells = (values: readonly (string | number)[]) => `| ${values.join(' | ')} |`;
 const table = (head: readonly string[], rows: readonly (readonly (string | number)[])[]) =>
@@ -55,6 +56,21 @@ function layerTable(row: Row): string {
   );
 }
 
+/** Decoding and resizing of photos as a table. */
+export function photoTable(rows: readonly PhotoRow[]): string {
+  const times = ({ decodeMs, resizeMs }: PhotoRow['cold']) => [decodeMs.toFixed(1), resizeMs.toFixed(1)];
+  return table(
+    ['JPEG', 'megapixels', 'decode ms, cold', 'resize, cold', 'decode, warm', 'resize, warm', 'memory, MB'],
+    rows.map(({ width, height, cold, warm, addedRssBytes }) => [
+      `${width}×${height}`,
+      ((width * height) / 1e6).toFixed(2),
+      ...times(cold),
+      ...times(warm),
+      megabytes(addedRssBytes),
+    ]),
+  );
+}
+
 /** Fitted costs beside what they decide. */
 function costTable(costs: readonly CostModel[]): string {
   return table(
@@ -102,6 +118,7 @@ export function toMarkdown({
   layered,
   peers,
   throughput,
+  photos,
   costs,
   skipped,
 }: Benchmark): string {
@@ -161,6 +178,7 @@ export function toMarkdown({
       ),
     );
   }
+  parts.push('### Photos: decoding and resizing to 288 px, one thread', photoTable(photos));
   if (costs.length > 0)
     parts.push('### Dense or by events: cost model', costTable(costs), choiceTable(costs));
   for (const row of rows.filter(

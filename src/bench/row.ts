@@ -59,6 +59,24 @@ export interface RowFacts {
 export type ToRow = { spec: RowSpec; photo: string } | { run: true } | { finish: true };
 export type FromRow = { ready: true } | { times: RunTimes } | { facts: RowFacts } | { error: string };
 
+/** Times of one photo, in milliseconds. */
+export interface PhotoTimes {
+  decodeMs: number;
+  resizeMs: number;
+}
+
+/** Messages to and from the process that decodes photos. */
+export interface ToPhoto {
+  photo: string;
+  runs: number;
+}
+export interface FromPhoto {
+  cold: PhotoTimes;
+  /** Medians of the runs after the first. */
+  warm: PhotoTimes;
+  addedRssBytes: number;
+}
+
 /** Messages to and from the process that holds a worker pool. */
 export type ToPool = { net: string; photo: string; workers: number } | { photos: number } | { finish: true };
 export type FromPool = { ready: true } | { ms: number } | { addedRssBytes: number } | { error: string };

@@ -12,7 +12,8 @@ import {
   type Row,
 } from '../bench/benchmark.js';
 import { type CostModel, fitCosts } from '../bench/cost-model.js';
-import { toMarkdown, toSvg } from '../bench/report.js';
+import { measurePhotos } from '../bench/photos.js';
+import { photoTable, toMarkdown, toSvg } from '../bench/report.js';
 import type { RowSpec } from '../bench/row.js';
 import { METHODS, type Method } from '../engine/plan.js';
 import { usageError } from '../errors.js';
@@ -29,6 +30,7 @@ interface BenchOptions {
   json?: boolean;
   peer?: string;
   svg?: string;
+  photosOnly?: boolean;
 }
 
 const samplePhoto = fileURLToPath(new URL('../../samples/cat.jpg', import.meta.url));
@@ -47,6 +49,7 @@ export function addBenchCommand(program: Command): void {
       'measure a peer in the same run: onnxruntime (installs bench/peers on first use)',
     )
     .option('--json', 'one JSON object instead of Markdown tables')
+    .option('--photos-only', 'decoding and resizing of photos only')
     .option('--svg <file>', 'also draw the time steps as a bar chart')
     .addHelpText(
       'after',
@@ -147,6 +150,11 @@ async function bench(given: BenchOptions): Promise<void> {
   const { photo, runs, size } = options;
   if (!(Number.isInteger(runs) && runs >= 1 && runs <= 1000))
     throw usageError(`--runs is ${runs}; expected 1 to 1000`);
+  if (options.photosOnly) {
+    const rows = await measurePhotos(photo, runs);
+    process.stdout.write(`${options.json ? JSON.stringify(rows) : photoTable(rows)}\n`);
+    return;
+  }
   if (!(Number.isInteger(size) && size >= 32 && size <= 2048))
     throw usageError(`--size is ${size}; expected 32 to 2048`);
   const { specs, methods, skipped } = planRows(options);
@@ -173,6 +181,7 @@ async function bench(given: BenchOptions): Promise<void> {
       options.quick ? 8 : 24,
       Math.min(runs, 5),
     ),
+    photos: await measurePhotos(photo, Math.min(runs, 5)),
     costs: await measureCosts(methods, photo),
     skipped,
   };
