@@ -63,10 +63,12 @@ export const abortedError = factory('ABORTED');
 /** An error of this package with a path before its message, once; any other as it is. */
 export const withPath = (path: string, thrown: unknown): unknown =>
   thrown instanceof SpikingYoloError
-    ? new SpikingYoloError(thrown.code, `${path}: ${thrown.message.replace(`${path}: `, '')}`, {
-        cause: thrown,
-      })
+    ? new SpikingYoloError(thrown.code, `${path}: ${withoutPath(path, thrown.message)}`, { cause: thrown })
     : thrown;
+
+/** A message without the path that it may begin with. */
+export const withoutPath = (path: string, message: string): string =>
+  message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
 
 /** A thrown value as text, whatever it is. */
 export const reasonOf = (thrown: unknown): string =>

@@ -10,6 +10,7 @@ import { PASSES } from '../conversion/percentile.js';
 import type { Backend } from '../engine/backend.js';
 import { conversionError, usageError } from '../errors.js';
 import { listPhotos } from '../files.js';
+import { PHOTO_FORMATS } from '../image/read-photo.js';
 import { readResized } from '../image/read-resized.js';
 import { NORMALISATIONS, RESIZES, type SpikingModel } from '../model/spiking-model.js';
 import { choice, numberArgument } from './options.js';
@@ -67,7 +68,7 @@ export function conversionOptions(given: GivenConversionOptions): ConversionOpti
 export async function listCalibrationPhotos(folder: string): Promise<string[]> {
   const paths = await listPhotos(folder);
   if (paths.length === 0)
-    throw conversionError(`${folder}: the folder holds no JPEG, PNG or BMP file to calibrate with`);
+    throw conversionError(`${folder}: the folder holds no ${PHOTO_FORMATS} file to calibrate with`);
   return paths;
 }
 

@@ -3,12 +3,14 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { resolveSettings } from '../detection/settings.js';
 import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
-import { fileError, SpikingYoloError, usageError } from '../errors.js';
+import { fileError, SpikingYoloError, usageError, withoutPath } from '../errors.js';
 import type { PhotoRecord } from '../export/records.js';
-import { findSameFile, isFolder, isPicture, lockFile } from '../files.js';
+import { findSameFile, isFolder, isPicture } from '../files.js';
+import { PHOTO_FORMATS } from '../image/read-photo.js';
+import { lockFile } from '../lock.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
 import { DetectorPool } from '../workers/pool.js';
-import { describeError, processPhoto } from '../workers/process-photo.js';
+import { describeError, type PhotoOutcome, processPhoto } from '../workers/process-photo.js';
 import {
   addBackendOptions,
   addDetectionModelOptions,
@@ -42,7 +44,7 @@ export function addDetectCommand(program: Command): void {
     .description('find objects on photos with a simulated spiking network')
     .argument(
       '[photos...]',
-      'JPEG, PNG or BMP files, folders (without their subfolders), globs ("dir/**"), or - for a list on stdin',
+      `${PHOTO_FORMATS} files, folders (without their subfolders), globs ("dir/**"), or - for a list on stdin`,
     )
     .option('--conf <x>', 'lowest score that is reported (default 0.25)', numberArgument)
     .option(
@@ -200,19 +202,30 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   };
 }
 
+/** What an outcome is recorded as: the path as it was given, and what it leads to from here. */
+const recordOf = (path: string, outcome: PhotoOutcome): PhotoRecord => ({
+  path,
+  absolutePath: resolve(path),
+  ...outcome,
+});
+
 /** Outcomes one after another: in this thread for a single photo, else from a pool of workers. */
 async function* outcomes(
   { photos, total, model, options, controller }: Batch,
   progress: Progress,
 ): AsyncGenerator<PhotoRecord> {
-  if (total === 0) return;
+  if (total === 0) {
+    // nothing is left of the list; what it skips is counted
+    for await (const { source } of photos) throw new Error(`${source} was not counted`);
+    return;
+  }
   const detector = await Detector.fromModel(model, options);
   if (total === 1) {
     for await (const task of photos) {
       const outcome = await processPhoto(detector, task, (step) =>
         progress.steps(step, detector.settings.steps),
       );
-      yield { path: task.source, ...outcome };
+      yield recordOf(task.source, outcome);
     }
     await detector.close();
     return;
@@ -222,7 +235,7 @@ async function* outcomes(
   const pool = new DetectorPool(model, options, Math.min(workersFor(options), total));
   try {
     for await (const { task, outcome } of pool.run(photos, { signal: controller.signal, ordered: true }))
-      yield { path: task.source, ...outcome };
+      yield recordOf(task.source, outcome);
   } finally {
     await pool.close();
   }
@@ -259,7 +272,7 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
       photos++;
       if (record.error) {
         failures++;
-        printError(`${record.path}: ${record.error.message.replace(`${record.path}: `, '')}`);
+        printError(`${record.path}: ${withoutPath(record.path, record.error.message)}`);
       }
       await writer.write(record.error ? record : { ...record, settings: recorded });
       progress.photo();

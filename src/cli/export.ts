@@ -3,8 +3,9 @@ import type { Command } from 'commander';
 import { parseNames } from '../darknet/names.js';
 import { readModel } from '../detector.js';
 import { usageError } from '../errors.js';
+import { type DetectedPhoto, photoOf } from '../export/detected-photo.js';
 import { classNames, type ExportedFiles, toCoco, toVoc, toYolo } from '../export/formats.js';
-import { type DetectedPhoto, readRecords } from '../export/records.js';
+import { type PhotoRecord, readRecords } from '../export/records.js';
 import { readText, writeWhole } from '../files.js';
 import { decodeModel } from '../model/model-file.js';
 import { choice } from './options.js';
@@ -35,8 +36,9 @@ export function addExportCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-coco: results.json (for its evaluation) and annotations.json (a data set); voc: comp4_det_test_<class>.txt;
-yolo: a text file a photo, and classes.txt. Photos that failed are reported and left out (exit code 1).
+coco: results.json (for its evaluation) and annotations.json (a data set), categories counted from 1, or as COCO itself
+counts its 80 classes (1 to 90) where they are these; voc: comp4_det_test_<class>.txt; yolo: a text file a photo, and
+classes.txt. Of a photo that occurs several times the last line counts. Photos that failed are reported and left out (exit code 1).
 
 Examples:
   spiking-yolo detect photos/ --conf 0.005 --out found.ndjson
@@ -66,10 +68,13 @@ async function exportRecords(
   if (scores && format !== 'yolo') throw usageError('--scores is for yolo; coco and voc have them anyway');
   let given: readonly string[] | undefined =
     names === undefined ? undefined : parseNames(await readText(names));
+  // of a photo that was written anew the last line counts
+  const records = new Map<string, PhotoRecord>();
+  for await (const record of readRecords(file)) records.set(photoOf(record), record);
   const photos: DetectedPhoto[] = [];
   let failures = 0;
   const models = new Set<string | undefined>();
-  for await (const record of readRecords(file)) {
+  for (const record of records.values()) {
     if (record.error) {
       failures++;
       printError(`${record.path}: left out, it had failed: ${record.error.message}`);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { fileError } from '../errors.js';
+import { photoOf } from '../export/detected-photo.js';
 import { isFailure, type PhotoRecord, readRecords } from '../export/records.js';
 import { writeWhole } from '../files.js';
 import { refuseOverwriting } from './options.js';
@@ -14,8 +15,9 @@ export function addMergeCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-A photo that failed in one file and was done in another counts as done; one that two files tell of differently (another
-model, other settings) is an error. Exit code 1 if photos remain that failed everywhere.
+Of a photo that occurs several times in a file (a watched one that was written anew) the last line counts. One that failed in
+one file and was done in another counts as done; one that two files tell of differently (another model, other settings) is
+an error. Exit code 1 if photos remain that failed everywhere.
 
 Example:
   spiking-yolo merge part1.ndjson part2.ndjson --out found.ndjson`,
@@ -25,8 +27,8 @@ Example:
     });
 }
 
-/** What was found, apart from how long it took and where. */
-const essence = ({ elapsedMs: _, backend: __, ...rest }: PhotoRecord & { error?: undefined }) =>
+/** What was found, apart from how long it took, where, and how the path was spelt. */
+const essence = ({ elapsedMs: _, backend: __, path: ___, ...rest }: PhotoRecord & { error?: undefined }) =>
   JSON.stringify(rest);
 
 async function merge(files: readonly string[], out: string): Promise<number> {
@@ -34,13 +36,15 @@ async function merge(files: readonly string[], out: string): Promise<number> {
   const merged = new Map<string, { record: PhotoRecord; file: string }>();
   for (const file of files) {
     for await (const record of readRecords(file)) {
-      const known = merged.get(record.path);
-      if (known && !isFailure(known.record)) {
+      const photo = photoOf(record);
+      const known = merged.get(photo);
+      // within a file a later line replaces an earlier one: a watched photo that was written anew
+      if (known && known.file !== file && !isFailure(known.record)) {
         if (!record.error && essence(record) !== essence(known.record as typeof record))
           throw fileError(`${record.path}: ${known.file} and ${file} tell of it differently`);
         continue;
       }
-      merged.set(record.path, { record, file });
+      merged.set(photo, { record, file });
     }
   }
   const records = [...merged.values()].map(({ record }) => record).sort((a, b) => (a.path < b.path ? -1 : 1));

@@ -1,8 +1,9 @@
-import { existsSync, fstatSync } from 'node:fs';
-import { basename, extname, isAbsolute, join, resolve } from 'node:path';
+import { existsSync, fstatSync, realpathSync } from 'node:fs';
+import { basename, extname, join, resolve } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { fileError, usageError } from '../errors.js';
-import { explainFileError, isFolder, isPicture, listPhotos } from '../files.js';
+import { explainFileError, isFolder, isJpegName, isPicture, listPhotos } from '../files.js';
+import { PHOTO_FORMATS } from '../image/read-photo.js';
 import type { PhotoTask } from '../workers/process-photo.js';
 
 /** A photo of the command line. */
@@ -35,7 +36,13 @@ async function* stdinLines(): AsyncGenerator<string> {
   // Node takes a folder for an empty stream
   if (fstatSync(0).isDirectory()) throw fileError('the list on stdin: cannot read it: it is a folder');
   let rest = Buffer.alloc(0);
-  const lineOf = (bytes: Buffer) => bytes.toString().replace(/\r$/, '');
+  let first = true;
+  const lineOf = (bytes: Buffer) => {
+    // a byte-order mark belongs to no path
+    const text = bytes.toString().replace(first ? /^\ufeff/ : '', '');
+    first = false;
+    return text.replace(/\r$/, '');
+  };
   try {
     for await (const chunk of process.stdin) {
       rest = Buffer.concat([rest, chunk as Buffer]);
@@ -58,20 +65,21 @@ async function* stdinLines(): AsyncGenerator<string> {
 
 /** Paths of one argument: a file, a folder, a glob or stdin; throws `USAGE` if a folder or glob holds no photo. */
 async function* expand(input: string): AsyncGenerator<string> {
+  const pattern = existsSync(input) ? undefined : globOf(input);
   if (input === '-') {
     yield* stdinLines();
   } else if (await isFolder(input)) {
     const found = await listPhotos(input);
-    if (found.length === 0) throw usageError(`folder ${input} holds no JPEG, PNG or BMP file`);
+    if (found.length === 0) throw usageError(`folder ${input} holds no ${PHOTO_FORMATS} file`);
     yield* found;
-  } else if (!existsSync(input) && isDynamicPattern(input)) {
-    const found = await glob(input, { expandDirectories: false, absolute: isAbsolute(input) });
+  } else if (pattern && isDynamicPattern(pattern.below)) {
+    const found = await globbed(pattern);
     const photos = found.filter(isPicture).sort((a, b) => (a < b ? -1 : 1));
     if (photos.length === 0)
       throw usageError(
         found.length === 0
           ? `no file matches ${input}`
-          : `of the ${found.length} files that match ${input} none is a JPEG, PNG or BMP file`,
+          : `of the ${found.length} files that match ${input} none is a ${PHOTO_FORMATS} file`,
       );
     yield* photos;
   } else {
@@ -79,7 +87,47 @@ async function* expand(input: string): AsyncGenerator<string> {
   }
 }
 
-/** The paths of all arguments in their order, each once; of those the shard's. */
+/** A glob: files below a folder that exists, `/` included if it is not the present one. */
+interface Glob {
+  folder: string;
+  below: string;
+}
+
+/**
+ * An argument as a glob, as a shell would have it: folders that exist by that very name, whatever characters are in it, are
+ * taken by name; ( ) are special behind one of ?*+@! only, { } with a comma or .. between them.
+ */
+function globOf(input: string): Glob {
+  let slash = input.lastIndexOf('/');
+  while (slash >= 0 && !existsSync(input.slice(0, slash + 1))) slash = input.lastIndexOf('/', slash - 1);
+  return { folder: input.slice(0, slash + 1), below: withLiteralBrackets(input.slice(slash + 1)) };
+}
+
+async function globbed({ folder, below }: Glob): Promise<string[]> {
+  const found = await glob(below, { expandDirectories: false, cwd: folder === '' ? '.' : folder });
+  return found.map((path) => folder + path);
+}
+
+/** A pattern with those brackets escaped that stand for themselves. */
+function withLiteralBrackets(pattern: string): string {
+  const open: { at: number; special: boolean }[] = [];
+  const escaped = new Set<number>();
+  const chars = pattern.split('');
+  for (const [at, char] of chars.entries()) {
+    if (char === '(') open.push({ at, special: /[?*+@!]/.test(chars[at - 1] ?? '') });
+    if (char === '{') open.push({ at, special: false });
+    if (char !== ')' && char !== '}') continue;
+    const start = open.pop();
+    const special = start && (char === ')' ? start.special : /,|\.\./.test(pattern.slice(start.at + 1, at)));
+    if (special) continue;
+    if (start) escaped.add(start.at);
+    escaped.add(at);
+  }
+  for (const { at } of open) escaped.add(at);
+  return chars.map((char, at) => (escaped.has(at) ? `\\${char}` : char)).join('');
+}
+
+/** The paths of all arguments in their order, each file once, also where links lead to it; of those the shard's. */
 export async function* listPaths(
   inputs: readonly string[],
   shard: Shard | undefined,
@@ -88,9 +136,18 @@ export async function* listPaths(
   for (const input of new Set(inputs)) {
     for await (const path of expand(input)) {
       const before = seen.size;
-      if (seen.add(resolve(path)).size === before) continue;
+      if (seen.add(identityOf(path)).size === before) continue;
       if (!shard || before % shard.of === shard.number - 1) yield path;
     }
+  }
+}
+
+/** Where a path leads; of one that leads nowhere the path itself. */
+function identityOf(path: string): string {
+  try {
+    return realpathSync.native(path);
+  } catch {
+    return resolve(path);
   }
 }
 
@@ -109,7 +166,7 @@ export class DrawTargets {
   static async from(draw: string | undefined, photos: number): Promise<DrawTargets | undefined> {
     if (draw === undefined) return undefined;
     const namesFile = extname(draw) !== '' && !/[\\/]$/.test(draw) && !(await isFolder(draw));
-    const intoFile = namesFile && /\.(jpe?g|png)$/i.test(draw);
+    const intoFile = namesFile && (isJpegName(draw) || /\.png$/i.test(draw));
     if (namesFile && !intoFile)
       throw usageError(`--draw ${draw}: boxes are drawn as .jpg or .png, or into a folder`);
     if (intoFile && photos > 1)
@@ -122,7 +179,7 @@ export class DrawTargets {
   /** Throws `USAGE` if the target is the photo itself or another photo's target. */
   of(path: string): string {
     // JPEG stays JPEG; everything else is drawn as PNG
-    const name = /\.jpe?g$/i.test(path) ? basename(path) : `${basename(path, extname(path))}.png`;
+    const name = isJpegName(path) ? basename(path) : `${basename(path, extname(path))}.png`;
     const target = this.intoFile ? this.draw : join(this.draw, name);
     const absolute = resolve(target);
     if (absolute === resolve(path))

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { isAbsolute } from 'node:path';
 import type { DetectionSettings } from '../detection/settings.js';
 import type { DetectorOptions } from '../detector.js';
 import { fileError } from '../errors.js';
+import { photoOf } from '../export/detected-photo.js';
 import { checkRecord } from '../export/records.js';
 import { startsWith } from '../files.js';
 import { keepLines } from '../lines.js';
@@ -14,7 +15,7 @@ export async function checkOurs(out: string): Promise<void> {
 }
 
 /**
- * Paths that an ndjson file holds already; its failures and its torn last line are dropped. Throws `FILE`, the file as it
+ * Photos that an ndjson file holds already, by their absolute paths; its failures and its torn last line are dropped. Throws `FILE`, the file as it
  * was, if it was made with another model or other settings.
  */
 export async function resumeFrom(
@@ -32,7 +33,11 @@ export async function resumeFrom(
     const differing = differences(record.settings ?? {}, settings);
     if (differing.length > 0)
       throw fileError(`${out}: was made with other settings (${differing.join(', ')}); name another file`);
-    done.add(resolve(record.path));
+    if (record.absolutePath === undefined && !isAbsolute(record.path))
+      throw fileError(
+        `${out}: was written by an older version, which did not record what folder paths like ${record.path} count from; name another file`,
+      );
+    done.add(photoOf(record));
     return true;
   });
   return done;

@@ -1,4 +1,5 @@
 import { on } from 'node:events';
+import { resolve } from 'node:path';
 import { watch } from 'chokidar';
 import { fileError, reasonOf, SpikingYoloError } from '../errors.js';
 import { isPicture } from '../files.js';
@@ -19,7 +20,8 @@ export async function* watchFolder(folder: string, signal: AbortSignal): AsyncGe
   try {
     for await (const [event, path] of on(watcher, 'all', { signal })) {
       if (event === 'add' || event === 'change') yield path;
-      if (event === 'unlinkDir' && path === folder) throw fileError(`${folder}: the folder is gone`);
+      if (event === 'unlinkDir' && resolve(path) === resolve(folder))
+        throw fileError(`${folder}: the folder is gone`);
     }
   } catch (error) {
     if (error instanceof SpikingYoloError) throw error;

@@ -1,7 +1,7 @@
 import type { TrainedNetwork } from '../conversion/convert.js';
 import { type BatchNormEpsilon, foldBatchNorm } from '../conversion/fold.js';
 import { withPath } from '../errors.js';
-import { readModelBytes, readText, sha256 } from '../files.js';
+import { readAscii, readModelBytes, readText, sha256 } from '../files.js';
 import { parseCfg } from './cfg.js';
 import { parseNames } from './names.js';
 import { parseWeights } from './weights.js';
@@ -38,7 +38,7 @@ function within<T>(path: string, parse: () => T): T {
  * ```
  */
 export async function loadDarknet(files: DarknetFiles, epsilon?: BatchNormEpsilon): Promise<TrainedNetwork> {
-  const cfgText = await readText(files.cfg);
+  const cfgText = await readAscii(files.cfg);
   const described = within(files.cfg, () => parseCfg(cfgText));
   const head = described.network.layers.at(-1);
   const classCount = head?.kind === 'region' ? head.classes : 0;

@@ -1,6 +1,7 @@
 import { basename, extname, join } from 'node:path';
-import { fileError, reasonOf, SpikingYoloError } from '../errors.js';
-import { listPhotos, readText } from '../files.js';
+import { fileError, reasonOf, SpikingYoloError, withoutPath } from '../errors.js';
+import { listPhotos, readText, readXml } from '../files.js';
+import { PHOTO_FORMATS } from '../image/read-photo.js';
 import { readPhotoFile } from '../image/read-resized.js';
 import type { Evaluator, PhotoMeasurement } from './evaluate.js';
 import type { GroundTruth } from './mean-average-precision.js';
@@ -21,7 +22,7 @@ export interface PhotoSet {
   images: string;
   /** Folder of PASCAL VOC annotations, `<id>.xml`. */
   annotations: string;
-  /** File that lists the ids to take, the first word of each line; default: every photo of the folder. */
+  /** File that lists the ids to take, one a line (VOC's number behind an id is passed over); default: the whole folder. */
   ids?: string | undefined;
   /** Takes the first so many only. */
   limit?: number | undefined;
@@ -57,8 +58,8 @@ export async function listAnnotatedPhotos({
     if (found.has(id)) throw fileError(`${path}: another photo has the same name, ${found.get(id)}`);
     found.set(id, path);
   }
-  if (found.size === 0) throw fileError(`${images}: the folder holds no JPEG, PNG or BMP file`);
-  const wanted = ids === undefined ? [...found.keys()] : await readIds(ids);
+  if (found.size === 0) throw fileError(`${images}: the folder holds no ${PHOTO_FORMATS} file`);
+  const wanted = ids === undefined ? [...found.keys()] : await readIds(ids, found);
   return wanted.slice(0, limit).map((id) => ({
     id,
     // reported as missing when its turn comes
@@ -67,8 +68,12 @@ export async function listAnnotatedPhotos({
   }));
 }
 
-async function readIds(path: string): Promise<string[]> {
-  const ids = (await readText(path)).split(/\r?\n/).flatMap((line) => line.trim().split(/\s+/)[0] || []);
+/** Ids of a list: a line is a photo's name, which may have spaces, or as in VOC's own lists a name and a number behind it. */
+async function readIds(path: string, photos: ReadonlyMap<string, string>): Promise<string[]> {
+  const ids = (await readText(path)).split(/\r?\n/).flatMap((text) => {
+    const line = text.trim();
+    return (photos.has(line) ? line : line.replace(/\s+-?\d+$/, '')) || [];
+  });
   if (ids.length === 0) throw fileError(`${path}: the file lists no photo`);
   const seen = new Set<string>();
   const twice = ids.find((id) => seen.size === seen.add(id).size);
@@ -78,7 +83,7 @@ async function readIds(path: string): Promise<string[]> {
 
 /** Objects of a photo; throws `FILE` for one of a class that the network does not know. */
 async function readGroundTruth(path: string, classes: readonly string[]): Promise<GroundTruth[]> {
-  const objects = parseVocAnnotation(await readText(path));
+  const objects = parseVocAnnotation(await readXml(path));
   const unknown = objects.find((object) => !classes.includes(object.class));
   if (unknown) throw fileError(`class "${unknown.class}" is not one of the network's: ${classes.join(', ')}`);
   return objects;
@@ -116,7 +121,7 @@ export async function measurePhotos(
       measurement = evaluator.measure(photo, groundTruth, listener.onBlock);
     } catch (error) {
       if (!(error instanceof SpikingYoloError)) throw error;
-      listener.onFailure?.(file, reasonOf(error).replace(`${file}: `, ''));
+      listener.onFailure?.(file, withoutPath(file, reasonOf(error)));
     }
     if (measurement) await state.add(id, measurement);
     listener.onPhoto?.();

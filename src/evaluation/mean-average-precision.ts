@@ -59,10 +59,12 @@ export function matchPhoto(
   detections: readonly { class: string; score: number; box: Box }[],
   groundTruth: readonly GroundTruth[],
 ): PhotoMatches {
-  const matches: PhotoMatches = {};
+  // a map, since any name may be a class, `constructor` and `__proto__` included
+  const matches = new Map<string, ClassMatches>();
   const ofClass = (name: string) => {
-    matches[name] ??= { positives: 0, scores: [], hits: [] };
-    return matches[name];
+    const known = matches.get(name) ?? { positives: 0, scores: [], hits: [] };
+    matches.set(name, known);
+    return known;
   };
   for (const truth of groundTruth) if (!truth.difficult) ofClass(truth.class).positives++;
   const taken = new Set<GroundTruth>();
@@ -85,8 +87,12 @@ export function matchPhoto(
     scores.push(score);
     hits.push(hit ? 1 : 0);
   }
-  return matches;
+  return Object.fromEntries(matches);
 }
+
+/** What a photo's matches say of a class, of any name. */
+const matchesOf = (matches: PhotoMatches, name: string): ClassMatches | undefined =>
+  Object.hasOwn(matches, name) ? matches[name] : undefined;
 
 /** Boxes of one class over all photos, best score first. */
 export class RankedClass {
@@ -95,11 +101,12 @@ export class RankedClass {
   private readonly positives: Int32Array;
 
   constructor(name: string, photos: readonly PhotoMatches[]) {
-    this.positives = Int32Array.from(photos, (matches) => matches[name]?.positives ?? 0);
+    this.positives = Int32Array.from(photos, (matches) => matchesOf(matches, name)?.positives ?? 0);
     const claims = photos
-      .flatMap((matches, photo) =>
-        (matches[name]?.scores ?? []).map((score, i) => ({ photo, score, hit: matches[name]!.hits[i]! })),
-      )
+      .flatMap((matches, photo) => {
+        const { scores, hits } = matchesOf(matches, name) ?? { scores: [], hits: [] };
+        return scores.map((score, i) => ({ photo, score, hit: hits[i]! }));
+      })
       .sort((a, b) => b.score - a.score);
     this.photo = Int32Array.from(claims, ({ photo }) => photo);
     this.hit = Uint8Array.from(claims, ({ hit }) => hit);

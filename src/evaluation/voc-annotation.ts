@@ -2,7 +2,15 @@ import { XMLParser } from 'fast-xml-parser';
 import { fileError, reasonOf } from '../errors.js';
 import type { GroundTruth } from './mean-average-precision.js';
 
-const parser = new XMLParser({ isArray: (name) => name === 'object', processEntities: false });
+/** All values are text as written, entities decoded. */
+const parser = new XMLParser({
+  isArray: (name) => name === 'object',
+  parseTagValue: false,
+  processEntities: true,
+  htmlEntities: true,
+});
+
+const isTrue = (text: unknown) => typeof text === 'string' && /^(1|true)$/i.test(text);
 
 /**
  * Objects of a PASCAL VOC annotation (XML); throws `FILE` unless every box has a class and four numbers.
@@ -32,11 +40,11 @@ export function parseVocAnnotation(xml: string): GroundTruth[] {
     const [x1, y1, x2, y2] = ['xmin', 'ymin', 'xmax', 'ymax'].map((key) =>
       bounds[key] === '' ? Number.NaN : Number(bounds[key]),
     ) as [number, number, number, number];
-    if (typeof object.name !== 'string' || ![x1, y1, x2, y2].every(Number.isFinite)) {
+    if (typeof object.name !== 'string' || object.name === '' || ![x1, y1, x2, y2].every(Number.isFinite)) {
       throw fileError(`object ${i + 1} of the annotation lacks a name or a box`);
     }
     if (x2 < x1 || y2 < y1)
       throw fileError(`object ${i + 1} of the annotation has a box that ends before it begins`);
-    return { class: object.name, box: { x1, y1, x2, y2 }, difficult: Number(object.difficult ?? 0) === 1 };
+    return { class: object.name, box: { x1, y1, x2, y2 }, difficult: isTrue(object.difficult) };
   });
 }

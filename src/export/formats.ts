@@ -1,10 +1,11 @@
 import { fileError } from '../errors.js';
-import type { DetectedPhoto } from './records.js';
+import { areCocos, cocoCategoryId } from './coco-categories.js';
+import { type DetectedPhoto, photoOf } from './detected-photo.js';
 
 /** Files to write: text by name. */
 export type ExportedFiles = Map<string, string>;
 
-const baseName = (path: string) => path.replace(/^.*[\\/]/, '');
+const baseName = (path: string) => path.slice(path.lastIndexOf('/') + 1);
 
 /** Name without folder and extension: how the formats call a photo. */
 const photoId = (path: string) => baseName(path).replace(/(?<=.)\.[^.]*$/, '');
@@ -54,6 +55,19 @@ export function classNames(photos: readonly DetectedPhoto[], given?: readonly st
   return new Map([...names].sort(([a], [b]) => a - b));
 }
 
+/** Names of photos below the folder that all of them have in common. */
+function namesBelowCommonFolder(photos: readonly DetectedPhoto[]): string[] {
+  const paths = photos.map((photo) => photoOf(photo).split('/'));
+  const [first = []] = paths;
+  let common = 0;
+  while (
+    paths.every((parts) => common < parts.length - 1 && parts[common] === first[common]) &&
+    paths.length > 0
+  )
+    common++;
+  return paths.map((parts) => parts.slice(common).join('/'));
+}
+
 /** COCO numbers photos: by their name if all are numbers (as COCO's own are), else in their order from 1. */
 function imageIds(photos: readonly DetectedPhoto[]): number[] {
   const numbers = photos.map(({ path }) =>
@@ -65,7 +79,8 @@ function imageIds(photos: readonly DetectedPhoto[]): number[] {
 
 /**
  * COCO: `results.json`, what the evaluation server takes (image_id, category_id, bbox [x, y, width, height], score),
- * and `annotations.json`, the same as a data set with its images and categories. Category ids are class ids from 1.
+ * and `annotations.json`, the same as a data set with its images and categories. Category ids are class ids from 1, or
+ * COCO's own (1 to 90) where the classes are its 80; file names are below the photos' common folder.
  * https://cocodataset.org/#format-results
  *
  * @example
@@ -86,22 +101,28 @@ function imageIds(photos: readonly DetectedPhoto[]): number[] {
  */
 export function toCoco(photos: readonly DetectedPhoto[], names: ReadonlyMap<number, string>): ExportedFiles {
   const ids = imageIds(photos);
+  const fileNames = namesBelowCommonFolder(photos);
+  const categoryId = areCocos(names) ? cocoCategoryId : (classId: number) => classId + 1;
   const results = photos.flatMap(({ detections }, i) =>
     detections.map(({ classId, score, box: { x1, y1, x2, y2 } }) => ({
       image_id: ids[i]!,
-      category_id: classId + 1,
+      category_id: categoryId(classId),
       bbox: [x1, y1, x2 - x1, y2 - y1],
       score,
     })),
   );
   const annotations = {
-    images: photos.map(({ path, width, height }, i) => ({
+    images: photos.map(({ width, height }, i) => ({
       id: ids[i]!,
-      file_name: baseName(path),
+      file_name: fileNames[i]!,
       width,
       height,
     })),
-    categories: [...names].map(([classId, name]) => ({ id: classId + 1, name, supercategory: '' })),
+    categories: [...names].map(([classId, name]) => ({
+      id: categoryId(classId),
+      name,
+      supercategory: '',
+    })),
     annotations: results.map((result, i) => ({
       id: i + 1,
       ...result,

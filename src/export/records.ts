@@ -4,15 +4,13 @@ import { readJsonLines } from '../lines.js';
 import type { PhotoOutcome } from '../workers/process-photo.js';
 
 /** One line of `detect --format ndjson`: a photo and what became of it. */
-export type PhotoRecord = { path: string; settings?: Record<string, unknown> | undefined } & PhotoOutcome;
-
-/** What an export needs of a photo. */
-export interface DetectedPhoto {
+export type PhotoRecord = {
+  /** As it was given, from the folder that the command ran in. */
   path: string;
-  width: number;
-  height: number;
-  detections: Detection[];
-}
+  /** The same from the root: which photo it is, wherever the command runs. */
+  absolutePath?: string | undefined;
+  settings?: Record<string, unknown> | undefined;
+} & PhotoOutcome;
 
 const MAX_EXTENT = 1e6;
 const MAX_CLASS = 65_535;
@@ -42,6 +40,7 @@ export function checkRecord(value: unknown, file: string): PhotoRecord {
   const record = (value ?? {}) as PhotoRecord;
   const good =
     typeof record.path === 'string' &&
+    ['undefined', 'string'].includes(typeof record.absolutePath) &&
     (record.error
       ? typeof record.error.code === 'string' && typeof record.error.message === 'string'
       : within(record.width, 1, MAX_EXTENT) &&

@@ -99,7 +99,7 @@ interface LibjpegTurbo {
     /** Throws a number for a file that is damaged, also where a tolerant decoder would go on. */
     decode(): void;
     getFrameInfo(): { width: number; height: number; componentCount: number };
-    /** Decoded bytes inside the instance's memory. */
+    /** A copy of the decoded bytes. */
     getDecodedBuffer(): Uint8Array;
     delete(): void;
   };

@@ -27,7 +27,7 @@ export const beginsWith = (bytes: Uint8Array, text: string, at = 0): boolean =>
 
 /**
  * A photo from decoded pixels, (height, width, channels) bytes, grey, RGB or RGBA, turned upright; transparency is dropped.
- * The pixels are copied. Throws `IMAGE` if there are not as many as the header says.
+ * Pixels that lie right already become the photo's own. Throws `IMAGE` if there are not as many as the header says.
  */
 export function uprightPhoto(
   pixels: Uint8Array | Uint8ClampedArray,
@@ -38,13 +38,11 @@ export function uprightPhoto(
     throw imageError(
       `the picture is damaged: its decoder gave ${pixels.length} bytes, its header says ${width}×${height}×${channels}`,
     );
+  if (orientation === 1 && channels === 3)
+    return { width, height, rgb: new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.length) };
   const rgb = new Uint8Array(width * height * 3);
   const turned = orientation >= 5;
   const target = turned ? { width: height, height: width } : { width, height };
-  if (orientation === 1 && channels === 3) {
-    rgb.set(pixels);
-    return { ...target, rgb };
-  }
   const green = channels >= 3 ? 1 : 0;
   const blue = channels >= 3 ? 2 : 0;
   // where the stored pixel (0, 0) comes to, and how far a step right or down leads from there

@@ -29,7 +29,7 @@ const MAX_EXTENT = 16_384;
 export async function decodePhoto(bytes: Uint8Array): Promise<Photo> {
   if (bytes.length === 0) throw imageError('the file is empty');
   const format = FORMATS.find((candidate) => candidate.matches(bytes));
-  if (!format) throw imageError(`not a photo; expected ${PHOTO_FORMATS}`);
+  if (!format) throw imageError(`not a ${PHOTO_FORMATS} file`);
   const header = format.inspect(bytes);
   checkSize(header);
   try {

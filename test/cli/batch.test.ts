@@ -1,5 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
   lstatSync,
@@ -8,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -39,7 +42,7 @@ const lines = (text: string) =>
     .map((line) => JSON.parse(line));
 const names = (records: { path: string }[]) => records.map(({ path }) => path.slice(photos.length + 1));
 /** What does not depend on the machine's mood. */
-const essence = ({ elapsedMs: _, ...rest }: Record<string, unknown>) => rest;
+const essence = ({ elapsedMs: _, absolutePath: __, ...rest }: Record<string, unknown>) => rest;
 const detect = (...args: string[]) => run(['detect', ...args, ...FAST]);
 
 describe('what detect takes', () => {
@@ -60,6 +63,74 @@ describe('what detect takes', () => {
     );
     expect(names(lines(stdout))).toEqual(['p1.jpg', 'p2.jpg']);
     expect(status).toBe(0);
+  });
+
+  it('a glob below a folder whose name has a glob’s characters', () => {
+    for (const name of ['photos (1)', 'a{b}', 'set [2020]', 'what?!']) {
+      mkdirSync(join(folder, name));
+      copyFileSync(`${root}samples/cat.jpg`, join(folder, name, 'IMG (1).jpg'));
+      for (const pattern of ['*.jpg', 'IMG (*).jpg', '@(IMG|DSC)*', '*.{jpg,png}'])
+        expect(names(lines(detect(join(folder, name, pattern), '--format', 'ndjson').stdout))).toHaveLength(
+          1,
+        );
+      expectError(detect(join(folder, name, '*.png')), 2, /no file matches/);
+    }
+    expectError(detect(join(folder, 'photos (2)', 'IMG (1).jpg')), 1, /there is no such file/);
+  });
+
+  it('every name that JPEGs go by, WebP, and nothing else', () => {
+    const odd = join(folder, 'extensions');
+    mkdirSync(odd);
+    for (const name of ['a.jpg', 'b.jfif', 'c.JPE', 'd.jif', 'e.Jpeg'])
+      copyFileSync(`${root}samples/cat.jpg`, join(odd, name));
+    copyFileSync(`${root}test/cases/webp/lossy.webp`, join(odd, 'f.webp'));
+    writeFileSync(join(odd, 'g.gif'), 'GIF89a');
+    const drawn = join(folder, 'extensions-drawn');
+    const { stdout, status } = detect(odd, '--format', 'ndjson', '--draw', drawn);
+    expect(status).toBe(0);
+    expect(lines(stdout).map(({ path }) => path.split('/').at(-1))).toEqual([
+      'a.jpg',
+      'b.jfif',
+      'c.JPE',
+      'd.jif',
+      'e.Jpeg',
+      'f.webp',
+    ]);
+    expect(readdirSync(drawn)).toEqual(['a.jpg', 'b.jfif', 'c.JPE', 'd.jif', 'e.Jpeg', 'f.png']);
+    expect(lines(detect(join(odd, '*.jfif'), '--format', 'ndjson').stdout)).toHaveLength(1);
+  });
+
+  it('each file once, also where links lead to it', () => {
+    const loop = join(folder, 'loop');
+    mkdirSync(loop);
+    copyFileSync(`${root}samples/cat.jpg`, join(loop, 'cat.jpg'));
+    symlinkSync('.', join(loop, 'self'));
+    symlinkSync('cat.jpg', join(loop, 'other.jpg'));
+    const found = lines(detect(join(loop, '**/*.jpg'), '--format', 'ndjson').stdout);
+    expect(found.map(({ path }) => path)).toEqual([join(loop, 'cat.jpg')]);
+  });
+
+  it('a name that is not UTF-8 with a word about it, a list’s byte-order mark not at all', () => {
+    const odd = join(folder, 'latin');
+    mkdirSync(odd);
+    copyFileSync(`${root}samples/cat.jpg`, join(odd, 'a.jpg'));
+    writeFileSync(
+      Buffer.concat([Buffer.from(`${odd}/stra`), Buffer.from([0xdf]), Buffer.from('e.jpg')]),
+      readFileSync(`${root}samples/cat.jpg`),
+    );
+    const { stdout, stderr, status } = detect(odd, '--format', 'ndjson');
+    expect(stderr).toMatch(/its name is not UTF-8; rename it/);
+    expect(lines(stdout).filter(({ error }) => !error)).toHaveLength(1);
+    expect(status).toBe(1);
+    const marked = spawnSync(
+      process.execPath,
+      [`${root}dist/cli/main.js`, 'detect', '-', '--format', 'ndjson', ...FAST],
+      {
+        encoding: 'utf8',
+        input: `\ufeff${join(photos, 'p1.jpg')}\r\n`,
+      },
+    );
+    expect(names(lines(marked.stdout))).toEqual(['p1.jpg']);
   });
 
   it('a glob’s characters in a file’s own name', () => {
@@ -103,6 +174,28 @@ describe('what detect writes', () => {
     expect(JSON.parse(readFileSync(one, 'utf8'))).toHaveLength(1);
     expectError(detect(photos, '--out', join(json, 'below.json')), 1, /cannot write it/);
     expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('a folder in the way of a drawn photo: the message names it whole', () => {
+    const drawn = join(folder, 'in-the-way');
+    mkdirSync(join(drawn, 'a.jpg'), { recursive: true });
+    const photo = join(folder, 'a.jpg');
+    copyFileSync(join(photos, 'p1.jpg'), photo);
+    const result = run(['detect', 'a.jpg', '--draw', 'in-the-way', ...FAST], { cwd: folder });
+    expectError(result, 1, /^error: a\.jpg: in-the-way\/a\.jpg: cannot write it: it is a folder$/m);
+  });
+
+  it('--out keeps the owner and mode of the file that it replaces', () => {
+    const out = join(folder, 'owned.json');
+    writeFileSync(out, '[]');
+    chmodSync(out, 0o640);
+    const root = process.getuid?.() === 0;
+    if (root) chownSync(out, 1000, 1000);
+    expect(detect(join(photos, 'p1.jpg'), '--out', out).status).toBe(0);
+    expect(JSON.parse(readFileSync(out, 'utf8'))).toHaveLength(1);
+    const { mode, uid, gid } = statSync(out);
+    expect(mode & 0o777).toBe(0o640);
+    if (root) expect([uid, gid]).toEqual([1000, 1000]);
   });
 
   it('on a full disk: one error, and the whole lines so far', () => {
@@ -188,6 +281,57 @@ describe('runs that go on', () => {
     writeFileSync(out, '{"name":"someone else’s"}\n');
     expectError(detect(some, '--out', out, '--resume'), 1, /no file of detect --format ndjson/);
     expect(readFileSync(out, 'utf8')).toBe('{"name":"someone else’s"}\n');
+  });
+
+  it('--resume knows a photo by its place, not by how it was spelt', () => {
+    const [monday, tuesday] = ['monday', 'tuesday'].map((day) => join(folder, day, 'cam')) as [
+      string,
+      string,
+    ];
+    for (const [i, day] of [monday, tuesday].entries()) {
+      mkdirSync(day, { recursive: true });
+      copyFileSync(join(photos, `p${i}.jpg`), join(day, '1.jpg'));
+    }
+    const out = join(folder, 'days.ndjson');
+    const daily = (cwd: string, spelling = 'cam') =>
+      run(['detect', spelling, '--out', out, '--resume', ...FAST], { cwd });
+    expect(daily(join(folder, 'monday')).status).toBe(0);
+    expect(daily(join(folder, 'tuesday')).status).toBe(0);
+    const records = lines(readFileSync(out, 'utf8'));
+    expect(records.map(({ path, absolutePath, width }) => [path, absolutePath, width])).toEqual([
+      ['cam/1.jpg', join(monday, '1.jpg'), 512],
+      ['cam/1.jpg', join(tuesday, '1.jpg'), 451],
+    ]);
+    expect(daily(folder, 'monday/cam').stderr).toMatch(/1 were there already/);
+    expect(lines(readFileSync(out, 'utf8'))).toEqual(records);
+    // two photos, not one that is told of twice
+    const merged = join(folder, 'days-merged.ndjson');
+    expect(run(['merge', out, '--out', merged]).stdout).toBe(`${merged}: 2 photos\n`);
+    const { absolutePath: _, ...older } = records[0];
+    writeFileSync(out, `${JSON.stringify(older)}\n`);
+    expectError(daily(join(folder, 'monday')), 1, /older version.*cam\/1\.jpg/);
+  });
+
+  it('merge and export take the last line of a photo that was written anew', () => {
+    const out = join(folder, 'anew.ndjson');
+    const latest = join(folder, 'latest.jpg');
+    const take = (name: string) => {
+      copyFileSync(join(photos, name), latest);
+      const part = join(folder, `${name}.ndjson`);
+      expect(detect(latest, '--out', part).status).toBe(0);
+      return readFileSync(part, 'utf8');
+    };
+    writeFileSync(out, take('p0.jpg') + take('p1.jpg'));
+    const merged = join(folder, 'anew-merged.ndjson');
+    expect(run(['merge', out, '--out', merged])).toMatchObject({ status: 0 });
+    expect(lines(readFileSync(merged, 'utf8')).map(({ width }) => width)).toEqual([451]);
+    for (const format of ['coco', 'voc', 'yolo'])
+      expect(run(['export', out, '--format', format, '--out', join(folder, `anew-${format}`)])).toMatchObject(
+        {
+          status: 0,
+          stdout: expect.stringMatching(/for 1 photos/),
+        },
+      );
   });
 
   it('--shard and merge: the parts together are the whole', () => {
@@ -397,6 +541,43 @@ describe('--watch', () => {
     expect(await ended(child)).toBe(1);
     expectError(run(['detect', '--watch', join(folder, 'nowhere')]), 1, /no such folder/);
   });
+});
+
+describe('a watched folder that goes away', () => {
+  it.each(['gone', './gone', 'gone/', 'ABSOLUTE', 'ABSOLUTE/'])(
+    'ends the command, spelt %s',
+    async (spelling) => {
+      const gone = join(folder, 'gone');
+      mkdirSync(gone, { recursive: true });
+      copyFileSync(join(photos, 'p1.jpg'), join(gone, 'first.jpg'));
+      const child = spawn(
+        process.execPath,
+        [
+          `${root}dist/cli/main.js`,
+          'detect',
+          '--watch',
+          spelling.replace('ABSOLUTE', gone),
+          '--format',
+          'csv',
+          ...FAST,
+        ],
+        { cwd: folder },
+      );
+      let [stdout, stderr] = ['', ''];
+      child.stdout.on('data', (text) => {
+        stdout += text;
+      });
+      child.stderr.on('data', (text) => {
+        stderr += text;
+      });
+      const exit = new Promise((resolve) => child.once('exit', resolve));
+      for (const end = Date.now() + 30_000; !stdout.includes('first.jpg') && Date.now() < end; )
+        await wait(20);
+      rmSync(gone, { recursive: true });
+      expect(await exit).toBe(1);
+      expect(stderr).toMatch(/the folder is gone/);
+    },
+  );
 });
 
 describe('completion', () => {

@@ -92,7 +92,7 @@ describe('detect', () => {
       '--workers',
       '2',
     ]);
-    expectError(result, 1, /a\.jpg: not a JPEG, PNG or BMP/);
+    expectError(result, 1, /a\.jpg: not a JPEG, PNG, BMP or WebP/);
     const [bad, ...good] = JSON.parse(result.stdout);
     expect(bad).toMatchObject({ path: join(photos, 'a.jpg'), error: { code: 'IMAGE' } });
     expect(good.map(({ path }: { path: string }) => path)).toEqual([join(photos, 'b.jpg'), cat]);
@@ -321,7 +321,7 @@ describe('bad files', () => {
         convertWith({ cfg: join(folder, 'missing.cfg') }),
         /missing\.cfg: cannot read it: there is no such file/,
       ],
-      [convertWith({}, ['--calibration', join(folder, 'empty')]), /holds no JPEG, PNG or BMP/],
+      [convertWith({}, ['--calibration', join(folder, 'empty')]), /holds no JPEG, PNG, BMP or WebP/],
       [convertWith({}, ['--calibration', broken]), /x\.jpg: not a JPEG/],
       [convertWith({}, ['--out', join(folder, 'few.names', 'model.safetensors')]), /cannot write it/],
       [convertWith({}, ['--out', '/proc/model.safetensors']), /cannot write it/],
@@ -429,6 +429,61 @@ describe('info', () => {
   });
 });
 
+describe('text that is not UTF-8', () => {
+  const cases = `${root}test/cases/non-utf8-text/`;
+  const convert = (names: string, cfg = `${cases}plain.cfg`) =>
+    run([
+      ...['convert', '--cfg', cfg, '--weights', `${cases}two.weights`, '--names', names],
+      ...['--calibration', `${root}samples`, '--out', join(folder, 'apples.safetensors')],
+    ]);
+
+  it('is refused as class names, with a word what to do', () => {
+    expectError(
+      convert(`${cases}latin1.names`),
+      1,
+      /latin1\.names: cannot read it: it is not text in UTF-8; save it in UTF-8/,
+    );
+    expect(existsSync(join(folder, 'apples.safetensors'))).toBe(false);
+  });
+
+  it('may stand in a cfg’s comments', () => {
+    const cfg = join(folder, 'latin1.cfg');
+    const comment = Buffer.from('# für Fußbälle\n', 'latin1');
+    writeFileSync(cfg, Buffer.concat([comment, readFileSync(`${cases}plain.cfg`)]));
+    const names = join(folder, 'two.names');
+    writeFileSync(names, '\ufeffÄpfel\nBirnen\n');
+    expect(convert(names, cfg).status).toBe(0);
+    const model = join(folder, 'apples.safetensors');
+    expectError(run(['detect', cat, '--model', model, '--classes', 'x']), 2, /: Äpfel, Birnen/);
+  });
+
+  it('is read in an annotation as its XML declares, or refused', () => {
+    const set = join(folder, 'latin1');
+    mkdirSync(set);
+    copyFileSync(cat, join(set, 'a b.jpg'));
+    const annotation = (encoding: string) =>
+      writeFileSync(
+        join(set, 'a b.xml'),
+        Buffer.from(
+          `<?xml version="1.0" encoding="${encoding}"?><annotation><object><name>Äpfel</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>`,
+          'latin1',
+        ),
+      );
+    writeFileSync(join(set, 'ids'), 'a b\n');
+    const evaluate = () =>
+      run([
+        ...['eval', '--model', join(folder, 'apples.safetensors'), '--images', set, '--annotations', set],
+        ...['--ids', join(set, 'ids'), '--steps', '2', '--format', 'json'],
+      ]);
+    annotation('ISO-8859-1');
+    expect(evaluate()).toMatchObject({ status: 0, stdout: expect.stringContaining('"Äpfel"') });
+    annotation('UTF-8');
+    expect(evaluate().stderr).toMatch(/a b\.xml: cannot read it: it is not text in UTF-8/);
+    annotation('klingon');
+    expect(evaluate().stderr).toMatch(/its encoding, klingon, is not known/);
+  });
+});
+
 describe('a Node without WebAssembly', () => {
   const jitless = { env: { NODE_OPTIONS: '--jitless' } };
 
@@ -437,14 +492,11 @@ describe('a Node without WebAssembly', () => {
     expect(stdout).toMatch(/^back-end: (native|reference)$/m);
     expect(stdout).toMatch(/^JPEG decoder: jpeg-js .*without WebAssembly/m);
     expect(status).toBe(0);
-    const detected = run(
-      ['detect', cat, ...LITE, '--ann', '--format', 'json', '--backend', 'reference'],
-      jitless,
-    );
-    expect(JSON.parse(detected.stdout)[0]).toMatchObject({
-      decoder: 'jpeg-js',
-      detections: [{ class: 'cat' }],
+    const script = `import { readPhoto } from '${root}dist/index.js'; const { width, decoder } = await readPhoto('${cat}'); console.log(width, decoder);`;
+    const decoded = spawnSync(process.execPath, ['--jitless', '--input-type=module', '-e', script], {
+      encoding: 'utf8',
     });
+    expect(decoded.stdout).toBe('451 jpeg-js\n');
   });
 
   it('refuses what needs it with one error', () => {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Bootstrap } from '../../src/evaluation/bootstrap.js';
@@ -8,6 +9,7 @@ import {
   RankedClass,
 } from '../../src/evaluation/mean-average-precision.js';
 import { parseVocAnnotation } from '../../src/evaluation/voc-annotation.js';
+import { root } from '../support/shared.js';
 
 const box = (x: number) => ({ x1: x, y1: 0, x2: x + 9, y2: 9 });
 const truth = (x: number, difficult = false) => ({ class: 'a', box: box(x), difficult });
@@ -145,6 +147,41 @@ describe('resampling', () => {
     // recall of a sample is a quarter, two quarters …: binomial with mean 3/4
     expect([...new Set(first)].sort()).toEqual([0, 0.25, 0.5, 0.75, 1]);
     expect(first.reduce((sum, value) => sum + value, 0) / first.length).toBeCloseTo(0.75, 1);
+  });
+});
+
+describe('class names', () => {
+  it('may be any text: members of Object, numbers, entities', () => {
+    const names = ['constructor', '__proto__', '0', 'true', 'R&D box', 'toString'];
+    const box = { x1: 0, y1: 0, x2: 9, y2: 9 };
+    const matches = matchPhoto(
+      names.map((name) => ({ class: name, score: 0.5, box })),
+      names.map((name) => ({ class: name, box, difficult: false })),
+    );
+    // as a state file keeps them
+    const kept = JSON.parse(JSON.stringify(matches));
+    for (const photo of [matches, kept]) {
+      const { map11, perClass } = meanAveragePrecision([...names, 'valueOf'], [photo]);
+      expect(map11).toBe(1);
+      expect(Object.keys(perClass).sort()).toEqual([...names, 'valueOf'].sort());
+    }
+  });
+
+  it.each([
+    ['0.xml', '0'],
+    ['007.xml', '007'],
+    ['true.xml', 'true'],
+    ['constructor.xml', 'constructor'],
+    ['RampDbox.xml', 'R&D box'],
+  ])('are text as written: %s', (file, name) => {
+    const xml = readFileSync(`${root}test/cases/voc-names/${file}`, 'utf8');
+    expect(parseVocAnnotation(xml).map((object) => object.class)).toEqual([name]);
+  });
+
+  it('may hold numbered entities, and difficult may be a word', () => {
+    const xml =
+      '<annotation><object><name>&lt;B&#228;r&gt;</name><difficult>True</difficult><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></object></annotation>';
+    expect(parseVocAnnotation(xml)).toMatchObject([{ class: '<Bär>', difficult: true }]);
   });
 });
 

@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { DetectedPhoto } from '../../src/export/detected-photo.js';
 import { classNames, toCoco, toVoc, toYolo } from '../../src/export/formats.js';
-import { checkRecord, type DetectedPhoto } from '../../src/export/records.js';
+import { checkRecord } from '../../src/export/records.js';
+import { root } from '../support/shared.js';
 
 const detection = (classId: number, name: string, score: number, box: [number, number, number, number]) => ({
   class: name,
@@ -57,6 +60,39 @@ describe('COCO', () => {
       return both / (aw! * ah! + bw! * bh! - both);
     };
     expect(iou(results[0].bbox, [10, 30, 50, 50])).toBeCloseTo(2500 / 3000, 12);
+  });
+
+  const cocoOf = (records: DetectedPhoto[], given?: string[]) => {
+    const exported = toCoco(records, classNames(records, given));
+    return [...exported.values()].map((text) => JSON.parse(text));
+  };
+  const caseLines = (name: string): DetectedPhoto[] =>
+    readFileSync(`${root}test/cases/export-coco/${name}`, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+
+  it('names photos below their common folder, so that two of one name differ', () => {
+    const [, { images }] = cocoOf(caseLines('same-name.ndjson'));
+    expect(images.map(({ file_name }: { file_name: string }) => file_name)).toEqual([
+      'a/0000.jpg',
+      'b/0000.jpg',
+    ]);
+    const [, single] = cocoOf([{ ...photos[0]!, path: 'in/a\\b.jpg' }]);
+    expect(single.images[0].file_name).toBe('a\\b.jpg');
+  });
+
+  it('counts COCO’s 80 classes as COCO does, others from 1', () => {
+    const given = readFileSync(`${root}test/cases/export-coco/coco.names`, 'utf8').trim().split('\n');
+    for (const all of [given, undefined]) {
+      const [found, { categories }] = cocoOf(caseLines('coco80.ndjson'), all);
+      expect(found.map(({ category_id }: { category_id: number }) => category_id)).toEqual([90, 13]);
+      expect(categories.at(-1)).toMatchObject({ id: 90, name: 'toothbrush' });
+    }
+    const motorcycle = [{ ...photos[0]!, detections: [detection(3, 'motorcycle', 0.5, [0, 0, 1, 1])] }];
+    expect(cocoOf(motorcycle)[0][0].category_id).toBe(4);
+    const tram = [{ ...photos[0]!, detections: [detection(79, 'tram', 0.5, [0, 0, 1, 1])] }];
+    expect(cocoOf(tram)[0][0].category_id).toBe(80);
   });
 
   it('numbers photos from 1 where their names are no numbers, or not distinct ones', () => {
