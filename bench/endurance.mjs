@@ -18,8 +18,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Jimp } from '../dist/image/read-photo.js';
-import { readPhoto, resizePhoto } from '../dist/index.js';
+import { drawDetections, readPhoto, resizePhoto } from '../dist/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
@@ -36,19 +35,17 @@ async function generate(folder) {
     ['cat', 'astronaut'].map((name) => readPhoto(`${root}samples/${name}.jpg`)),
   );
   const pixels = samples.map((sample) => resizePhoto('stretch', sample, WIDTH, HEIGHT));
-  const image = new Jimp({ width: WIDTH, height: HEIGHT, color: 0x000000ff });
+  const rgb = new Uint8Array(WIDTH * HEIGHT * 3);
   for (let i = 0; i < total; i++) {
-    const rgb = pixels[i % 2];
-    const { data } = image.bitmap;
-    for (let p = 0; p < WIDTH * HEIGHT; p++)
-      for (let c = 0; c < 3; c++) data[4 * p + c] = Math.min(255, rgb[3 * p + c] + (i % 16));
+    const sample = pixels[i % 2];
+    for (let at = 0; at < rgb.length; at++) rgb[at] = Math.min(255, sample[at] + (i % 16));
     const [left, top] = [(i * 7) % (WIDTH - 20), Math.floor((i * 7) / (WIDTH - 20)) % (HEIGHT - 20)];
     for (let y = top; y < top + 20; y++)
-      data.fill((i * 37) % 256, 4 * (y * WIDTH + left), 4 * (y * WIDTH + left + 20));
+      rgb.fill((i * 37) % 256, 3 * (y * WIDTH + left), 3 * (y * WIDTH + left + 20));
     mkdirSync(folder, { recursive: true });
     writeFileSync(
       join(folder, `${String(i).padStart(6, '0')}.jpg`),
-      await image.getBuffer('image/jpeg', { quality: 85 }),
+      await drawDetections({ width: WIDTH, height: HEIGHT, rgb }, [], 'jpeg'),
     );
   }
 }

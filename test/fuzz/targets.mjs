@@ -10,10 +10,10 @@ import { referenceBackend } from '../../dist/engine/reference.js';
 import { Simulation } from '../../dist/engine/simulation.js';
 import { parseVocAnnotation } from '../../dist/evaluation/voc-annotation.js';
 import { checkRecord } from '../../dist/export/records.js';
-import { Jimp } from '../../dist/image/read-photo.js';
 import {
   decodeModel,
   decodePhoto,
+  drawDetections,
   encodeModel,
   parseCfg,
   parseNames,
@@ -54,14 +54,33 @@ classes=1
 num=1
 `;
 
+/** A small BMP of 24 bits: headers, then rows from the bottom up. */
+function bmp(width, height, pixels) {
+  const header = Buffer.alloc(54);
+  header.write('BM');
+  for (const [at, value] of Object.entries({ 2: 54 + pixels.length, 10: 54, 14: 40, 18: width, 22: height }))
+    header.writeInt32LE(value, Number(at));
+  header.writeUInt16LE(1, 26);
+  header.writeUInt16LE(24, 28);
+  return Buffer.concat([header, pixels]);
+}
+
 async function pictures() {
-  const image = new Jimp({ width: 23, height: 17, color: 0x3366ccff });
-  const noise = randomBytes(1, image.bitmap.data.length);
-  image.bitmap.data.set(noise.map((value, i) => (i % 4 === 3 ? 255 : value)));
-  const sample = readFileSync(`${root}samples/cat.jpg`);
+  const [width, height] = [20, 17];
+  const rgb = randomBytes(1, width * height * 3);
+  const cases = [
+    'webp/lossy.webp',
+    'webp/animated.webp',
+    'jpeg-restart-interval/grey-dri3.jpg',
+    'jpeg-header-variants/arith.jpg',
+  ];
   return [
-    ...(await Promise.all(['image/jpeg', 'image/png', 'image/bmp'].map((mime) => image.getBuffer(mime)))),
-    sample.subarray(0, 6000),
+    ...(await Promise.all(
+      ['jpeg', 'png'].map((format) => drawDetections({ width, height, rgb }, [], format)),
+    )),
+    bmp(width, height, Buffer.from(rgb)),
+    ...cases.map((name) => readFileSync(`${root}test/cases/${name}`)),
+    readFileSync(`${root}samples/cat.jpg`).subarray(0, 6000),
   ];
 }
 
