@@ -213,6 +213,71 @@ function fireRow(c: Convolution, y: i32, steps: i32): void {
   }
 }
 
+/** Convolves and fires output row y of a channelwise layer over a block of steps: 4 filters at a time, their channels side by side. */
+function fireChannelsRow(c: Convolution, y: i32, steps: i32): void {
+  const filterBytes = <usize>c.filters * 2;
+  const cellBytes = filterBytes * <usize>steps;
+  const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * cellBytes;
+  const rowNeuron = <usize>y * <usize>c.outWidth * <usize>c.filters;
+  const stepBytes = <usize>c.words * 4;
+  const firstRow = firstTap(y, c.stride, c.padding);
+  const endRow = endTap(y, c.height, c.size, c.stride, c.padding);
+  for (let x = 0; x < c.outWidth; x++) {
+    const firstColumn = firstTap(x, c.stride, c.padding);
+    const endColumn = endTap(x, c.width, c.size, c.stride, c.padding);
+    for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+      for (let t = 0; t < steps; t += ROWS) {
+        const rows = min<i32>(ROWS, steps - t);
+        memory.fill(c.z, 0, ROWS * 64);
+        for (let i = firstRow; i < endRow; i++) {
+          for (let j = firstColumn; j < endColumn; j++) {
+            const cell = <usize>((y * c.stride - c.padding + i) * c.width + x * c.stride - c.padding + j);
+            for (let h = 0; h < c.heard; h++) {
+              const weights = c.weights + (<usize>((i * c.size + j) * c.heard + h) * <usize>c.filters + f) * 4;
+              for (let r = 0; r < rows; r++) {
+                const spikes = c.input + (cell * <usize>steps + <usize>(t + r)) * stepBytes + (<usize>(h * c.ownFilters) + f) * 2;
+                const z = c.z + <usize>r * 64;
+                for (let lane: usize = 0; lane < 16; lane += 4) {
+                  const product = i32x4.mul(v128.load(weights + lane * 4), v128.load16x4_s(spikes + lane * 2));
+                  v128.store(z + lane * 4, i32x4.add(v128.load(z + lane * 4), product));
+                }
+              }
+            }
+          }
+        }
+        const output = outRow + <usize>x * cellBytes + <usize>t * filterBytes + f * 2;
+        fire(c, c.z, 64, c.bias, rows, rowNeuron + <usize>x * <usize>c.filters + f, f, output, filterBytes);
+      }
+    }
+  }
+}
+
+/** Σ W·N_in of a channelwise layer for output row y: (outWidth, filters) int64 sums, exact. */
+function sumChannelsRow(c: Convolution, y: i32): void {
+  memory.fill(c.sums, 0, <usize>(c.outWidth * c.filters) * 8);
+  const inputChannels = <usize>c.words * 2;
+  const firstRow = firstTap(y, c.stride, c.padding);
+  const endRow = endTap(y, c.height, c.size, c.stride, c.padding);
+  for (let x = 0; x < c.outWidth; x++) {
+    const firstColumn = firstTap(x, c.stride, c.padding);
+    const endColumn = endTap(x, c.width, c.size, c.stride, c.padding);
+    for (let i = firstRow; i < endRow; i++) {
+      for (let j = firstColumn; j < endColumn; j++) {
+        const cell = <usize>((y * c.stride - c.padding + i) * c.width + x * c.stride - c.padding + j);
+        for (let h = 0; h < c.heard; h++) {
+          const weights = c.weights + <usize>((i * c.size + j) * c.heard + h) * <usize>c.filters * 4;
+          const counts = c.inputCounts + (cell * inputChannels + <usize>(h * c.ownFilters)) * 4;
+          for (let f: usize = 0; f < <usize>c.ownFilters; f++) {
+            const target = c.sums + (<usize>x * <usize>c.filters + f) * 8;
+            const product = <i64>load<i32>(weights + f * 4) * <i64>load<i32>(counts + f * 4);
+            store<i64>(target, load<i64>(target) + product);
+          }
+        }
+      }
+    }
+  }
+}
+
 /** Writes whole numbers as base-128 digits into the window's planes, zeros around; returns how many planes there are. */
 function windowOf(c: Convolution, pixels: usize): i32 {
   const cells = <usize>(c.height * c.width);
@@ -315,13 +380,16 @@ export function present(pointer: usize, pixels: usize): void {
 /** Runs all rows of a firing layer over a block; `window` if a start delay ends in its only step. */
 export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
   const c = changetype<Convolution>(pointer);
-  const planes = window && c.current == 0 ? windowOf(c, 0) : 0;
+  const planes = window && c.current == 0 && c.heard == 0 ? windowOf(c, 0) : 0;
   const pool = changetype<Pool>(c.pool);
   let pooled = 0;
   for (let y = 0; y < c.outHeight; y++) {
     if (window) {
       if (planes > 0) sumRow(c, y, planes);
+      else if (c.heard > 0) sumChannelsRow(c, y);
       fireSumsRow(c, y, <i64>step + 1);
+    } else if (c.heard > 0) {
+      fireChannelsRow(c, y, steps);
     } else {
       fireRow(c, y, steps);
     }

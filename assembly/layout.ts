@@ -15,7 +15,7 @@ export class Convolution {
   padding: i32;
   /** Pairs of channels per input cell and step. */
   words: i32;
-  /** [filter group][tap][word][16 filters][2 channels] int16. */
+  /** [filter group][tap][word][16 filters][2 channels] int16; channelwise [tap][heard][filters] int32. */
   weights: usize;
   bias: usize;
   /** (8, filters) int32. */
@@ -47,6 +47,23 @@ export class Convolution {
   statistics: usize;
   /** The pool that takes the rows directly, or 0. */
   pool: usize;
+  /** Channels that a filter hears alone (j, filters + j, …), or 0 if it hears all; their `filters` without padding. */
+  heard: i32;
+  ownFilters: i32;
+}
+
+/** Wiring; see native/engine.h. */
+@unmanaged
+export class Gather {
+  width: i32;
+  outHeight: i32;
+  outWidth: i32;
+  scale: i32;
+  channels: i32;
+  output: usize;
+  counts: usize;
+  runs: usize;
+  runCount: i32;
 }
 
 /** A spiking max-pool. */

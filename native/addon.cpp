@@ -17,6 +17,7 @@ namespace {
 using spiking::Engine;
 using spiking::Kernels;
 using spiking::Method;
+using spiking::StageKind;
 using spiking::StageSpec;
 
 constexpr int64_t kMaxElements = int64_t(1) << 28;
@@ -90,16 +91,23 @@ const Kernels& kernelsOf(Napi::Env env, Napi::Value value) {
 }
 
 // Fields that convolutions and pools share, checked one by one.
+// A map of cells and channels as it comes into a stage, and the cells that come out.
 template <class Geometry>
-void readGeometry(Napi::Env env, const Napi::Object& object, const std::string& where, Geometry& g) {
+void readMaps(Napi::Env env, const Napi::Object& object, const std::string& where, Geometry& g) {
   g.height = integerOf(env, object.Get("height"), where + "height", 1, 8192);
   g.width = integerOf(env, object.Get("width"), where + "width", 1, 8192);
   g.channels = integerOf(env, object.Get("channels"), where + "channels", 1, 65536);
   g.outHeight = integerOf(env, object.Get("outHeight"), where + "outHeight", 1, 8192);
   g.outWidth = integerOf(env, object.Get("outWidth"), where + "outWidth", 1, 8192);
+  if (int64_t(g.height) * g.width * g.channels > kMaxElements) fail(env, where + "its input is too large");
+  if (int64_t(g.outHeight) * g.outWidth * g.channels > kMaxElements) fail(env, where + "its output is too large");
+}
+
+template <class Geometry>
+void readGeometry(Napi::Env env, const Napi::Object& object, const std::string& where, Geometry& g) {
+  readMaps(env, object, where, g);
   g.size = integerOf(env, object.Get("size"), where + "size", 1, 64);
   g.stride = integerOf(env, object.Get("stride"), where + "stride", 1, 64);
-  if (int64_t(g.height) * g.width * g.channels > kMaxElements) fail(env, where + "its input is too large");
 }
 
 template <class Geometry>
@@ -116,11 +124,14 @@ void readConvolutionGeometry(Napi::Env env, const Napi::Object& object, const st
   if (int64_t(g.outHeight) * g.outWidth * g.filters > kMaxElements) fail(env, where + "its output is too large");
 }
 
+// Channels that a filter hears.
+int heardBy(const StageSpec& spec) { return spec.channelwise ? spec.channels / spec.filters : spec.channels; }
+
 // docs/engine.md: A·Σ|W| + |B| < 2^30, so that no sum overflows.
 template <class Weight>
 void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
   const Weight* weights = static_cast<const Weight*>(spec.weights);
-  const size_t perFilter = size_t(spec.size) * spec.size * spec.channels;
+  const size_t perFilter = size_t(spec.size) * spec.size * heardBy(spec);
   const int64_t greatest = spec.input < 0 ? 255 : 127;
   for (int f = 0; f < spec.filters; f++) {
     int64_t sum = 0;
@@ -139,19 +150,47 @@ void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
 // could free an array; looking into arrays runs none.
 struct StageReading {
   StageSpec spec{};
-  Napi::Value weights, bias, firing, startPotential;
+  Napi::Value weights, bias, firing, startPotential, sources;
 };
 
-StageReading readStage(Napi::Env env, Napi::Value value, int index, bool last) {
+// Wiring: its stages one by one; the array of sources is taken later.
+void readGather(Napi::Env env, const Napi::Object& object, int index, const std::string& where, StageReading& reading) {
+  StageSpec& spec = reading.spec;
+  const Napi::Value list = object.Get("inputs");
+  if (!list.IsArray()) fail(env, where + "inputs must be an array");
+  const uint32_t count = list.As<Napi::Array>().Length();
+  if (count < 1 || count > 64) fail(env, where + "inputs must hold 1 to 64 stages");
+  for (uint32_t i = 0; i < count; i++) {
+    spec.inputs.push_back(integerOf(env, list.As<Napi::Array>().Get(i), where + "an input", 0, index - 1));
+  }
+  spec.input = -1;
+  readMaps(env, object, where, spec);
+  spec.scale = integerOf(env, object.Get("scale"), where + "scale", 1, 64);
+  if (spec.outHeight != spec.height * spec.scale || spec.outWidth != spec.width * spec.scale) {
+    fail(env, where + "outHeight and outWidth do not follow from its input and scale");
+  }
+  spec.filters = spec.channels;
+  spec.size = spec.stride = 1;
+  spec.fires = true;
+  reading.sources = object.Get("sources");
+}
+
+StageReading readStage(Napi::Env env, Napi::Value value, int index) {
   const std::string where = "stage " + std::to_string(index) + ": ";
   const Napi::Object object = objectOf(env, value, "stage " + std::to_string(index));
   StageReading reading;
   StageSpec& spec = reading.spec;
   const std::string kind = textOf(env, object.Get("kind"), where + "kind");
-  spec.pool = kind == "pool";
-  if (!spec.pool && kind != "convolution") fail(env, where + "kind must be convolution or pool");
-  spec.input = integerOf(env, object.Get("input"), where + "input", spec.pool ? 0 : -1, index - 1);
-  if (spec.pool) {
+  if (kind == "gather") {
+    spec.kind = StageKind::kGather;
+    readGather(env, object, index, where, reading);
+    return reading;
+  }
+  spec.kind = kind == "pool" ? StageKind::kPool : StageKind::kConvolution;
+  const bool pool = spec.kind == StageKind::kPool;
+  if (!pool && kind != "convolution") fail(env, where + "kind must be convolution, pool or gather");
+  spec.input = integerOf(env, object.Get("input"), where + "input", pool ? 0 : -1, index - 1);
+  if (pool) {
     readGeometry(env, object, where, spec);
     spec.filters = spec.channels;
     spec.offset = integerOf(env, object.Get("offset"), where + "offset", 0, 64);
@@ -172,7 +211,14 @@ StageReading readStage(Napi::Env env, Napi::Value value, int index, bool last) {
   }
   readConvolutionGeometry(env, object, where, spec);
   spec.startDelay = integerOf(env, object.Get("startDelay"), where + "startDelay", 0, kMaxSteps);
-  spec.fires = !last;
+  const Napi::Value fires = object.Get("fires"), channelwise = object.Get("channelwise");
+  if (!fires.IsBoolean() || !channelwise.IsBoolean()) fail(env, where + "fires and channelwise must be true or false");
+  spec.fires = fires.As<Napi::Boolean>();
+  spec.channelwise = channelwise.As<Napi::Boolean>();
+  spec.reach = integerOf(env, object.Get("reach"), where + "reach", 1, spec.filters);
+  if (spec.channelwise && (!spec.fires || spec.input < 0 || spec.channels % spec.filters != 0)) {
+    fail(env, where + "channelwise filters fire, hear spikes, and share the channels evenly");
+  }
   reading.weights = object.Get("weights");
   reading.bias = object.Get("bias");
   reading.firing = object.Get("firing");
@@ -180,10 +226,22 @@ StageReading readStage(Napi::Env env, Napi::Value value, int index, bool last) {
   return reading;
 }
 
+// Takes the sources of a gather; each must be there.
+void takeSources(Napi::Env env, std::vector<StageReading>& readings, size_t index, const std::string& where) {
+  StageSpec& spec = readings[index].spec;
+  spec.sources = arrayOf<int32_t>(env, readings[index].sources, where + "sources", napi_int32_array, size_t(spec.channels) * 2);
+  for (int channel = 0; channel < spec.channels; channel++) {
+    const int input = spec.sources[2 * channel], from = spec.sources[2 * channel + 1];
+    if (input < 0 || input >= int(spec.inputs.size()) || from < 0 || from >= readings[spec.inputs[input]].spec.filters) {
+      fail(env, where + "a source is not there");
+    }
+  }
+}
+
 // Takes the arrays of a convolution and proves its bounds.
 void takeArrays(Napi::Env env, StageReading& reading, const std::string& where) {
   StageSpec& spec = reading.spec;
-  const size_t count = size_t(spec.filters) * spec.size * spec.size * spec.channels;
+  const size_t count = size_t(spec.filters) * spec.size * spec.size * heardBy(spec);
   spec.wide = arrayOf(env, reading.weights, where + "weights").type == napi_int16_array;
   if (spec.wide) spec.weights = arrayOf<int16_t>(env, reading.weights, where + "weights", napi_int16_array, count);
   else spec.weights = arrayOf<int8_t>(env, reading.weights, where + "weights", napi_int8_array, count);
@@ -208,16 +266,23 @@ void takeArrays(Napi::Env env, StageReading& reading, const std::string& where) 
 
 void checkInput(Napi::Env env, const std::vector<StageReading>& stages, size_t index, const std::string& where) {
   const StageSpec& spec = stages[index].spec;
+  for (int input : spec.inputs) {
+    const StageSpec& source = stages[input].spec;
+    if (source.outHeight != spec.height || source.outWidth != spec.width) fail(env, where + "its input stage has another shape");
+    if (!source.fires) fail(env, where + "its input stage does not fire");
+  }
+  if (spec.kind == StageKind::kGather) return;
   if (spec.input >= 0) {
     const StageSpec& source = stages[spec.input].spec;
     if (source.outHeight != spec.height || source.outWidth != spec.width || source.filters != spec.channels) {
       fail(env, where + "its input stage has another shape");
     }
+    if (!source.fires) fail(env, where + "its input stage does not fire");
     return;
   }
   for (size_t i = 0; i < index; i++) {
     const StageSpec& other = stages[i].spec;
-    if (other.input < 0 && (other.height != spec.height || other.width != spec.width || other.channels != spec.channels)) {
+    if (other.isConvolution() && other.input < 0 && (other.height != spec.height || other.width != spec.width || other.channels != spec.channels)) {
       fail(env, where + "two stages disagree about the image's shape");
     }
   }
@@ -230,15 +295,17 @@ std::vector<StageSpec> readStages(Napi::Env env, Napi::Value value) {
   const uint32_t count = list.Length();
   if (count < 1 || count > 1000) fail(env, "stages must hold 1 to 1000 stages");
   std::vector<StageReading> readings;
-  for (uint32_t i = 0; i < count; i++) readings.push_back(readStage(env, list.Get(i), int(i), i + 1 == count));
-  if (readings.back().spec.pool) fail(env, "the last stage must be a convolution");
+  for (uint32_t i = 0; i < count; i++) readings.push_back(readStage(env, list.Get(i), int(i)));
+  if (!readings.back().spec.isConvolution()) fail(env, "the last stage must be a convolution");
   std::vector<StageSpec> specs;
   for (uint32_t i = 0; i < count; i++) {
     const std::string where = "stage " + std::to_string(i) + ": ";
-    if (!readings[i].spec.pool) takeArrays(env, readings[i], where);
+    const bool convolution = readings[i].spec.isConvolution();
+    if (convolution) takeArrays(env, readings[i], where);
+    if (readings[i].spec.kind == StageKind::kGather) takeSources(env, readings, i, where);
     checkInput(env, readings, i, where);
     for (const StageSpec& other : specs) {
-      if (!other.pool && !readings[i].spec.pool && other.wide != readings[i].spec.wide) {
+      if (other.isConvolution() && convolution && other.wide != readings[i].spec.wide) {
         fail(env, where + "its weights are of another width than earlier ones");
       }
     }
@@ -310,9 +377,11 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   }
 
   Napi::Value outputPotential(const Napi::CallbackInfo& info) {
-    Engine& e = engine(info.Env());
-    Napi::Float64Array potential = Napi::Float64Array::New(info.Env(), e.outputSize());
-    if (begun_) guarded(info.Env(), [&] { e.outputPotential(potential.Data()); });
+    const int stage = stageOf(info.Env(), info[0]);
+    Engine& e = *engine_;
+    if (!e.isConvolution(stage) || e.fires(stage)) fail(info.Env(), "stage is no output layer");
+    Napi::Float64Array potential = Napi::Float64Array::New(info.Env(), e.neurons(stage));
+    if (begun_) guarded(info.Env(), [&] { e.outputPotential(stage, potential.Data()); });
     return potential;
   }
 

@@ -131,16 +131,17 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
       workers_(threads) {
   std::vector<int> consumers(specs.size(), 0);
   for (const StageSpec& spec : specs) {
+    for (int input : spec.inputs) consumers[input]++;
     if (spec.input >= 0) consumers[spec.input]++;
-    else pixelBytes_ = size_t(spec.height) * spec.width * spec.channels;
+    else if (spec.isConvolution()) pixelBytes_ = size_t(spec.height) * spec.width * spec.channels;
   }
   stages_.resize(specs.size());
   for (size_t i = 0; i < specs.size(); i++) {
     Stage& stage = stages_[i];
     stage.spec = specs[i];
-    if (!specs[i].pool) continue;
+    if (specs[i].kind != StageKind::kPool) continue;
     Stage& source = stages_[specs[i].input];
-    if (!source.spec.pool && consumers[specs[i].input] == 1) {
+    if (source.spec.isConvolution() && consumers[specs[i].input] == 1) {
       source.fusedPool = int(i);
       stage.fused = true;
     }
@@ -148,9 +149,10 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   int words = 1;
   int size = 1;
   for (size_t i = 0; i < specs.size(); i++) {
-    if (specs[i].pool) planPool(stages_[i]);
+    if (specs[i].kind == StageKind::kPool) planPool(stages_[i]);
+    else if (specs[i].kind == StageKind::kGather) planGather(stages_[i]);
     else planConvolution(stages_[i]);
-    if (!specs[i].pool) words = std::max(words, stages_[i].convolution.words);
+    if (specs[i].isConvolution()) words = std::max(words, stages_[i].convolution.words);
     size = std::max(size, specs[i].size);
   }
   allWords_ = Memory(size_t(words) * 2);
@@ -191,9 +193,23 @@ void Engine::planConvolution(Stage& stage) {
   c.tileGroups = kernels_.tileGroups(spec.wide, std::min(filters / kFilterGroup, cachedGroups));
   c.tileRows = kernels_.tileRows(spec.wide, c.tileGroups);
   c.listRows = c.tileRows;
-  const size_t weightBytes = size_t(spec.filters) * spec.size * spec.size * spec.channels * (spec.wide ? 2 : 1);
-  stage.weights = sharedWeights(kernels_, c, spec.weights, weightBytes, filters / kFilterGroup * groupBytes);
-  c.weights = stage.weights->as<uint8_t>();
+  c.channelwise = spec.channelwise;
+  if (spec.channelwise) {
+    const int taps = spec.size * spec.size * (spec.channels / spec.filters);
+    stage.channelWeights = Memory(size_t(taps) * filters * 4);
+    for (int f = 0; f < spec.filters; f++) {
+      for (int i = 0; i < taps; i++) {
+        const size_t at = size_t(f) * taps + i;
+        stage.channelWeights.as<int32_t>()[size_t(i) * filters + f] =
+            spec.wide ? static_cast<const int16_t*>(spec.weights)[at] : static_cast<const int8_t*>(spec.weights)[at];
+      }
+    }
+    c.channelWeights = stage.channelWeights.as<int32_t>();
+  } else {
+    const size_t weightBytes = size_t(spec.filters) * spec.size * spec.size * spec.channels * (spec.wide ? 2 : 1);
+    stage.weights = sharedWeights(kernels_, c, spec.weights, weightBytes, filters / kFilterGroup * groupBytes);
+    c.weights = stage.weights->as<uint8_t>();
+  }
   stage.bias = copyPadded(spec.bias, spec.filters, filters, 1, 0);
   if (spec.input < 0 && spikeBytes == 1) addPixelOffset(spec, stage.bias.as<int32_t>());
   c.bias = stage.bias.as<int32_t>();
@@ -231,7 +247,7 @@ void Engine::planConvolution(Stage& stage) {
   c.potential = stage.potential.as<int32_t>();
   stage.counts = Memory(outCells * filters * 4);
   c.counts = stage.counts.as<int32_t>();
-  if (spec.input >= 0) {
+  if (spec.input >= 0 && !spec.channelwise) {
     // a list for each step, if it comes to that
     stage.lists = Memory(cells * blockLength_ * c.words * 2);
     stage.listSizes = Memory(cells * blockLength_ * 2);
@@ -258,11 +274,6 @@ void Engine::planPool(Stage& stage) {
   const int channels = padded(spec.channels);
   const size_t cells = size_t(spec.height) * spec.width;
   const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
-  // all layers of a model have weights of the same width
-  bool wide = true;
-  for (const Stage& other : stages_) {
-    if (!other.spec.pool) wide = other.spec.wide;
-  }
   p = {};
   p.height = spec.height;
   p.width = spec.width;
@@ -274,7 +285,7 @@ void Engine::planPool(Stage& stage) {
   p.stride = spec.stride;
   p.offset = spec.offset;
   p.rule = spec.rule;
-  p.spikeBytes = kernels_.spikeBytes(wide);
+  p.spikeBytes = kernels_.spikeBytes(isWide());
   stage.spikes = Memory(outCells * channels * blockLength_ * p.spikeBytes + kSlack);
   p.out = stage.spikes.as<uint8_t>();
   stage.counts = Memory(outCells * channels * 4);
@@ -291,12 +302,41 @@ void Engine::planPool(Stage& stage) {
   stage.output = {spec.outHeight, spec.outWidth, spec.channels, channels, p.out, p.counts};
 }
 
+// All layers of a model have weights of the same width.
+bool Engine::isWide() const {
+  bool wide = true;
+  for (const Stage& stage : stages_) {
+    if (stage.spec.isConvolution()) wide = stage.spec.wide;
+  }
+  return wide;
+}
+
+void Engine::planGather(Stage& stage) {
+  const StageSpec& spec = stage.spec;
+  const int channels = padded(spec.channels);
+  const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
+  for (int channel = 0; channel < spec.channels; channel++) {
+    const int input = spec.sources[2 * channel], from = spec.sources[2 * channel + 1];
+    if (!stage.runs.empty()) {
+      Run& last = stage.runs.back();
+      if (last.input == input && last.from + last.length == from) {
+        last.length++;
+        continue;
+      }
+    }
+    stage.runs.push_back({input, from, channel, 1});
+  }
+  stage.spec.sources = nullptr;
+  stage.spikes = Memory(outCells * channels * blockLength_ * kernels_.spikeBytes(isWide()) + kSlack);
+  stage.counts = Memory(outCells * channels * 4);
+  stage.output = {spec.outHeight,         spec.outWidth, spec.channels, channels, stage.spikes.as<uint8_t>(),
+                  stage.counts.as<int32_t>()};
+}
+
 size_t Engine::neurons(int stage) const {
   const StageSpec& spec = stages_[stage].spec;
   return size_t(spec.outHeight) * spec.outWidth * spec.filters;
 }
-
-size_t Engine::outputSize() const { return neurons(stageCount() - 1); }
 
 namespace {
 
@@ -384,15 +424,19 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
   return window;
 }
 
-// Steps in which nothing can come out of a stage: its own start delay, or that of the layer before a pool.
+// Steps in which nothing can come out of a stage: its own start delay, or the least of those before it.
 int Engine::firingDelay(const Stage& stage) const {
-  return stage.spec.pool ? firingDelay(stages_[stage.spec.input]) : stage.spec.startDelay;
+  if (stage.spec.isConvolution()) return stage.spec.startDelay;
+  if (stage.spec.kind == StageKind::kPool) return firingDelay(stages_[stage.spec.input]);
+  int delay = INT32_MAX;
+  for (int input : stage.spec.inputs) delay = std::min(delay, firingDelay(stages_[input]));
+  return delay;
 }
 
 // Writes the state that neurons start from, for readers of a stage that has not run yet.
 void Engine::settle(Stage& stage) {
   Convolution& c = stage.convolution;
-  if (stage.spec.pool || !stage.spec.fires || !c.fresh) return;
+  if (!stage.spec.isConvolution() || !stage.spec.fires || !c.fresh) return;
   const size_t cells = size_t(c.outHeight) * c.outWidth;
   std::memset(c.counts, 0, cells * c.paddedFilters * 4);
   for (size_t cell = 0; cell < cells; cell++) {
@@ -401,18 +445,21 @@ void Engine::settle(Stage& stage) {
   c.fresh = false;
 }
 
-WindowBuffer Engine::countsWindow(const Stage& stage) {
+// The largest count of a stage's input, or more than that if it is a digit all the same.
+int64_t Engine::largestCount(const Stage& stage) {
   const Convolution& c = stage.convolution;
   Stage& source = stages_[stage.spec.input];
   settle(source);
   // a source cannot have sent more than Γ in each step since its own delay; if that may be over a digit, look
-  int64_t largest = int64_t(gamma_) * std::max(0, source.step - firingDelay(source));
-  if (largest > 127) {
-    const size_t values = size_t(c.height) * c.width * c.input->paddedChannels;
-    largest = largestMagnitude(c.input->counts, values);
-  }
+  const int64_t most = int64_t(gamma_) * std::max(0, source.step - firingDelay(source));
+  if (most <= 127) return most;
+  return largestMagnitude(c.input->counts, size_t(c.height) * c.width * c.input->paddedChannels);
+}
+
+WindowBuffer Engine::countsWindow(const Stage& stage) {
+  const Convolution& c = stage.convolution;
   int planes = 1;
-  for (int64_t left = largest; left > 127; left /= 128) planes++;
+  for (int64_t left = largestCount(stage); left > 127; left /= 128) planes++;
   return windowOf(stage, c.input->counts, c.input->paddedChannels, planes, 0);
 }
 
@@ -424,13 +471,13 @@ void Engine::begin(const uint8_t* pixels) {
     stage.synapticOperations = 0;
     stage.load = {};
     stage.convolution.fresh = true;
-    if (!stage.spec.pool) continue;
+    if (stage.spec.isConvolution()) continue;
     for (Memory* memory : {&stage.counts, &stage.estimateStart, &stage.estimateEnd, &stage.recentStart, &stage.recentEnd}) {
       if (memory->size() > 0) std::memset(memory->as<uint8_t>(), 0, memory->size());
     }
   }
   for (Stage& stage : stages_) {
-    if (stage.spec.pool || stage.spec.input >= 0) continue;
+    if (!stage.spec.isConvolution() || stage.spec.input >= 0) continue;
     const Convolution& c = stage.convolution;
     const int8_t silence = kernels_.spikeBytes(c.wide) == 1 ? -kPixelOffset : 0;
     const WindowBuffer window = windowOf(stage, pixels, c.channels, 1, silence);
@@ -450,13 +497,17 @@ const char* Engine::run(int index, int step, int steps) {
   Stage& stage = stages_[index];
   if (step != stage.step) return "steps must be run in order";
   if (steps < 1 || steps > blockLength_) return "steps must be 1 to the plan's blockLength";
+  for (int input : stage.spec.inputs) {
+    if (stages_[input].step != step + steps) return "the input stages must have run these steps";
+  }
   if (stage.spec.input >= 0 && stages_[stage.spec.input].step != step + steps) {
     return "the input stage must have run these steps";
   }
-  const int delay = stage.spec.pool ? 0 : stage.spec.startDelay;
+  const int delay = stage.spec.isConvolution() ? stage.spec.startDelay : 0;
   if (step < delay && step + steps > delay) return "a block must end where a start delay does";
   if (delay > 0 && step == delay && steps != 1) return "the step in which a start delay ends must come alone";
-  if (stage.spec.pool) runPool(stage, step, steps);
+  if (stage.spec.kind == StageKind::kPool) runPool(stage, step, steps);
+  else if (stage.spec.kind == StageKind::kGather) runGather(stage, steps);
   else runConvolution(stage, step, steps);
   stage.step = step + steps;
   return nullptr;
@@ -471,7 +522,7 @@ void Engine::observe(Stage& stage, int steps) {
   if (c.lists) c.listRows = prefersEvents(stage, steps) ? 1 : c.tileRows;
   for (Worker& worker : workers_) worker.operations = 0;
   shareRows(c.height, [&](int y, int worker) { workers_[worker].operations += kernels_.observeRow(c, y, steps); });
-  for (Worker& worker : workers_) stage.synapticOperations += worker.operations * c.filters;
+  for (Worker& worker : workers_) stage.synapticOperations += worker.operations * stage.spec.reach;
 }
 
 // By a sample of input rows, what the layer would compute with in this block either way, and what that costs.
@@ -509,7 +560,7 @@ template <class FireRow>
 void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
   Convolution& c = stage.convolution;
   const int spikeBytes = kernels_.spikeBytes(c.wide);
-  const bool atOnce = c.current || stage.weights->size() <= kCachedWeights;
+  const bool atOnce = c.current || c.channelwise || stage.weights->size() <= kCachedWeights;
   const int filtersAtOnce = atOnce ? c.paddedFilters : c.tileGroups * kFilterGroup;
   const int tiles = (c.paddedFilters + filtersAtOnce - 1) / filtersAtOnce;
   Stage* poolStage = stage.fusedPool < 0 ? nullptr : &stages_[stage.fusedPool];
@@ -594,8 +645,13 @@ void Engine::runConvolution(Stage& stage, int step, int steps) {
     endWindow(stage, step);
     return;
   }
+  const auto fireRow = c.channelwise ? kernels_.fireChannelsRow : kernels_.fireRow;
+  // the lists of silent inputs are empty; what is not listed has to be silent indeed
+  if (c.channelwise && stages_[stage.spec.input].silent) {
+    std::memset(c.input->data, 0, size_t(c.height) * c.width * c.words * 4 * steps);
+  }
   runRows(stage, step, steps, [&](int y, const Strip& strip, Worker& worker) {
-    kernels_.fireRow(c, y, steps, strip, worker.scratch.as<uint8_t>(), worker.counters);
+    fireRow(c, y, steps, strip, worker.scratch.as<uint8_t>(), worker.counters);
   });
 }
 
@@ -606,6 +662,7 @@ void Engine::endWindow(Stage& stage, int step) {
   const int64_t start = largestMagnitude(stage.startPotential.as<int32_t>(), c.paddedFilters);
   const int64_t constant = c.current ? stage.largestCurrent : largestMagnitude(c.bias, c.paddedFilters);
   const bool narrow = times * constant + start < kPotentialLimit;
+  if (c.channelwise) return endChannelsWindow(stage, times, narrow);
   WindowBuffer window{};
   if (!c.current) window = countsWindow(stage);
   if (narrow && window.planes <= 1) {
@@ -624,6 +681,77 @@ void Engine::endWindow(Stage& stage, int step) {
       kernels_.sumRow(c, y, window, strip.firstFilter, strip.filters, sums, worker.scratch.as<uint8_t>());
     }
     kernels_.fireSumsRow(c, y, sums, times, strip, worker.counters);
+  });
+}
+
+// The same for a channelwise convolution, which takes the counts as they are.
+void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow) {
+  Convolution& c = stage.convolution;
+  const int step = int(times) - 1;
+  if (narrow && largestCount(stage) <= 127) {
+    int32_t* bias = scaledBias_.as<int32_t>();
+    for (int f = 0; f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
+    runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
+      kernels_.fireChannelsWindowRow(c, y, bias, strip, worker.scratch.as<uint8_t>(), worker.counters);
+    });
+    return;
+  }
+  settle(stages_[stage.spec.input]);
+  settle(stage);
+  const int heard = c.channels / c.filters;
+  runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
+    int64_t* sums = worker.sums.as<int64_t>();
+    std::fill(sums, sums + size_t(c.outWidth) * strip.filters, 0);
+    for (int i = 0; i < c.size; i++) {
+      const int row = y * c.stride - c.padding + i;
+      for (int j = 0; row >= 0 && row < c.height && j < c.size; j++) {
+        for (int x = 0; x < c.outWidth; x++) {
+          const int column = x * c.stride - c.padding + j;
+          if (column < 0 || column >= c.width) continue;
+          const int32_t* counts = c.input->counts + (size_t(row) * c.width + column) * c.input->paddedChannels;
+          for (int h = 0; h < heard; h++) {
+            const int32_t* weights = c.channelWeights + (size_t(i * c.size + j) * heard + h) * c.paddedFilters;
+            for (int f = 0; f < strip.filters; f++) {
+              const int filter = strip.firstFilter + f;
+              if (filter < c.filters) {
+                sums[size_t(x) * strip.filters + f] += int64_t(weights[filter]) * counts[size_t(h) * c.filters + filter];
+              }
+            }
+          }
+        }
+      }
+    }
+    kernels_.fireSumsRow(c, y, sums, times, strip, worker.counters);
+  });
+}
+
+// Copies spikes and counts to their places; a silent stage's spikes are not there to be copied.
+void Engine::runGather(Stage& stage, int steps) {
+  const StageSpec& spec = stage.spec;
+  stage.silent = true;
+  for (int input : spec.inputs) stage.silent = stage.silent && stages_[input].silent;
+  if (stage.silent) return;
+  for (int input : spec.inputs) settle(stages_[input]);
+  const size_t spikeBytes = kernels_.spikeBytes(isWide());
+  const size_t channels = stage.output.paddedChannels;
+  shareRows(spec.outHeight, [&](int y, int) {
+    for (int x = 0; x < spec.outWidth; x++) {
+      const size_t from = size_t(y / spec.scale) * spec.width + x / spec.scale;
+      const size_t to = size_t(y) * spec.outWidth + x;
+      for (const Run& run : stage.runs) {
+        const Stage& source = stages_[spec.inputs[run.input]];
+        const size_t sourceChannels = source.output.paddedChannels;
+        std::memcpy(stage.output.counts + to * channels + run.to, source.output.counts + from * sourceChannels + run.from,
+                    size_t(run.length) * 4);
+        for (int t = 0; t < steps; t++) {
+          uint8_t* target = stage.output.data + ((to * steps + t) * channels + run.to) * spikeBytes;
+          const uint8_t* spikes =
+              source.output.data + ((from * steps + t) * sourceChannels + run.from) * spikeBytes;
+          if (source.silent) std::memset(target, 0, run.length * spikeBytes);
+          else std::memcpy(target, spikes, run.length * spikeBytes);
+        }
+      }
+    }
   });
 }
 
@@ -653,8 +781,8 @@ void Engine::runPool(Stage& stage, int step, int steps) {
   swapEstimates(stage);
 }
 
-void Engine::outputPotential(double* potential) {
-  Stage& stage = stages_.back();
+void Engine::outputPotential(int index, double* potential) {
+  Stage& stage = stages_[index];
   Convolution& c = stage.convolution;
   const int64_t times = stage.step;
   const bool onImage = stage.spec.input < 0;

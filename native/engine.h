@@ -10,13 +10,15 @@
 namespace spiking {
 
 // A stage as the plan describes it (src/engine/plan.ts). Arrays are copied.
+enum class StageKind { kConvolution, kPool, kGather };
 struct StageSpec {
-  bool pool;
-  int input;  // stage index, −1 for the image
+  StageKind kind;
+  int input;  // stage index, −1 for the image or a gather
   int height, width, channels, outHeight, outWidth, size, stride;
   // convolution
   int filters, padding;
-  bool wide, fires;
+  bool wide, fires, channelwise;
+  int reach;  // filters that a spike reaches at an output cell
   int startDelay;
   const void* weights;
   const int32_t* bias;
@@ -25,6 +27,12 @@ struct StageSpec {
   // pool
   int offset;
   PoolRule rule;
+  // gather: its stages, how often cells are repeated, and of each channel the place of its stage and the channel there
+  std::vector<int> inputs;
+  int scale;
+  const int32_t* sources;
+
+  bool isConvolution() const { return kind == StageKind::kConvolution; }
 };
 
 // Memory for a kernel: aligned to cache lines, zeroed, with room for reads past its end. Throws std::bad_alloc.
@@ -63,13 +71,12 @@ class Engine {
   void begin(const uint8_t* pixels);
   // Returns null, or why the call does not fit the order that EngineInstance.run describes.
   const char* run(int stage, int step, int steps);
-  void outputPotential(double* potential);
+  void outputPotential(int stage, double* potential);
   void state(int stage, int32_t* counts, int32_t* potential);
 
   int stageCount() const { return int(stages_.size()); }
-  bool isConvolution(int stage) const { return !stages_[stage].spec.pool; }
+  bool isConvolution(int stage) const { return stages_[stage].spec.isConvolution(); }
   bool fires(int stage) const { return isConvolution(stage) && stages_[stage].spec.fires; }
-  size_t outputSize() const;
   size_t neurons(int stage) const;
   size_t pixelBytes() const { return pixelBytes_; }
   double spikes(int stage) const { return stages_[stage].counters.spikes; }
@@ -83,6 +90,10 @@ class Engine {
   double synapticOperations(int stage) const { return stages_[stage].synapticOperations; }
 
  private:
+  // Channels of a gather that lie side by side in one of its stages, too.
+  struct Run {
+    int input, from, to, length;
+  };
   struct Stage {
     StageSpec spec;
     int step = 0;          // steps run since begin
@@ -94,10 +105,11 @@ class Engine {
     SpikeBuffer output{};
     Counters counters{};
     double synapticOperations = 0;
+    std::vector<Run> runs;
     Load load{};
     int64_t largestCurrent = 0;
     std::shared_ptr<Memory> weights;
-    Memory bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+    Memory channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 
@@ -105,6 +117,11 @@ class Engine {
   void planPool(Stage& stage);
   void runConvolution(Stage& stage, int step, int steps);
   void runPool(Stage& stage, int step, int steps);
+  void planGather(Stage& stage);
+  void runGather(Stage& stage, int steps);
+  void endChannelsWindow(Stage& stage, int64_t times, bool narrow);
+  bool isWide() const;
+  int64_t largestCount(const Stage& stage);
   void observe(Stage& stage, int steps);
   bool prefersEvents(Stage& stage, int steps);
   // Calls fireRow(y, strip, worker) for all rows of a convolution.

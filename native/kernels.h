@@ -36,6 +36,8 @@ struct Convolution {
   int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
   int paddedFilters;
   int words;                     // 4-byte words per input cell and step
+  bool channelwise;              // filter j hears channels j, filters + j, … alone
+  const int32_t* channelWeights; // (size, size, channels / filters, paddedFilters), if channelwise
   int tileGroups;                // filter groups of a tile (the last may have fewer)
   int tileRows;                  // steps or positions of a tile
   int listRows;                  // steps that share a list of words: tileRows, or 1 (events)
@@ -139,6 +141,10 @@ struct Kernels {
   void (*sumRow)(const Convolution&, int y, const WindowBuffer&, int firstFilter, int filters, int64_t* sums,
                  uint8_t* scratch);
   void (*fireSumsRow)(const Convolution&, int y, const int64_t* sums, int64_t times, const Strip&, Counters&);
+  // Of a channelwise convolution: convolves and fires output row y over a block of steps, or as fireWindowRow does, with the
+  // input's counts in place of a window.
+  void (*fireChannelsRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
+  void (*fireChannelsWindowRow)(const Convolution&, int y, const int32_t* bias, const Strip&, uint8_t* scratch, Counters&);
   // Pools output row y over a block of steps, from the strip's rows and their filters' N, to the pool's output.
   void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts,
                   uint8_t* scratch);

@@ -771,6 +771,59 @@ static void fireSumsRowOf(const Convolution& c, int y, const int64_t* sums, int6
   add(counters, tally);
 }
 
+static inline Ints loadValues(const int8_t* p) { return loadSpikes<int8_t>(reinterpret_cast<const uint8_t*>(p)); }
+static inline Ints loadValues(const int16_t* p) { return loadSpikes<int16_t>(reinterpret_cast<const uint8_t*>(p)); }
+static inline Ints loadValues(const int32_t* p) { return loadInts(p); }
+
+// Fires output row y of a channelwise convolution; input (height, width, steps, channels). Lanes run across filters, whose
+// channels lie side by side; those beyond the last filter have no weight.
+template <class Spike, class Value>
+static void fireChannels(const Convolution& c, int y, const Value* input, int steps, const int32_t* bias,
+                         const Strip& strip, uint8_t* scratch, Counters& counters) {
+  constexpr int kTogether = 64;
+  Tally tally = {};
+  int32_t* z = reinterpret_cast<int32_t*>(scratch);
+  const int heard = c.channels / c.filters;
+  const size_t stepValues = c.input->paddedChannels;
+  const size_t tapWeights = size_t(heard) * c.paddedFilters;
+  uint8_t* outRow = strip.data + (y % strip.rowCount) * strip.rowBytes;
+  const Range ky = tapsInside(y, c.height, c);
+  for (int x = 0; x < c.outWidth; x++) {
+    const Range kx = tapsInside(x, c.width, c);
+    for (int f = 0; f < strip.filters; f += kTogether) {
+      const int filter = strip.firstFilter + f;
+      const int count = strip.filters - f < kTogether ? strip.filters - f : kTogether;
+      __builtin_memset(z, 0, size_t(steps) * count * 4);
+      for (int i = ky.first; i < ky.end; i++) {
+        for (int j = kx.first; j < kx.end; j++) {
+          const size_t cell = size_t(y * c.stride - c.padding + i) * c.width + (x * c.stride - c.padding + j);
+          const int32_t* weights = c.channelWeights + size_t(i * c.size + j) * tapWeights + filter;
+          for (int h = 0; h < heard; h++, weights += c.paddedFilters) {
+            const Value* values = input + cell * steps * stepValues + size_t(h) * c.filters + filter;
+            for (int t = 0; t < steps; t++, values += stepValues) {
+              int32_t* row = z + size_t(t) * count;
+              for (int lane = 0; lane < count; lane += kLanes) {
+                storeInts(row + lane, loadInts(row + lane) + loadInts(weights + lane) * loadValues(values + lane));
+              }
+            }
+          }
+        }
+      }
+      const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
+      fire<Spike>(c, {c.potential + neuron, c.counts + neuron, z, size_t(count), bias, outRow + x * strip.cellBytes + f * sizeof(Spike), strip.stepBytes},
+                  filter, count, steps, 0, tally);
+    }
+  }
+  add(counters, tally);
+}
+
+template <class Op>
+static void fireChannelsRowOf(const Convolution& c, int y, int steps, const Strip& strip, uint8_t* scratch,
+                              Counters& counters) {
+  using Spike = typename Op::Spike;
+  fireChannels<Spike>(c, y, reinterpret_cast<const Spike*>(c.input->data), steps, c.bias, strip, scratch, counters);
+}
+
 // Where an input cell of a pooling window has its spikes and counts, for the lanes at hand.
 struct PoolCell {
   const uint8_t* spikes;
@@ -1034,6 +1087,17 @@ static void fireSumsRow(const Convolution& c, int y, const int64_t* sums, int64_
   c.wide ? fireSumsRowOf<Op16>(c, y, sums, times, strip, counters)
          : fireSumsRowOf<Op8>(c, y, sums, times, strip, counters);
 }
+static void fireChannelsRow(const Convolution& c, int y, int steps, const Strip& strip, uint8_t* scratch,
+                            Counters& counters) {
+  c.wide ? fireChannelsRowOf<Op16>(c, y, steps, strip, scratch, counters)
+         : fireChannelsRowOf<Op8>(c, y, steps, strip, scratch, counters);
+}
+static void fireChannelsWindowRow(const Convolution& c, int y, const int32_t* bias, const Strip& strip, uint8_t* scratch,
+                                  Counters& counters) {
+  const int32_t* counts = c.input->counts;
+  c.wide ? fireChannels<Op16::Spike>(c, y, counts, 1, bias, strip, scratch, counters)
+         : fireChannels<Op8::Spike>(c, y, counts, 1, bias, strip, scratch, counters);
+}
 static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip& strip, const int32_t* inputCounts,
                     uint8_t* scratch) {
   p.spikeBytes == 2 ? poolRowOf<int16_t>(p, y, firstStep, steps, strip, inputCounts, scratch)
@@ -1042,6 +1106,6 @@ static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip&
 
 static Kernels tableNamed(const char* name) {
   return {name,       spikeBytes,    tileGroups, tileRows, eventCosts, packWeights, countWords, observeRow,
-          fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow, poolRow,
-          convolveFloat};
+          fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow, fireChannelsRow, fireChannelsWindowRow,
+          poolRow,    convolveFloat};
 }

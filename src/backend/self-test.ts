@@ -44,6 +44,8 @@ function testPlan(rule: Pool, wide: boolean): EnginePlan {
       size: 3,
       stride: 1,
       padding: 1,
+      channelwise: false,
+      reach: filters,
       weights,
       bias: Int32Array.from({ length: filters }, () => random(2 * limit) - limit),
       firing: firingLimits(

@@ -10,9 +10,13 @@ import {
   type ConvolutionStage,
   type EnginePlan,
   FIRING_ROWS,
+  type GatherStage,
+  inputsOf,
   NEVER,
+  outputShapeOf,
   POOLS,
   type PoolStage,
+  type Stage,
 } from '../engine/plan.js';
 import { backendError, reasonOf } from '../errors.js';
 import { fanOut } from '../network/shapes.js';
@@ -25,6 +29,7 @@ interface Exports {
   observeSilence(convolution: number, steps: number): void;
   run(convolution: number, step: number, steps: number, window: boolean): void;
   runPool(pool: number, step: number, steps: number): void;
+  runGather(gather: number, steps: number): void;
   outputPotential(convolution: number, steps: number, target: number): void;
   convolveFloat(
     height: number,
@@ -160,8 +165,29 @@ function padRows(values: Int32Array, rows: number, fill: number): Int32Array {
   return result;
 }
 
+/** (filters, size, size, heard) → [tap][heard][padded filters] int32. */
+function channelWeights({ filters, size, channels, weights }: ConvolutionStage): Int32Array {
+  const taps = size * size * (channels / filters);
+  const result = new Int32Array(taps * padded(filters));
+  for (let f = 0; f < filters; f++)
+    for (let i = 0; i < taps; i++) result[i * padded(filters) + f] = weights[f * taps + i]!;
+  return result;
+}
+
+/** Channels of a gather that lie side by side in one of its stages, too: [input, from, to, length]. */
+function runsOf({ channels, sources }: GatherStage): [number, number, number, number][] {
+  const runs: [number, number, number, number][] = [];
+  for (let channel = 0; channel < channels; channel++) {
+    const [input, from] = [sources[2 * channel]!, sources[2 * channel + 1]!];
+    const last = runs.at(-1);
+    if (last && last[0] === input && last[1] + last[3] === from) last[3]++;
+    else runs.push([input, from, channel, 1]);
+  }
+  return runs;
+}
+
 interface Placed {
-  stage: ConvolutionStage | PoolStage;
+  stage: Stage;
   /** The structure in memory. */
   pointer: number;
   output: number;
@@ -175,10 +201,14 @@ interface Placed {
   /** Run by its convolution (a pool), or handing its rows to this pool (a convolution). */
   fusedWith: number;
   silent: boolean;
+  /** Of a gather, where the spikes of each run are named, and the run's stage. */
+  runs: { at: number; input: number }[];
 }
 
 const POOL_FIELDS = 19;
-const CONVOLUTION_FIELDS = 33;
+const CONVOLUTION_FIELDS = 35;
+const GATHER_FIELDS = 9;
+const RUN_FIELDS = 6;
 /** Index of Pool.estimateStart in assembly/layout.ts. */
 const ESTIMATE_START = 15;
 
@@ -198,23 +228,40 @@ class WasmInstance implements EngineInstance {
     const image = stages[0]!;
     this.pixels = memory.reserve(image.height * image.width * image.channels);
     for (const [index, stage] of stages.entries()) {
-      const consumers = stages.filter((other) => other.input === index);
+      if (stage.kind === 'gather') {
+        this.placed.push(this.placeGather(memory, stage));
+        continue;
+      }
+      if (stage.kind === 'pool') {
+        this.placed.push(this.placePool(memory, stage));
+        continue;
+      }
+      const consumers = this.consumersOf(index);
       const only =
         consumers.length === 1 && consumers[0]!.kind === 'pool' ? stages.indexOf(consumers[0]!) : -1;
-      this.placed.push(
-        stage.kind === 'convolution'
-          ? this.placeConvolution(memory, stage, only)
-          : this.placePool(memory, stage),
-      );
+      this.placed.push(this.placeConvolution(memory, stage, only));
     }
-    const last = stages.at(-1) as ConvolutionStage;
-    this.output = memory.reserve(last.outHeight * last.outWidth * padded(last.filters) * 8);
+    const outputs = stages.map((stage) =>
+      stage.kind === 'convolution' && !stage.fires
+        ? stage.outHeight * stage.outWidth * padded(stage.filters) * 8
+        : 0,
+    );
+    this.output = memory.reserve(Math.max(...outputs));
     ({ exports: this.exports, memory: this.memory } = memory.instantiate(module));
+  }
+
+  /** The stages that a stage's spikes come into, each as often as they do. */
+  private consumersOf(index: number): Stage[] {
+    return this.plan.stages.flatMap((stage) =>
+      inputsOf(stage)
+        .filter((input) => input === index)
+        .map(() => stage),
+    );
   }
 
   private placeConvolution(memory: Plan, stage: ConvolutionStage, fusedPool: number): Placed {
     const { blockLength, gamma } = this.plan;
-    const { height, width, outHeight, outWidth, size, stride, padding } = stage;
+    const { height, width, outHeight, outWidth, size, stride, padding, channelwise } = stage;
     const onImage = stage.input < 0;
     const filters = padded(stage.filters);
     const words = (onImage ? stage.channels + (stage.channels % 2) : padded(stage.channels)) / 2;
@@ -222,16 +269,18 @@ class WasmInstance implements EngineInstance {
     const cells = height * width;
     const firing = stage.fires ? neurons : 0;
     const length = packedLength(stage, words);
-    const weights = memory.build(2 * length, (buffer, offset) =>
-      packWeights(stage, words, new Int16Array(buffer, offset, length)),
-    );
+    const weights = channelwise
+      ? memory.place(channelWeights(stage))
+      : memory.build(2 * length, (buffer, offset) =>
+          packWeights(stage, words, new Int16Array(buffer, offset, length)),
+        );
     const bias = memory.place(padRows(stage.bias, 1, 0));
     const firingLimits = memory.place(padRows(stage.firing, FIRING_ROWS, NEVER));
     const potential = memory.reserve(firing * 4);
     const counts = memory.reserve(firing * 4);
     const current = onImage ? memory.reserve(neurons * 4) : 0;
     const tiles = Math.ceil(blockLength / TILE_ROWS);
-    const steps = stage.fires && !onImage;
+    const steps = stage.fires && !onImage && !channelwise;
     const lists = steps ? memory.reserve(cells * tiles * words * 2 + 2) : 0;
     const listSizes = steps ? memory.reserve(cells * tiles * 2) : 0;
     const fanRows = memory.place(fanOut(height, outHeight, stage));
@@ -241,9 +290,10 @@ class WasmInstance implements EngineInstance {
     const windowWidth = Math.max(width + 2 * padding, (outWidth - 1 + TILE_ROWS) * stride + size);
     const windowCells = (Math.max(height + 2 * padding, (outHeight - 1) * stride + size) + 1) * windowWidth;
     const windows = onImage || !stage.fires || stage.startDelay > 0;
-    const window = windows
-      ? memory.reserve(windowCells * words * 4 * (onImage ? 2 : WINDOW_PLANES) + SLACK)
-      : 0;
+    const window =
+      windows && !channelwise
+        ? memory.reserve(windowCells * words * 4 * (onImage ? 2 : WINDOW_PLANES) + SLACK)
+        : 0;
     const sums = windows ? memory.reserve(outWidth * filters * 8) : 0;
     const taps = memory.reserve(size * size * 16 + words * 2);
     const allWords = Int16Array.from({ length: words }, (_, i) => i);
@@ -286,6 +336,8 @@ class WasmInstance implements EngineInstance {
         z,
         statistics,
         fusedPool < 0 ? 0 : this.placed[fusedPool]!.pointer,
+        channelwise ? stage.channels / stage.filters : 0,
+        stage.filters,
       ];
     }, CONVOLUTION_FIELDS);
     return {
@@ -303,6 +355,43 @@ class WasmInstance implements EngineInstance {
       estimates: [],
       fusedWith: fusedPool,
       silent: true,
+      runs: [],
+    };
+  }
+
+  private placeGather(memory: Plan, stage: GatherStage): Placed {
+    const { outHeight, outWidth, width, scale } = stage;
+    const channels = padded(stage.channels);
+    const outputs = outHeight * outWidth * channels;
+    const output = memory.reserve(outputs * this.plan.blockLength * 2 + SLACK);
+    const counts = memory.reserve(outputs * 4);
+    const runs = runsOf(stage);
+    const table = memory.structure(
+      () =>
+        runs.flatMap(([input, from, to, length]) => {
+          const source = this.placed[stage.inputs[input]!]!;
+          const sourceChannels = padded(outputShapeOf(source.stage).channels);
+          return [source.output, source.counts, sourceChannels, from, to, length];
+        }),
+      runs.length * RUN_FIELDS,
+    );
+    const pointer = memory.structure(
+      () => [width, outHeight, outWidth, scale, channels, output, counts, table, runs.length],
+      GATHER_FIELDS,
+    );
+    return {
+      stage,
+      pointer,
+      output,
+      counts,
+      potential: 0,
+      current: 0,
+      statistics: 0,
+      zeroed: [[counts, outputs * 4]],
+      estimates: [],
+      fusedWith: -1,
+      silent: true,
+      runs: runs.map(([input], i) => ({ at: table + 4 * RUN_FIELDS * i, input: stage.inputs[input]! })),
     };
   }
 
@@ -349,8 +438,7 @@ class WasmInstance implements EngineInstance {
       ];
     }, POOL_FIELDS);
     const source = stages[stage.input]!;
-    const fused =
-      source.kind === 'convolution' && stages.filter((other) => other.input === stage.input).length === 1;
+    const fused = source.kind === 'convolution' && this.consumersOf(stage.input).length === 1;
     return {
       stage,
       pointer,
@@ -369,6 +457,7 @@ class WasmInstance implements EngineInstance {
       estimates: buffers,
       fusedWith: fused ? stage.input : -1,
       silent: true,
+      runs: [],
     };
   }
 
@@ -397,8 +486,17 @@ class WasmInstance implements EngineInstance {
   run(index: number, step: number, steps: number): void {
     const placed = this.placed[index]!;
     const { stage, pointer } = placed;
-    const source = this.placed[stage.input];
     this.step = step + steps;
+    if (stage.kind === 'gather') {
+      placed.silent = stage.inputs.every((input) => this.placed[input]!.silent);
+      if (placed.silent) return;
+      const fields = new Uint32Array(this.memory);
+      for (const { at, input } of placed.runs)
+        fields[at / 4] = this.placed[input]!.silent ? 0 : this.placed[input]!.output;
+      this.exports.runGather(pointer, steps);
+      return;
+    }
+    const source = this.placed[stage.input];
     if (stage.kind === 'pool') {
       placed.silent = source!.silent;
       if (placed.fusedWith >= 0 || placed.silent) return;
@@ -413,6 +511,11 @@ class WasmInstance implements EngineInstance {
     if (!stage.fires) return;
     placed.silent = step < stage.startDelay;
     if (placed.silent) return;
+    // what is silent is not written; a channelwise layer reads it all the same
+    if (stage.channelwise && source!.silent) {
+      const bytes = stage.height * stage.width * padded(stage.channels) * steps * 2;
+      new Uint8Array(this.memory, source!.output, bytes).fill(0);
+    }
     this.exports.run(pointer, step, steps, stage.startDelay > 0 && step === stage.startDelay);
     if (placed.fusedWith >= 0) this.swapEstimates(this.placed[placed.fusedWith]!);
   }
@@ -435,8 +538,8 @@ class WasmInstance implements EngineInstance {
     return result;
   }
 
-  outputPotential(): Float64Array {
-    const { stage, pointer } = this.placed.at(-1)! as Placed & { stage: ConvolutionStage };
+  outputPotential(index: number): Float64Array {
+    const { stage, pointer } = this.placed[index]! as Placed & { stage: ConvolutionStage };
     this.exports.outputPotential(pointer, this.step, this.output);
     const cells = stage.outHeight * stage.outWidth;
     const values = new Float64Array(this.memory, this.output, cells * padded(stage.filters));
@@ -462,8 +565,8 @@ class WasmInstance implements EngineInstance {
       number,
       number,
     ];
-    const filters = stage.kind === 'convolution' ? stage.filters : 0;
-    return { spikes, clipped, synapticOperations: units * filters };
+    const reach = stage.kind === 'convolution' ? stage.reach : 0;
+    return { spikes, clipped, synapticOperations: units * reach };
   }
 
   close(): void {}

@@ -227,7 +227,7 @@ export async function preparePeers(
   }
   const network = withInputSize(decodeModel(await readModelBytes(model)), size);
   const stages = planEngine(network, DEFAULT_RUN_OPTIONS).stages.map((stage) => {
-    if (stage.kind === 'pool') return stage;
+    if (stage.kind !== 'convolution') return stage;
     const { weights: _, bias: __, firing: ___, startPotential: ____, ...geometry } = stage;
     return geometry;
   });

@@ -3,7 +3,7 @@ import { selectBackend } from '../backend/select.js';
 import { withInputSize } from '../conversion/convert.js';
 import { resolveSettings } from '../detection/settings.js';
 import type { ConvolutionLoad } from '../engine/backend.js';
-import { planEngine } from '../engine/plan.js';
+import { inputsOf, planEngine } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
 import { reasonOf } from '../errors.js';
 import { readModelBytes, readPhotoBytes } from '../files.js';
@@ -95,12 +95,12 @@ class Row {
         neurons,
         name,
         msPerStep: stageMs[index]! / spec.steps,
-        density: stage.input < 0 ? 1 : sops / multiplications / spec.steps,
+        density: inputsOf(stage).length === 0 ? 1 : sops / multiplications / spec.steps,
         denseMultiplications: multiplications,
       };
     });
     const afterImage = layers.filter(({ name }) =>
-      stages.some((stage) => stage.name === name && stage.input >= 0),
+      stages.some((stage) => stage.name === name && inputsOf(stage).length > 0),
     );
     return {
       isa: this.isa,

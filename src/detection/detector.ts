@@ -108,7 +108,7 @@ abstract class RegionDetector {
 export class SpikingDetector extends RegionDetector {
   readonly simulation: Simulation;
   /** What the read-out needs of the output layer; the rest of the model is not kept. */
-  private readonly output: Pick<SpikingLayer, 'threshold' | 'lambda'>;
+  private readonly output: Pick<SpikingLayer, 'name' | 'threshold' | 'lambda'>;
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
 
@@ -120,8 +120,8 @@ export class SpikingDetector extends RegionDetector {
     threads = 1,
   ) {
     super(model.network, model.classes);
-    const { threshold, lambda } = model.layers.at(-1)!;
-    this.output = { threshold, lambda };
+    const { name, threshold, lambda } = model.layers.at(-1)!;
+    this.output = { name, threshold, lambda };
     this.options = options;
     this.backend = backend;
     const plan = planEngine(model, options);
@@ -187,11 +187,11 @@ export class SpikingDetector extends RegionDetector {
     let delayed: Float64Array | undefined;
     if (readoutDelay > 0) {
       simulation.advanceTo(readoutDelay, onBlock);
-      delayed = simulation.outputPotential();
+      delayed = simulation.outputPotential(this.output.name);
     }
     for (const step of steps) {
       simulation.advanceTo(step, onBlock);
-      const potential = simulation.outputPotential();
+      const potential = simulation.outputPotential(this.output.name);
       yield {
         step,
         map: (decoder) =>

@@ -67,8 +67,8 @@ export interface EngineInstance {
    * and so do the steps of each; a step in which a start delay ends must come alone.
    */
   run(stage: number, step: number, steps: number): void;
-  /** Exact potential of the non-firing output layer at the current step: V = W·N_in + T·B, (H, W, C), in float64. */
-  outputPotential(): Float64Array;
+  /** Exact potential of a non-firing output layer at the current step: V = W·N_in + T·B, (H, W, C), in float64. */
+  outputPotential(stage: number): Float64Array;
   /** A copy of a firing stage's state. */
   state(stage: number): StageState;
   statistics(stage: number): StageStatistics;

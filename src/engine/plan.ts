@@ -60,8 +60,15 @@ export interface ConvolutionStage extends ConvolutionGeometry {
   name: string;
   /** Index of the stage whose spikes come in; -1 for the image's bytes. */
   input: number;
-  /** (filters, size, size, channels). */
+  /**
+   * True if filter j hears channels j, filters + j, … alone: a depthwise convolution, or a sum of concatenated maps.
+   * False: it hears all channels.
+   */
+  channelwise: boolean;
+  /** (filters, size, size, channels), or channelwise (filters, size, size, channels / filters). */
   weights: Int16Array | Int8Array;
+  /** Filters that a spike reaches at each output cell it reaches: all, 1 if channelwise, or those of its group. */
+  reach: number;
   /** B, (filters). */
   bias: Int32Array;
   /**
@@ -74,7 +81,7 @@ export interface ConvolutionStage extends ConvolutionGeometry {
   startPotential: Int32Array;
   /** Steps in which the layer may not fire. */
   startDelay: number;
-  /** False for the output layer, whose potential is computed from counts when it is read. */
+  /** False for an output layer, whose potential is computed from counts when it is read. */
   fires: boolean;
 }
 
@@ -94,9 +101,37 @@ export interface PoolStage {
   rule: Pool;
 }
 
-export type Stage = ConvolutionStage | PoolStage;
+/** Wiring: spikes that change their places, or are repeated; no neurons. */
+export interface GatherStage {
+  kind: 'gather';
+  name: string;
+  /** Stages whose spikes come in, all of one height and width. */
+  inputs: number[];
+  height: number;
+  width: number;
+  /** height · scale and width · scale: each cell is repeated. */
+  outHeight: number;
+  outWidth: number;
+  scale: number;
+  channels: number;
+  /** (channels, 2): of each channel the place of its stage in `inputs`, and the channel there. */
+  sources: Int32Array;
+}
 
-/** Everything a back-end needs, as integers: stages in an order in which inputs come first, the output layer last. */
+export type Stage = ConvolutionStage | PoolStage | GatherStage;
+
+/** The stages whose spikes come into a stage; none if that is the image. */
+export const inputsOf = (stage: Stage): readonly number[] =>
+  stage.kind === 'gather' ? stage.inputs : stage.input < 0 ? [] : [stage.input];
+
+/** Shape of what a stage sends. */
+export const outputShapeOf = (stage: Stage): Shape => ({
+  height: stage.outHeight,
+  width: stage.outWidth,
+  channels: stage.kind === 'convolution' ? stage.filters : stage.channels,
+});
+
+/** Everything a back-end needs, as integers: stages in an order in which inputs come first. */
 export interface EnginePlan {
   stages: Stage[];
   /** Γ. */
@@ -220,6 +255,8 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
       ...common,
       filters: layer.filters,
       padding: layer.padding,
+      channelwise: false,
+      reach: layer.filters,
       weights,
       bias,
       firing: firingLimits(options.neuron, options.rho, threshold, negativeThreshold),

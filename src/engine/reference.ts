@@ -14,6 +14,9 @@ import type {
 import {
   type ConvolutionStage,
   type EnginePlan,
+  type GatherStage,
+  inputsOf,
+  outputShapeOf,
   POTENTIAL_LIMIT,
   type PoolStage,
   type Stage,
@@ -36,7 +39,8 @@ function accumulate(
   x: number,
   sums: Float64Array,
 ): void {
-  const { height, width, channels, filters, size, stride, padding, weights } = stage;
+  const { height, width, channels, filters, size, stride, padding, weights, channelwise } = stage;
+  const heard = channelwise ? channels / filters : channels;
   for (let ky = 0; ky < size; ky++) {
     const row = y * stride - padding + ky;
     if (row < 0 || row >= height) continue;
@@ -47,9 +51,13 @@ function accumulate(
       for (let c = 0; c < channels; c++) {
         const s = input[source + c]!;
         if (s === 0) continue;
-        for (let j = 0; j < filters; j++) {
-          sums[j]! += weights[((j * size + ky) * size + kx) * channels + c]! * s;
+        const weight = (j: number, i: number) => weights[((j * size + ky) * size + kx) * heard + i]!;
+        if (channelwise) {
+          const j = c % filters;
+          sums[j]! += weight(j, Math.floor(c / filters)) * s;
+          continue;
         }
+        for (let j = 0; j < filters; j++) sums[j]! += weight(j, c) * s;
       }
     }
   }
@@ -169,13 +177,13 @@ class ConvolutionState {
   }
 
   private countOperations({ spikes }: Output, steps: number): void {
-    const { height, width, channels, filters } = this.stage;
+    const { height, width, channels, reach } = this.stage;
     const cells = height * width;
     for (let t = 0; t < steps; t++) {
       for (let cell = 0; cell < cells; cell++) {
         let unitSpikes = 0;
         for (let c = 0; c < channels; c++) unitSpikes += Math.abs(spikes[(t * cells + cell) * channels + c]!);
-        const reached = this.fanRows[Math.floor(cell / width)]! * this.fanColumns[cell % width]! * filters;
+        const reached = this.fanRows[Math.floor(cell / width)]! * this.fanColumns[cell % width]! * reach;
         this.statistics.synapticOperations += unitSpikes * reached;
       }
     }
@@ -268,16 +276,52 @@ class PoolState {
   }
 }
 
+class GatherState {
+  readonly stage: GatherStage;
+  readonly output: Output;
+
+  constructor(stage: GatherStage, blockLength: number) {
+    const outputs = stage.outHeight * stage.outWidth * stage.channels;
+    this.stage = stage;
+    this.output = { spikes: new Int8Array(outputs * blockLength), counts: new Int32Array(outputs) };
+  }
+
+  begin(): void {
+    this.output.counts.fill(0);
+  }
+
+  /** @param channelsOf each input's channels */
+  run(steps: number, inputs: readonly Output[], channelsOf: readonly number[]): void {
+    const { stage, output } = this;
+    const { height, width, outHeight, outWidth, scale, channels, sources } = stage;
+    const outputs = output.counts.length;
+    for (let i = 0; i < outputs; i++) {
+      const [cell, channel] = [Math.floor(i / channels), i % channels];
+      const input = sources[2 * channel]!;
+      const row = Math.floor(Math.floor(cell / outWidth) / scale);
+      const column = Math.floor((cell % outWidth) / scale);
+      const from = (row * width + column) * channelsOf[input]! + sources[2 * channel + 1]!;
+      output.counts[i] = inputs[input]!.counts[from]!;
+      const frame = height * width * channelsOf[input]!;
+      for (let t = 0; t < steps; t++)
+        output.spikes[t * outHeight * outWidth * channels + i] = inputs[input]!.spikes[t * frame + from]!;
+    }
+  }
+}
+
+type State = ConvolutionState | PoolState | GatherState;
+
+function createState(stage: Stage, { gamma, blockLength }: EnginePlan): State {
+  if (stage.kind === 'convolution') return new ConvolutionState(stage, gamma, blockLength);
+  return stage.kind === 'pool' ? new PoolState(stage, blockLength) : new GatherState(stage, blockLength);
+}
+
 class ReferenceInstance implements EngineInstance {
-  private readonly states: (ConvolutionState | PoolState)[];
+  private readonly states: State[];
   private step = 0;
 
-  constructor({ stages, gamma, blockLength }: EnginePlan) {
-    this.states = stages.map((stage: Stage) =>
-      stage.kind === 'convolution'
-        ? new ConvolutionState(stage, gamma, blockLength)
-        : new PoolState(stage, blockLength),
-    );
+  constructor(plan: EnginePlan) {
+    this.states = plan.stages.map((stage) => createState(stage, plan));
   }
 
   begin(pixels: Uint8Array): void {
@@ -287,9 +331,15 @@ class ReferenceInstance implements EngineInstance {
 
   run(stage: number, step: number, steps: number): void {
     const state = this.states[stage]!;
-    const input = this.states[state.stage.input]?.output;
-    if (state instanceof PoolState) state.run(step, steps, input!);
-    else state.run(step, steps, input);
+    const inputs = inputsOf(state.stage).map((index) => this.states[index]!);
+    if (state instanceof GatherState)
+      state.run(
+        steps,
+        inputs.map(({ output }) => output),
+        inputs.map((input) => outputShapeOf(input.stage).channels),
+      );
+    else if (state instanceof PoolState) state.run(step, steps, inputs[0]!.output);
+    else state.run(step, steps, inputs[0]?.output);
     this.step = step + steps;
   }
 
@@ -299,8 +349,8 @@ class ReferenceInstance implements EngineInstance {
     return state;
   }
 
-  outputPotential(): Float64Array {
-    const output = this.convolution(this.states.length - 1);
+  outputPotential(stage: number): Float64Array {
+    const output = this.convolution(stage);
     return output.outputPotential(this.step, this.states[output.stage.input]?.output);
   }
 

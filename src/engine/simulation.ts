@@ -85,9 +85,9 @@ export class Simulation {
     }
   }
 
-  /** Exact potential of the output layer, (H, W, C). */
-  outputPotential(): Float64Array {
-    return this.instance.outputPotential();
+  /** Exact potential of an output layer, (H, W, C), by its name. */
+  outputPotential(name: string): Float64Array {
+    return this.instance.outputPotential(this.plan.stages.findIndex((stage) => stage.name === name));
   }
 
   statistics(): RunStatistics {
@@ -125,17 +125,20 @@ export class Simulation {
 
   /**
    * FNV-1a 64 over the little-endian bytes of every convolution in order: int32 N then int32 V, channel-last; of the
-   * output layer V as int64. Equal on every back-end.
+   * output layers V as int64. Equal on every back-end.
    */
   checksum(): string {
     const hash = new Fnv1a64();
     for (const [index, stage] of this.plan.stages.entries()) {
-      if (stage.kind !== 'convolution' || !stage.fires) continue;
+      if (stage.kind !== 'convolution') continue;
+      if (!stage.fires) {
+        updateInt64(hash, this.instance.outputPotential(index));
+        continue;
+      }
       const { counts, potential } = this.instance.state(index);
       updateInt32(hash, counts);
       updateInt32(hash, potential);
     }
-    updateInt64(hash, this.instance.outputPotential());
     return hash.digest();
   }
 

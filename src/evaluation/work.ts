@@ -2,7 +2,7 @@
  * What a run costs apart from spikes, counted from the plan, and energy by the usual model (45 nm; Horowitz 2014):
  * memory traffic is not in it.
  */
-import type { EnginePlan, PoolStage } from '../engine/plan.js';
+import type { ConvolutionStage, EnginePlan, PoolStage } from '../engine/plan.js';
 import { denseMultiplications } from '../network/shapes.js';
 
 /** Picojoules of an operation: a multiply-accumulate of the ANN, and an addition of the SNN. */
@@ -32,6 +32,8 @@ export interface FixedWork {
   imageMultiplications: number;
   /** Multiply-accumulates of one dense pass of all other convolutions. */
   otherMultiplications: number;
+  /** Additions of one dense pass: sums of maps, element by element. */
+  additions: number;
   /** Potentials updated in T steps: neurons × the steps in which they may fire. */
   neuronUpdates: number;
   /** Comparisons of the spiking max-pools in T steps. */
@@ -47,6 +49,9 @@ const windowCells = (extent: number, out: number, { size, stride, offset }: Pool
   return cells;
 };
 
+/** True for a sum of maps: a channelwise layer that hears several channels at one place. */
+const isSum = ({ channelwise, channels, filters }: ConvolutionStage) => channelwise && channels > filters;
+
 /**
  * Counts the work of a planned network over T steps.
  *
@@ -61,7 +66,13 @@ const windowCells = (extent: number, out: number, { size, stride, offset }: Pool
  * ```
  */
 export function fixedWork({ stages }: EnginePlan, steps: number): FixedWork {
-  const work = { imageMultiplications: 0, otherMultiplications: 0, neuronUpdates: 0, poolComparisons: 0 };
+  const work = {
+    imageMultiplications: 0,
+    otherMultiplications: 0,
+    additions: 0,
+    neuronUpdates: 0,
+    poolComparisons: 0,
+  };
   /** Steps in which a stage's input may change. */
   const active: number[] = [];
   for (const stage of stages) {
@@ -73,8 +84,14 @@ export function fixedWork({ stages }: EnginePlan, steps: number): FixedWork {
       work.poolComparisons += (cells - outHeight * outWidth) * channels * before;
       continue;
     }
+    if (stage.kind === 'gather') {
+      active.push(Math.max(...stage.inputs.map((input) => active[input]!)));
+      continue;
+    }
     const multiplications = denseMultiplications(stage);
-    if (stage.input < 0) work.imageMultiplications += multiplications;
+    const { outHeight, outWidth, filters, channels } = stage;
+    if (isSum(stage)) work.additions += outHeight * outWidth * (channels - filters);
+    else if (stage.input < 0) work.imageMultiplications += multiplications;
     else work.otherMultiplications += multiplications;
     const firing = Math.max(0, steps - stage.startDelay);
     active.push(firing);
@@ -131,9 +148,10 @@ export function energyOf(work: FixedWork, synapticOperations: number): Energy {
  * ```
  */
 export function annEnergyOf(work: FixedWork): Pick<Energy, 'energyPicojoules' | 'integerEnergyPicojoules'> {
-  const multiplications = work.imageMultiplications + work.otherMultiplications;
+  const energy = ({ multiplyAccumulate, addition }: { multiplyAccumulate: number; addition: number }) =>
+    multiplyAccumulate * (work.imageMultiplications + work.otherMultiplications) + addition * work.additions;
   return {
-    energyPicojoules: ENERGY_PJ.float.multiplyAccumulate * multiplications,
-    integerEnergyPicojoules: ENERGY_PJ.integer.multiplyAccumulate * multiplications,
+    energyPicojoules: energy(ENERGY_PJ.float),
+    integerEnergyPicojoules: energy(ENERGY_PJ.integer),
   };
 }

@@ -122,11 +122,14 @@ export function fanOut(
   return fan;
 }
 
-/** Multiply-accumulates of a dense convolution, without the weights that fall outside the border. */
-export function denseMultiplications(geometry: ConvolutionGeometry): number {
-  const { height, width, channels, outHeight, outWidth, filters } = geometry;
+/**
+ * Multiply-accumulates of a dense pass, without the weights that fall outside the border; `reach` is how many filters an
+ * input reaches at an output cell.
+ */
+export function denseMultiplications(geometry: ConvolutionGeometry & { reach: number }): number {
+  const { height, width, channels, outHeight, outWidth, reach } = geometry;
   const sum = (fan: Int32Array) => fan.reduce((total, value) => total + value, 0);
   const rows = sum(fanOut(height, outHeight, geometry));
   const columns = sum(fanOut(width, outWidth, geometry));
-  return rows * columns * channels * filters;
+  return rows * columns * channels * reach;
 }

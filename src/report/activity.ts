@@ -81,7 +81,14 @@ export function neuronResponses(
   const slope = negativeSlope.leaky;
   return NEURONS.flatMap((neuron) => {
     const each = (value: number) => new Int32Array(filters).fill(value);
-    const common = { ...FLAT, kind: 'convolution', weights: new Int8Array(filters), startDelay: 0 } as const;
+    const common = {
+      ...FLAT,
+      kind: 'convolution',
+      weights: new Int8Array(filters),
+      startDelay: 0,
+      channelwise: false,
+      reach: 1,
+    } as const;
     const plan: EnginePlan = {
       stages: [
         {

@@ -18,9 +18,11 @@ function observe(backend: Backend, plan: EnginePlan, { pixels, steps, threads }:
   for (const step of [Math.ceil(steps / 2), steps]) {
     simulation.advanceTo(step);
     for (const stage of plan.stages) {
-      if (stage.kind === 'convolution' && stage.fires) seen.push([stage.name, simulation.state(stage.name)]);
+      if (stage.kind !== 'convolution') continue;
+      const { name, fires } = stage;
+      seen.push([name, fires ? simulation.state(name) : simulation.outputPotential(name)]);
     }
-    seen.push(simulation.outputPotential(), simulation.statistics(), simulation.checksum());
+    seen.push(simulation.statistics(), simulation.checksum());
   }
   simulation.close();
   return seen;
@@ -171,7 +173,7 @@ describe('reference', () => {
         const source = plan.stages[head.input];
         if (source?.kind !== 'convolution') return;
         const { counts } = simulation.state(source.name);
-        const potential = simulation.outputPotential();
+        const potential = simulation.outputPotential(head.name);
         const at = (y: number, x: number, j: number) => {
           let sum = BigInt(steps) * BigInt(head.bias[j]!);
           for (let ky = 0; ky < head.size; ky++) {

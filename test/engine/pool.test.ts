@@ -28,6 +28,8 @@ function poolCounts(plan: EnginePlan, index: number): EnginePlan {
         size: 1,
         stride: 1,
         padding: 0,
+        channelwise: false,
+        reach: channels,
         weights: identity,
         bias: new Int32Array(channels),
         firing: new Int32Array(8 * channels).fill(1),
@@ -50,12 +52,13 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
           const pool = plan.stages[index] as PoolStage | undefined;
           const source = pool && plan.stages[pool.input];
           if (!pool || source?.kind !== 'convolution' || plan.stages[0]!.kind !== 'convolution') return;
-          const stages = plan.stages.map((stage) => ({
-            ...stage,
-            ...(stage.kind === 'pool'
-              ? { rule: 'exact' as const }
-              : { weights: Int16Array.from(stage.weights) }),
-          })) as EnginePlan['stages'];
+          const stages = plan.stages.map((stage) =>
+            stage.kind === 'pool'
+              ? { ...stage, rule: 'exact' as const }
+              : stage.kind === 'convolution'
+                ? { ...stage, weights: Int16Array.from(stage.weights) }
+                : stage,
+          );
           const simulation = new Simulation(poolCounts({ ...plan, stages }, index), backend);
           simulation.begin(pixels);
           for (let step = 1; step <= steps; step++) {
@@ -77,7 +80,7 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
                 return largest;
               },
             );
-            expect(simulation.outputPotential()).toEqual(expected);
+            expect(simulation.outputPotential('probe')).toEqual(expected);
           }
           checked++;
         }),

@@ -3,9 +3,11 @@ import {
   type ConvolutionStage,
   type EnginePlan,
   firingLimits,
+  type GatherStage,
   METHODS,
   type Method,
   NEURONS,
+  outputShapeOf,
   POOLS,
   type PoolStage,
   type Stage,
@@ -37,13 +39,14 @@ export const unitConvolution = (
     size: 1,
     stride: 1,
     padding: 0,
+    channelwise: false,
     bias: Int32Array.of(0),
     startPotential: Int32Array.of(0),
     startDelay: 0,
     fires: true,
     firing: firingLimits('ibt', 0.5, Int32Array.of(100), Int32Array.of(1000)),
   };
-  return { ...base, ...fields };
+  return { ...base, reach: fields.filters ?? 1, ...fields };
 };
 
 type Fields = Partial<ConvolutionStage> & Pick<ConvolutionStage, 'filters' | 'weights'>;
@@ -118,9 +121,11 @@ function convolution(
   fires: boolean,
   input: number,
   index: number,
-  { neuron, rho, alpha, atBound, v0 }: Choices,
+  choices: Choices,
   startDelay: number,
+  channelwise = 0,
 ): ConvolutionStage {
+  const { neuron, rho, alpha, atBound, v0 } = choices;
   const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
   const size = [1, 3, 3, 5][whole(0, 3)]!;
   const stride = random() < 0.25 ? 2 : 1;
@@ -128,19 +133,11 @@ function convolution(
   const outHeight = Math.floor((shape.height + 2 * padding - size) / stride) + 1;
   const outWidth = Math.floor((shape.width + 2 * padding - size) / stride) + 1;
   if (outHeight < 1 || outWidth < 1) {
-    return convolution(
-      random,
-      shape,
-      bits,
-      fires,
-      input,
-      index,
-      { neuron, rho, alpha, atBound, v0 },
-      startDelay,
-    );
+    return convolution(random, shape, bits, fires, input, index, choices, startDelay, channelwise);
   }
-  const filters = whole(1, 37);
-  const perFilter = size * size * shape.channels;
+  const filters = channelwise > 0 ? shape.channels / channelwise : whole(1, 37);
+  const heard = channelwise > 0 ? channelwise : shape.channels;
+  const perFilter = size * size * heard;
   const greatest = input < 0 ? 255 : 127;
   const weights = bits === 8 ? new Int8Array(filters * perFilter) : new Int16Array(filters * perFilter);
   const bias = new Int32Array(filters);
@@ -174,7 +171,9 @@ function convolution(
     size,
     stride,
     padding,
+    channelwise: channelwise > 0,
     weights,
+    reach: channelwise > 0 ? 1 : whole(1, filters),
     bias,
     firing: firingLimits(neuron, rho, threshold, negative),
     startPotential: threshold.map((theta) => Math.floor((neuron === 'ibt-memory' ? 0 : v0) * theta)),
@@ -213,11 +212,31 @@ function pool(
   };
 }
 
-const shapeOf = (stage: Stage): Shape => ({
-  height: stage.outHeight,
-  width: stage.outWidth,
-  channels: stage.kind === 'pool' ? stage.channels : stage.filters,
-});
+/** Wiring of some stages of one height and width: any of their channels in any order, whole runs of them mostly. */
+function gather(
+  random: () => number,
+  stages: readonly Stage[],
+  inputs: number[],
+  channels: number,
+): GatherStage {
+  const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
+  const shapes = inputs.map((input) => outputShapeOf(stages[input]!));
+  const { height, width } = shapes[0]!;
+  const scale = random() < 0.3 ? 2 : 1;
+  const sources = new Int32Array(2 * channels);
+  let [input, from] = [0, 0];
+  for (let channel = 0; channel < channels; channel++) {
+    if (channel === 0 || random() < 0.2 || from === shapes[input]!.channels) {
+      input = whole(0, inputs.length - 1);
+      from = whole(0, shapes[input]!.channels - 1);
+    }
+    sources.set([input, from++], 2 * channel);
+  }
+  const out = { outHeight: height * scale, outWidth: width * scale, scale, channels, sources };
+  return { kind: 'gather', name: `gather${stages.length}`, inputs, height, width, ...out };
+}
+
+const isFiring = (stage: Stage) => stage.kind !== 'convolution' || stage.fires;
 
 /** Builds a random network from a seed: mostly a chain, sometimes with stages that several others read. */
 function buildCase(
@@ -244,11 +263,24 @@ function buildCase(
   let shape = image;
   const layers = whole(1, 3);
   let from = -1;
+  const firing = () => [...stages.keys()].filter((i) => isFiring(stages[i]!));
   const grow = (stage: Stage) => {
     stages.push(stage);
     const branches = random() < 0.2;
-    from = branches ? whole(0, stages.length - 1) : stages.length - 1;
-    shape = shapeOf(stages[from]!);
+    from = branches ? firing()[whole(0, firing().length - 1)]! : stages.length - 1;
+    shape = outputShapeOf(stages[from]!);
+  };
+  /** Joins some stages of the present shape, and lets a channelwise layer sum or convolve what they send. */
+  const join = (delay: number) => {
+    const alike = firing().filter((i) => {
+      const { height, width } = outputShapeOf(stages[i]!);
+      return height === shape.height && width === shape.width;
+    });
+    const inputs = Array.from({ length: whole(1, 3) }, () => alike[whole(0, alike.length - 1)]!);
+    const heard = whole(1, 2);
+    grow(gather(random, stages, inputs, heard * whole(1, 40)));
+    if (stages.length - 1 === from && random() < 0.8 && shape.channels % heard === 0)
+      grow(convolution(random, shape, bits, true, from, stages.length, choices, delay, heard));
   };
   for (let layer = 0; layer < layers; layer++) {
     grow(convolution(random, shape, bits, true, from, stages.length, choices, delays[layer] ?? 0));
@@ -256,6 +288,9 @@ function buildCase(
       const stage = pool(random, shape, from, stages.length, rule);
       if (stage) grow(stage);
     }
+    if (random() < 0.4) join(delays[layer] ?? 0);
+    // an output layer in the middle
+    if (random() < 0.2) stages.push(convolution(random, shape, bits, false, from, stages.length, choices, 0));
   }
   stages.push(convolution(random, shape, bits, false, from, stages.length, choices, 0));
   const steps = whole(1, 21);
