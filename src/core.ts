@@ -11,13 +11,7 @@ export {
 } from './conversion/convert.js';
 export { type BatchNormEpsilon, foldBatchNorm } from './conversion/fold.js';
 export { dequantise, type Lambdas, quantise } from './conversion/quantise.js';
-export { type DarknetNetwork, parseCfg } from './darknet/cfg.js';
-export { parseNames } from './darknet/names.js';
-export { parseWeights } from './darknet/weights.js';
-export type { DetectionOptions } from './decoding/detections.js';
-export { type Box, type Detection, intersectionOverUnion, suppress } from './decoding/nms.js';
 export { type Decoder, decodePotential } from './decoding/readout.js';
-export { type Candidate, decodeRegion } from './decoding/region.js';
 export {
   type ElapsedMs,
   FloatDetector,
@@ -78,6 +72,12 @@ export {
   fixedWork,
 } from './evaluation/work.js';
 export { classNames, type ExportedFiles, toCoco, toVoc, toYolo } from './export/formats.js';
+export { type DarknetNetwork, parseCfg } from './formats/darknet/cfg.js';
+export { parseNames } from './formats/darknet/names.js';
+export { parseWeights } from './formats/darknet/weights.js';
+export type { DetectionOptions } from './heads/detections.js';
+export { type Box, type Detection, intersectionOverUnion, suppress } from './heads/nms.js';
+export { type Candidate, decodeRegion } from './heads/region.js';
 export { type Photo, type Placement, placementOf, resizePhoto } from './image/resize.js';
 export { decodeModel, encodeModel } from './model/model-file.js';
 export type { Normalisation, Provenance, Resize, SpikingLayer, SpikingModel } from './model/spiking-model.js';

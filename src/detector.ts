@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { selectBackend } from './backend/select.js';
 import type { TrainedNetwork } from './conversion/convert.js';
-import { type DarknetFiles, loadDarknet } from './darknet/load.js';
 import {
   FloatDetector,
   type FloatResult,
@@ -17,6 +16,7 @@ import {
 import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
 import { SpikingYoloError, usageError, withPath } from './errors.js';
 import { readPhotoBytes, readShared } from './files.js';
+import { type DarknetFiles, loadDarknet } from './formats/darknet/load.js';
 import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
 import { decodeModel } from './model/model-file.js';

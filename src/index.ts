@@ -1,6 +1,5 @@
 export { BACKENDS, type Selection, selectBackend } from './backend/select.js';
 export * from './core.js';
-export { type DarknetFiles, loadDarknet } from './darknet/load.js';
 export {
   type BatchResult,
   type DetectAllOptions,
@@ -23,6 +22,7 @@ export { type EvaluationReport, type Experiment, runExperiment } from './evaluat
 export { parseVocAnnotation } from './evaluation/voc-annotation.js';
 export type { DetectedPhoto } from './export/detected-photo.js';
 export type { PhotoRecord } from './export/records.js';
+export { type DarknetFiles, loadDarknet } from './formats/darknet/load.js';
 export { drawDetections } from './image/draw.js';
 export { decodePhoto } from './image/read-photo.js';
 export { readResized } from './image/read-resized.js';

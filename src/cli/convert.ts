@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { selectBackend } from '../backend/select.js';
-import { loadDarknet } from '../darknet/load.js';
 import { PRESETS } from '../detection/settings.js';
 import { writeWhole } from '../files.js';
+import { loadDarknet } from '../formats/darknet/load.js';
 import { encodeModel } from '../model/model-file.js';
 import {
   addConversionOptions,

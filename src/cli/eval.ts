@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { selectBackend } from '../backend/select.js';
-import { loadDarknet } from '../darknet/load.js';
 import type { Decoder } from '../decoding/readout.js';
 import { FloatDetector } from '../detection/detector.js';
 import { resolveSettings } from '../detection/settings.js';
@@ -10,6 +9,7 @@ import { usageError } from '../errors.js';
 import { listAnnotatedPhotos, type PhotoSet } from '../evaluation/annotated-photos.js';
 import { runExperiment } from '../evaluation/experiment.js';
 import { writeWhole } from '../files.js';
+import { loadDarknet } from '../formats/darknet/load.js';
 import {
   addConversionOptions,
   conversionOptions,

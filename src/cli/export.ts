@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { parseNames } from '../darknet/names.js';
 import { readModel } from '../detector.js';
 import { usageError } from '../errors.js';
 import { type DetectedPhoto, photoOf } from '../export/detected-photo.js';
 import { classNames, type ExportedFiles, toCoco, toVoc, toYolo } from '../export/formats.js';
 import { type PhotoRecord, readRecords } from '../export/records.js';
 import { readText, writeWhole } from '../files.js';
+import { parseNames } from '../formats/darknet/names.js';
 import { decodeModel } from '../model/model-file.js';
 import { choice } from './options.js';
 import { printError } from './print.js';

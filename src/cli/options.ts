@@ -1,12 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BACKENDS } from '../backend/select.js';
-import type { DarknetFiles } from '../darknet/load.js';
 import { DECODERS, type Decoder } from '../decoding/readout.js';
 import { PRESETS } from '../detection/settings.js';
 import type { DetectorOptions } from '../detector.js';
 import { NEURONS, POOLS, SCHEDULES } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import { findSameFile } from '../files.js';
+import type { DarknetFiles } from '../formats/darknet/load.js';
 import { RESIZES } from '../model/spiking-model.js';
 
 /** A number argument. */

@@ -1,11 +1,11 @@
 import { dequantise } from '../conversion/quantise.js';
-import { type DetectionOptions, detectionsOf } from '../decoding/detections.js';
-import type { Detection } from '../decoding/nms.js';
 import { checkReadoutDelay, type Decoder, decodePotential } from '../decoding/readout.js';
 import type { Backend, BackendName } from '../engine/backend.js';
 import { planEngine, type RunOptions } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
 import { conversionError } from '../errors.js';
+import { type DetectionOptions, detectionsOf } from '../heads/detections.js';
+import type { Detection } from '../heads/nms.js';
 import { type Photo, placementOf, resizePhoto } from '../image/resize.js';
 import type { Resize, SpikingLayer, SpikingModel } from '../model/spiking-model.js';
 import { createFloatNetwork, type FloatNetwork } from '../network/float-network.js';

@@ -1,7 +1,7 @@
-import type { DetectionOptions } from '../decoding/detections.js';
 import { DECODERS, type Decoder } from '../decoding/readout.js';
 import { DEFAULT_RUN_OPTIONS, type RunOptions } from '../engine/plan.js';
 import { usageError } from '../errors.js';
+import type { DetectionOptions } from '../heads/detections.js';
 
 /** Choices made when a model is run, and which detections are reported. */
 export interface DetectionSettings extends RunOptions, Omit<DetectionOptions, 'classIds'> {

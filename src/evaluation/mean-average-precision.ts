@@ -1,4 +1,4 @@
-import { type Box, intersectionOverUnion } from '../decoding/nms.js';
+import { type Box, intersectionOverUnion } from '../heads/nms.js';
 
 /** An annotated object of a photo. */
 export interface GroundTruth {

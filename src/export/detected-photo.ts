@@ -1,4 +1,4 @@
-import type { Detection } from '../decoding/nms.js';
+import type { Detection } from '../heads/nms.js';
 
 /** What an export needs of a photo. */
 export interface DetectedPhoto {

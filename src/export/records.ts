@@ -1,5 +1,5 @@
-import type { Detection } from '../decoding/nms.js';
 import { fileError } from '../errors.js';
+import type { Detection } from '../heads/nms.js';
 import { readJsonLines } from '../lines.js';
 import type { PhotoOutcome } from '../workers/process-photo.js';
 

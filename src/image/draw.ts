@@ -4,7 +4,7 @@ import png from '@jimp/js-png';
 import { measureText, methods as print } from '@jimp/plugin-print';
 import * as fonts from '@jimp/plugin-print/fonts';
 import { loadFont } from '@jimp/plugin-print/load-font';
-import type { Detection } from '../decoding/nms.js';
+import type { Detection } from '../heads/nms.js';
 import type { Photo } from './resize.js';
 
 const Jimp = createJimp({ formats: [jpeg, png], plugins: [print] });

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { Detection } from '../decoding/nms.js';
+import type { Detection } from '../heads/nms.js';
 import { classColour, drawDetections } from '../image/draw.js';
 import { type Photo, resizePhoto } from '../image/resize.js';
 import { escapeMarkup } from './page.js';

@@ -5,8 +5,8 @@ import { floorLambdas, lowerMedianOfPositive } from '../../src/conversion/calibr
 import { convertNetwork, DEFAULT_CONVERSION } from '../../src/conversion/convert.js';
 import { OrderStatistics, PASSES, percentileRank } from '../../src/conversion/percentile.js';
 import { dequantise, quantise, roundHalfUp } from '../../src/conversion/quantise.js';
-import { loadDarknet } from '../../src/darknet/load.js';
 import { referenceBackend } from '../../src/engine/reference.js';
+import { loadDarknet } from '../../src/formats/darknet/load.js';
 import { decodePhoto } from '../../src/image/read-photo.js';
 import { resizePhoto } from '../../src/image/resize.js';
 import { boundViolation } from '../../src/model/bounds.js';

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { convertNetwork, DEFAULT_CONVERSION, type TrainedNetwork } from '../../src/conversion/convert.js';
-import { loadDarknet } from '../../src/darknet/load.js';
 import { SpikingDetector } from '../../src/detection/detector.js';
 import { DEFAULT_SETTINGS, type DetectionSettings } from '../../src/detection/settings.js';
 import type { Backend } from '../../src/engine/backend.js';
 import { referenceBackend } from '../../src/engine/reference.js';
+import { loadDarknet } from '../../src/formats/darknet/load.js';
 import { decodePhoto } from '../../src/image/read-photo.js';
 import { resizePhoto } from '../../src/image/resize.js';
 import type { SpikingModel } from '../../src/model/spiking-model.js';

@@ -12,19 +12,19 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { foldBatchNorm } from '../../src/conversion/fold.js';
-import { parseCfg } from '../../src/darknet/cfg.js';
-import { loadDarknet } from '../../src/darknet/load.js';
-import { parseWeights } from '../../src/darknet/weights.js';
-import type { Detection } from '../../src/decoding/nms.js';
-import { FloatDetector } from '../../src/detection/detector.js';
-import { drawDetections } from '../../src/image/draw.js';
-import { decodePhoto } from '../../src/image/read-photo.js';
-import { type Photo, resizePhoto } from '../../src/image/resize.js';
-import { best } from '../support/backends.js';
-import { randomNumbers } from '../support/plans.js';
-import { describeWithProgram } from '../support/programs.js';
-import { hasShared, shared, tinyYoloVoc, trial3 } from '../support/shared.js';
+import { foldBatchNorm } from '../../../src/conversion/fold.js';
+import { FloatDetector } from '../../../src/detection/detector.js';
+import { parseCfg } from '../../../src/formats/darknet/cfg.js';
+import { loadDarknet } from '../../../src/formats/darknet/load.js';
+import { parseWeights } from '../../../src/formats/darknet/weights.js';
+import type { Detection } from '../../../src/heads/nms.js';
+import { drawDetections } from '../../../src/image/draw.js';
+import { decodePhoto } from '../../../src/image/read-photo.js';
+import { type Photo, resizePhoto } from '../../../src/image/resize.js';
+import { best } from '../../support/backends.js';
+import { randomNumbers } from '../../support/plans.js';
+import { describeWithProgram } from '../../support/programs.js';
+import { hasShared, shared, tinyYoloVoc, trial3 } from '../../support/shared.js';
 
 /** Debian's darknet is an independent implementation of the whole float side: letterbox, network, region layer, NMS. */
 const describeWithDarknet = describeWithProgram('darknet');

@@ -1,4 +1,4 @@
-import { namesError } from '../errors.js';
+import { namesError } from '../../errors.js';
 
 /**
  * Class names of a darknet `.names` file, one a line; throws `NAMES` if there are not exactly `classes`, where given.

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { detectionsOf } from '../../src/decoding/detections.js';
-import { type Detection, intersectionOverUnion, suppress } from '../../src/decoding/nms.js';
 import { checkReadoutDelay, decodePotential } from '../../src/decoding/readout.js';
-import { decodeRegion } from '../../src/decoding/region.js';
+import { detectionsOf } from '../../src/heads/detections.js';
+import { type Detection, intersectionOverUnion, suppress } from '../../src/heads/nms.js';
+import { decodeRegion } from '../../src/heads/region.js';
 import { placementOf } from '../../src/image/resize.js';
 import type { RegionLayer } from '../../src/network/network.js';
 

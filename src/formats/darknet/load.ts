@@ -1,7 +1,7 @@
-import type { TrainedNetwork } from '../conversion/convert.js';
-import { type BatchNormEpsilon, foldBatchNorm } from '../conversion/fold.js';
-import { withPath } from '../errors.js';
-import { readAscii, readModelBytes, readText, sha256 } from '../files.js';
+import type { TrainedNetwork } from '../../conversion/convert.js';
+import { type BatchNormEpsilon, foldBatchNorm } from '../../conversion/fold.js';
+import { withPath } from '../../errors.js';
+import { readAscii, readModelBytes, readText, sha256 } from '../../files.js';
 import { parseCfg } from './cfg.js';
 import { parseNames } from './names.js';
 import { parseWeights } from './weights.js';

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { parseCfg } from '../../src/darknet/cfg.js';
-import { parseNames } from '../../src/darknet/names.js';
-import { parseWeights } from '../../src/darknet/weights.js';
-import { inferShapes } from '../../src/network/shapes.js';
-import { describeWithShared, lite, trial3 } from '../support/shared.js';
+import { parseCfg } from '../../../src/formats/darknet/cfg.js';
+import { parseNames } from '../../../src/formats/darknet/names.js';
+import { parseWeights } from '../../../src/formats/darknet/weights.js';
+import { inferShapes } from '../../../src/network/shapes.js';
+import { describeWithShared, lite, trial3 } from '../../support/shared.js';
 
 const tiny = `[net]
 width=8

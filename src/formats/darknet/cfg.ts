@@ -1,4 +1,4 @@
-import { cfgError, reasonOf } from '../errors.js';
+import { cfgError, reasonOf } from '../../errors.js';
 import {
   type Activation,
   type ConvolutionalLayer,
@@ -6,8 +6,8 @@ import {
   type Layer,
   type Network,
   type Shape,
-} from '../network/network.js';
-import { addShape, inferShapes } from '../network/shapes.js';
+} from '../../network/network.js';
+import { addShape, inferShapes } from '../../network/shapes.js';
 
 interface Option {
   value: string;

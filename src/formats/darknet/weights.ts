@@ -1,6 +1,6 @@
-import { weightsError } from '../errors.js';
-import type { ConvolutionParameters, Parameters } from '../network/parameters.js';
-import { inferShapes } from '../network/shapes.js';
+import { weightsError } from '../../errors.js';
+import type { ConvolutionParameters, Parameters } from '../../network/parameters.js';
+import { inferShapes } from '../../network/shapes.js';
 import type { DarknetNetwork } from './cfg.js';
 
 /** Reorders darknet's (filters, channels, size, size) to channel-last (filters, size, size, channels). */
