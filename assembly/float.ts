@@ -52,6 +52,35 @@ export function convolveFloat(
   }
 }
 
+/** A depthwise convolution: 4 filters at a time, each with its own channel. */
+export function convolveFloatChannels(
+  height: i32, width: i32, channels: i32, outHeight: i32, outWidth: i32, size: i32, stride: i32, padding: i32,
+  weights: usize, bias: usize, slope: f32, input: usize, output: usize,
+): void {
+  const padded = (channels + 15) & ~15;
+  for (let y = 0; y < outHeight; y++) {
+    const firstRow = max<i32>(0, padding - y * stride);
+    const endRow = min<i32>(size, height - y * stride + padding);
+    for (let x = 0; x < outWidth; x++) {
+      const firstColumn = max<i32>(0, padding - x * stride);
+      const endColumn = min<i32>(size, width - x * stride + padding);
+      for (let filter = 0; filter < channels; filter += 4) {
+        let sum = f32x4.splat(0);
+        for (let i = firstRow; i < endRow; i++) {
+          for (let j = firstColumn; j < endColumn; j++) {
+            const cell = (y * stride - padding + i) * width + x * stride - padding + j;
+            const values = v128.load(input + <usize>(cell * channels + filter) * 4);
+            const w = v128.load(weights + <usize>((i * size + j) * padded + filter) * 4);
+            sum = f32x4.add(sum, f32x4.mul(w, values));
+          }
+        }
+        const biases = v128.load(bias + <usize>filter * 4);
+        put(sum, biases, slope, output, (y * outWidth + x) * channels + filter, channels - filter);
+      }
+    }
+  }
+}
+
 // @ts-ignore: decorator
 @inline
 function put(sum: v128, bias: v128, slope: f32, output: usize, index: i32, count: i32): void {

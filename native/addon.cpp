@@ -454,6 +454,12 @@ class FloatEngineObject : public Napi::ObjectWrap<FloatEngineObject> {
       const Napi::Value slope = object.Get("slope");
       if (!slope.IsNumber()) fail(env, where + "slope must be a number");
       entry.convolution.slope = slope.As<Napi::Number>().FloatValue();
+      const Napi::Value channelwise = object.Get("channelwise");
+      if (!channelwise.IsBoolean()) fail(env, where + "channelwise must be true or false");
+      entry.convolution.channelwise = channelwise.As<Napi::Boolean>();
+      if (entry.convolution.channelwise && entry.convolution.channels != entry.convolution.filters) {
+        fail(env, where + "channelwise filters are as many as channels");
+      }
       weights.push_back(object.Get("weights"));
       biases.push_back(object.Get("bias"));
       entries_.push_back(std::move(entry));
@@ -461,7 +467,7 @@ class FloatEngineObject : public Napi::ObjectWrap<FloatEngineObject> {
     for (uint32_t i = 0; i < count; i++) {
       const std::string where = "convolution " + std::to_string(i) + ": ";
       const spiking::FloatConvolution& c = entries_[i].convolution;
-      const size_t values = size_t(c.filters) * c.size * c.size * c.channels;
+      const size_t values = size_t(c.filters) * c.size * c.size * (c.channelwise ? 1 : c.channels);
       const float* w = arrayOf<float>(env, weights[i], where + "weights", napi_float32_array, values);
       const float* b = arrayOf<float>(env, biases[i], where + "bias", napi_float32_array, c.filters);
       guarded(env, [&] { pack(entries_[i], w, b); });
@@ -477,7 +483,7 @@ class FloatEngineObject : public Napi::ObjectWrap<FloatEngineObject> {
   static void pack(Entry& entry, const float* weights, const float* bias) {
     spiking::FloatConvolution& c = entry.convolution;
     c.paddedFilters = (c.filters + 15) / 16 * 16;
-    const size_t perFilter = size_t(c.size) * c.size * c.channels;
+    const size_t perFilter = size_t(c.size) * c.size * (c.channelwise ? 1 : c.channels);
     entry.weights = spiking::Memory(perFilter * c.paddedFilters * 4);
     entry.bias = spiking::Memory(size_t(c.paddedFilters) * 4);
     for (int f = 0; f < c.filters; f++) {

@@ -109,9 +109,10 @@ struct Counters {
 struct FloatConvolution {
   int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
   int paddedFilters;
-  const float* weights;          // (size, size, channels, paddedFilters)
+  const float* weights;          // (size, size, channels or, channelwise, 1, paddedFilters)
   const float* bias;             // (paddedFilters)
   float slope;
+  bool channelwise;              // filter j hears channel j alone
 };
 
 // One instruction set's kernels.

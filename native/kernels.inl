@@ -1031,6 +1031,26 @@ static inline Range tapsInside(int out, int extent, const FloatConvolution& c) {
   return {start < 0 ? -start : 0, start + c.size > extent ? extent - start : c.size};
 }
 
+// One output cell × 16 filters that hear a channel each; what lies beyond the last channel is not read.
+static inline void floatChannels(const FloatConvolution& c, const float* input, float* output, int y, int x, Range ky,
+                                 Range kx, int filter) {
+  const int count = c.filters - filter < 16 ? c.filters - filter : 16;
+  float sums[16] = {};
+  for (int i = ky.first; i < ky.end; i++) {
+    const float* row = input + size_t(y * c.stride - c.padding + i) * c.width * c.channels;
+    for (int j = kx.first; j < kx.end; j++) {
+      const float* cell = row + ptrdiff_t(x * c.stride - c.padding + j) * c.channels + filter;
+      const float* w = c.weights + size_t(i * c.size + j) * c.paddedFilters + filter;
+      for (int f = 0; f < count; f++) sums[f] += w[f] * cell[f];
+    }
+  }
+  float* out = output + (size_t(y) * c.outWidth + x) * c.filters + filter;
+  for (int f = 0; f < count; f++) {
+    const float value = sums[f] + c.bias[filter + f];
+    out[f] = value > 0 ? value : c.slope * value;
+  }
+}
+
 static void convolveFloat(const FloatConvolution& c, const float* input, float* output) {
   for (int filter = 0; filter < c.filters; filter += 16) {
     for (int y = 0; y < c.outHeight; y++) {
@@ -1039,7 +1059,10 @@ static void convolveFloat(const FloatConvolution& c, const float* input, float* 
         const Range kx = tapsInside(x, c.width, c);
         const bool inside = kx.first == 0 && kx.end == c.size;
         const Range last = tapsInside(x + 3, c.width, c);
-        if (inside && x + 4 <= c.outWidth && last.end == c.size) {
+        if (c.channelwise) {
+          floatChannels(c, input, output, y, x, ky, kx, filter);
+          x += 1;
+        } else if (inside && x + 4 <= c.outWidth && last.end == c.size) {
           floatCells<4>(c, input, output, y, x, ky, kx, filter);
           x += 4;
         } else {

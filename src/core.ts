@@ -75,9 +75,11 @@ export { classNames, type ExportedFiles, toCoco, toVoc, toYolo } from './export/
 export { type DarknetNetwork, parseCfg } from './formats/darknet/cfg.js';
 export { parseNames } from './formats/darknet/names.js';
 export { parseWeights } from './formats/darknet/weights.js';
+export type { Candidate } from './heads/candidate.js';
 export type { DetectionOptions } from './heads/detections.js';
 export { type Box, type Detection, intersectionOverUnion, suppress } from './heads/nms.js';
-export { type Candidate, decodeRegion } from './heads/region.js';
+export { decodeRegion } from './heads/region.js';
+export { decodeYolo } from './heads/yolo.js';
 export { type Photo, type Placement, placementOf, resizePhoto } from './image/resize.js';
 export { decodeModel, encodeModel } from './model/model-file.js';
 export type { Normalisation, Provenance, Resize, SpikingLayer, SpikingModel } from './model/spiking-model.js';

@@ -47,6 +47,21 @@ interface Exports {
     input: number,
     output: number,
   ): void;
+  convolveFloatChannels(
+    height: number,
+    width: number,
+    channels: number,
+    outHeight: number,
+    outWidth: number,
+    size: number,
+    stride: number,
+    padding: number,
+    weights: number,
+    bias: number,
+    slope: number,
+    input: number,
+    output: number,
+  ): void;
 }
 
 const PAGE = 65536;
@@ -576,9 +591,9 @@ function floatKernels(module: WasmModule, convolutions: readonly FloatConvolutio
   const memory = new Plan();
   let largest = 0;
   const placed = convolutions.map((convolution) => {
-    const { size, channels, filters, weights, bias } = convolution;
+    const { size, channels, filters, weights, bias, channelwise } = convolution;
     const stride = padded(filters);
-    const perFilter = size * size * channels;
+    const perFilter = size * size * (channelwise ? 1 : channels);
     const placedWeights = memory.build(perFilter * stride * 4, (memory, offset) => {
       const packed = new Float32Array(memory, offset, perFilter * stride);
       for (let f = 0; f < filters; f++) {
@@ -591,31 +606,20 @@ function floatKernels(module: WasmModule, convolutions: readonly FloatConvolutio
     largest = Math.max(largest, height * width * channels, outHeight * outWidth * filters);
     return { weights: placedWeights, bias: memory.place(paddedBias) };
   });
-  const input = memory.reserve(largest * 4);
+  // 4 channels are read at a time
+  const input = memory.reserve(largest * 4 + 16);
   const output = memory.reserve(largest * 4);
   const { exports, memory: buffer } = memory.instantiate(module);
   return {
     convolve(index, source, target) {
-      const { height, width, channels, outHeight, outWidth, filters, size, stride, padding, slope } =
-        convolutions[index]!;
+      const { height, width, channels, outHeight, outWidth, filters, ...convolution } = convolutions[index]!;
+      const { size, stride, padding, slope, channelwise } = convolution;
       const { weights, bias } = placed[index]!;
       new Float32Array(buffer, input, source.length).set(source);
-      exports.convolveFloat(
-        height,
-        width,
-        channels,
-        outHeight,
-        outWidth,
-        filters,
-        size,
-        stride,
-        padding,
-        weights,
-        bias,
-        slope,
-        input,
-        output,
-      );
+      const maps = [height, width, channels, outHeight, outWidth] as const;
+      const rest = [size, stride, padding, weights, bias, slope, input, output] as const;
+      if (channelwise) exports.convolveFloatChannels(...maps, ...rest);
+      else exports.convolveFloat(...maps, filters, ...rest);
       target.set(new Float32Array(buffer, output, target.length));
     },
   };

@@ -1,7 +1,8 @@
 import { conversionError } from '../errors.js';
 import type { Normalisation } from '../model/spiking-model.js';
 import type { FloatNetwork } from '../network/float-network.js';
-import type { ConvolutionalLayer } from '../network/network.js';
+import { hasNeurons } from '../network/ops/index.js';
+import { inferShapes } from '../network/shapes.js';
 import { OrderStatistics, PASSES, percentileRank } from './percentile.js';
 import type { Lambdas } from './quantise.js';
 
@@ -63,11 +64,12 @@ export async function calibrate(
   { norm, percentile, positiveOnly }: CalibrationOptions,
   onPhoto?: (done: number, pass: number) => void,
 ): Promise<{ lambdas: Lambdas; photoCount: number }> {
-  const convolutions = floatNetwork.network.layers.filter(
-    (layer): layer is ConvolutionalLayer => layer.kind === 'convolutional',
-  );
+  const shapes = inferShapes(floatNetwork.network);
+  const sizes = floatNetwork.network.layers
+    .filter(hasNeurons)
+    .map(({ name }) => ({ name, filters: shapes.get(name)!.channels }));
   const byName = new Map(
-    convolutions.map(({ name, filters }) => [
+    sizes.map(({ name, filters }) => [
       name,
       new OrderStatistics(norm === 'channel' ? filters : 1, (count) => percentileRank(count, percentile)),
     ]),
@@ -79,7 +81,12 @@ export async function calibrate(
       floatNetwork.forward(pixels, (layer, activation) => {
         byName
           .get(layer.name)!
-          .add(activation, layer.filters, norm === 'channel' ? (channel) => channel : () => 0);
+
+          .add(
+            activation,
+            shapes.get(layer.name)!.channels,
+            norm === 'channel' ? (channel) => channel : () => 0,
+          );
       });
       done++;
       onPhoto?.(done, pass);
@@ -91,7 +98,7 @@ export async function calibrate(
     for (const statistics of byName.values()) statistics.endPass();
   }
   const lambdas: Lambdas = new Map();
-  for (const { name, filters } of convolutions) {
+  for (const { name, filters } of sizes) {
     const statistics = byName.get(name)!;
     if (statistics.largestMagnitude.some((value) => !Number.isFinite(value))) {
       throw conversionError(`layer ${name}: an activation of the float network is not finite`);

@@ -1,7 +1,7 @@
 import { conversionError } from '../errors.js';
-import { boundViolation, convolutionSizes } from '../model/bounds.js';
+import { boundViolation, neuronLayers } from '../model/bounds.js';
 import { inputScale, type SpikingLayer, THRESHOLD_LIMIT } from '../model/spiking-model.js';
-import { type Activation, IMAGE, type Network, negativeSlope } from '../network/network.js';
+import { IMAGE, type Network, negativeSlope } from '../network/network.js';
 import type { FoldedParameters } from '../network/parameters.js';
 
 /** floor(x + ½) in float64: the one rounding rule of docs/engine.md. */
@@ -44,12 +44,6 @@ function largestScale(channel: Channel, weightBits: 16 | 8): number | undefined 
   return good;
 }
 
-function slopeOf(activation: Activation): number {
-  const slope = negativeSlope[activation];
-  if (!(slope >= 0)) throw conversionError(`activation ${activation}: slope ${slope} is negative`);
-  return slope;
-}
-
 /**
  * Normalises channel-wise (paper eq. 4/5: w ← w·λ_prev/λ, b ← b/λ) and quantises to integers.
  * Throws `CONVERSION`, naming the channel, where no scale satisfies the bounds of docs/engine.md.
@@ -58,8 +52,9 @@ function slopeOf(activation: Activation): number {
  * ```ts
  * import { quantise } from 'spiking-yolo';
  *
- * const convolution = { kind: 'convolutional', name: 'out', inputs: ['image'], filters: 1, size: 1, stride: 1, padding: 0 };
- * const network = { input: { height: 4, width: 4, channels: 1 }, layers: [{ ...convolution, activation: 'linear' }] };
+ * const size = { filters: 1, size: 1, stride: 1, padding: 0, groups: 1 };
+ * const layer = { kind: 'convolutional', name: 'out', inputs: ['image'], ...size, activation: 'linear' };
+ * const network = { input: { height: 4, width: 4, channels: 1 }, layers: [layer], heads: [] };
  * const parameters = new Map([['out', { weights: Float32Array.of(0.5), bias: Float32Array.of(0) }]]);
  * const [layer] = quantise(network, parameters, new Map([['out', Float64Array.of(2)]]), 8);
  * console.log((layer.weights[0] / layer.scale[0]).toFixed(2)); // 0.25
@@ -71,16 +66,14 @@ export function quantise(
   lambdas: Lambdas,
   weightBits: 16 | 8,
 ): SpikingLayer[] {
-  const sizes = convolutionSizes(network);
-  return sizes.map(({ layer, channels, perFilter, onImage }, position) => {
-    const { weights, bias } = parameters.get(layer.name)!;
+  return neuronLayers(network).map(({ layer, synapses, origins, onImage, fires }) => {
+    const { filters, perFilter, wireOf } = synapses;
     const lambda = lambdas.get(layer.name)!;
-    const inputLambda = onImage ? undefined : lambdas.get(firingSource(network, layer.inputs[0]!))!;
-    const slope = slopeOf(layer.activation);
-    const { filters } = layer;
+    const trained = parameters.get(layer.name);
+    const slope = negativeSlope(layer.activation);
     const result: SpikingLayer = {
       name: layer.name,
-      weights: weightBits === 8 ? new Int8Array(weights.length) : new Int16Array(weights.length),
+      weights: new (weightBits === 8 ? Int8Array : Int16Array)(filters * perFilter),
       bias: new Int32Array(filters),
       threshold: new Int32Array(filters),
       negativeThreshold: new Int32Array(filters),
@@ -91,13 +84,17 @@ export function quantise(
     for (let j = 0; j < filters; j++) {
       const normalised = new Float64Array(perFilter);
       for (let i = 0; i < perFilter; i++) {
-        normalised[i] = (weights[j * perFilter + i]! * (inputLambda?.[i % channels] ?? 1)) / lambda[j]!;
+        const { input, channel } = wireOf(j, i);
+        const origin = origins[input]![channel]!;
+        const arriving = origin.layer === IMAGE ? 1 : lambdas.get(origin.layer)![origin.channel]!;
+        // a sum's synapses all have the weight 1
+        normalised[i] = ((trained?.weights[j * perFilter + i] ?? 1) * arriving) / lambda[j]!;
       }
       const channel: Channel = {
         weights: normalised,
-        bias: bias[j]! / lambda[j]!,
+        bias: (trained?.bias[j] ?? 0) / lambda[j]!,
         slope,
-        fires: position < sizes.length - 1,
+        fires,
         onImage,
       };
       const s = largestScale(channel, weightBits);
@@ -117,12 +114,6 @@ export function quantise(
   });
 }
 
-/** The convolution whose activation a layer carries: itself, or through pools the one before them. */
-export function firingSource(network: Network, name: string): string {
-  const layer = network.layers.find((candidate) => candidate.name === name)!;
-  return layer.kind === 'convolutional' ? name : firingSource(network, layer.inputs[0]!);
-}
-
 /**
  * The float parameters that a model's integers stand for: W/s with λ undone.
  *
@@ -138,18 +129,18 @@ export function firingSource(network: Network, name: string): string {
 export function dequantise(network: Network, layers: readonly SpikingLayer[]): FoldedParameters {
   const folded: FoldedParameters = new Map();
   const byName = new Map(layers.map((layer) => [layer.name, layer]));
-  for (const layer of network.layers) {
+  for (const { layer, synapses, origins, onImage } of neuronLayers(network)) {
     if (layer.kind !== 'convolutional') continue;
     const { weights, bias, scale, lambda } = byName.get(layer.name)!;
-    const onImage = layer.inputs[0] === IMAGE;
-    const inputLambda = onImage ? undefined : byName.get(firingSource(network, layer.inputs[0]!))!.lambda;
-    const perFilter = weights.length / layer.filters;
-    const channels = perFilter / layer.size ** 2;
+    const { perFilter, wireOf } = synapses;
     const unit = inputScale(onImage);
     folded.set(layer.name, {
-      weights: Float32Array.from(weights, (weight, i) => {
-        const j = Math.floor(i / perFilter);
-        return ((weight / scale[j]!) * lambda[j]!) / (inputLambda?.[i % channels] ?? 1);
+      weights: Float32Array.from(weights, (weight, at) => {
+        const j = Math.floor(at / perFilter);
+        const { input, channel } = wireOf(j, at % perFilter);
+        const origin = origins[input]![channel]!;
+        const arriving = origin.layer === IMAGE ? 1 : byName.get(origin.layer)!.lambda[origin.channel]!;
+        return ((weight / scale[j]!) * lambda[j]!) / arriving;
       }),
       bias: Float32Array.from(bias, (value, j) => (value / (unit * scale[j]!)) * lambda[j]!),
     });

@@ -3,13 +3,12 @@ import { checkReadoutDelay, type Decoder, decodePotential } from '../decoding/re
 import type { Backend, BackendName } from '../engine/backend.js';
 import { planEngine, type RunOptions } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
-import { conversionError } from '../errors.js';
-import { type DetectionOptions, detectionsOf } from '../heads/detections.js';
+import { type DetectionOptions, detectionsOf, type PlacedHead } from '../heads/detections.js';
 import type { Detection } from '../heads/nms.js';
 import { type Photo, placementOf, resizePhoto } from '../image/resize.js';
 import type { Resize, SpikingLayer, SpikingModel } from '../model/spiking-model.js';
 import { createFloatNetwork, type FloatNetwork } from '../network/float-network.js';
-import type { Network, RegionLayer, Shape } from '../network/network.js';
+import { type Network, outputNames } from '../network/network.js';
 import type { FoldedParameters } from '../network/parameters.js';
 import { inferShapes } from '../network/shapes.js';
 
@@ -58,19 +57,24 @@ export interface HeadOptions extends DetectionOptions {
   resize: Resize;
 }
 
-/** What the spiking and the float network share: how photos come in, and boxes out of the region layer. */
-abstract class RegionDetector {
+/** Maps of a network's output layers, each (H, W, C), in the order of {@link outputNames}. */
+export type OutputMaps = readonly ArrayLike<number>[];
+
+/** What the spiking and the float network share: how photos come in, and boxes out of the heads. */
+abstract class HeadedDetector {
   private readonly network: Network;
-  private readonly region: RegionLayer;
-  private readonly shape: Shape;
+  private readonly heads: readonly PlacedHead[];
   private readonly classes: readonly string[];
 
   constructor(network: Network, classes: readonly string[]) {
-    const region = network.layers.at(-1);
-    if (region?.kind !== 'region') throw conversionError('the last layer is not a region layer');
+    const shapes = inferShapes(network);
+    const outputs = outputNames(network);
     this.network = network;
-    this.region = region;
-    this.shape = inferShapes(network).get(region.name)!;
+    this.heads = network.heads.map((head) => ({
+      head,
+      shape: shapes.get(head.input)!,
+      output: outputs.indexOf(head.input),
+    }));
     this.classes = classes;
   }
 
@@ -79,11 +83,11 @@ abstract class RegionDetector {
     return resizePhoto(resize, photo, this.network.input.width, this.network.input.height);
   }
 
-  /** Detections on a photo from the output map that belongs to it. */
-  detections(map: ArrayLike<number>, photo: Photo, options: HeadOptions): Detection[] {
+  /** Detections on a photo from the output maps that belong to it. */
+  detections(maps: OutputMaps, photo: Photo, options: HeadOptions): Detection[] {
     const { width, height } = this.network.input;
     const placement = placementOf(options.resize, photo.width, photo.height, width, height);
-    return detectionsOf(this.region, this.shape, map, this.classes, placement, options);
+    return detectionsOf(this.network, this.heads, maps, this.classes, placement, options);
   }
 }
 
@@ -98,17 +102,17 @@ abstract class RegionDetector {
  * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
  * const detector = new SpikingDetector(model, { ...DEFAULT_SETTINGS, steps: 32 }, selectBackend().backend);
  * const photo = await readPhoto('samples/cat.jpg');
- * for (const { step, map } of detector.readOuts(detector.resize(photo, 'stretch'), [8, 32])) {
- *   const [best] = detector.detections(map('vmem'), photo, { ...DEFAULT_SETTINGS, resize: 'stretch' });
+ * for (const { step, maps } of detector.readOuts(detector.resize(photo, 'stretch'), [8, 32])) {
+ *   const [best] = detector.detections(maps('vmem'), photo, { ...DEFAULT_SETTINGS, resize: 'stretch' });
  *   if (step === 32) console.log(best.class); // cat
  * }
  * detector.close();
  * ```
  */
-export class SpikingDetector extends RegionDetector {
+export class SpikingDetector extends HeadedDetector {
   readonly simulation: Simulation;
-  /** What the read-out needs of the output layer; the rest of the model is not kept. */
-  private readonly output: Pick<SpikingLayer, 'name' | 'threshold' | 'lambda'>;
+  /** What the read-out needs of the output layers; the rest of the model is not kept. */
+  private readonly outputs: Pick<SpikingLayer, 'name' | 'threshold' | 'lambda'>[];
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
 
@@ -120,8 +124,10 @@ export class SpikingDetector extends RegionDetector {
     threads = 1,
   ) {
     super(model.network, model.classes);
-    const { name, threshold, lambda } = model.layers.at(-1)!;
-    this.output = { name, threshold, lambda };
+    this.outputs = outputNames(model.network).map((output) => {
+      const { name, threshold, lambda } = model.layers.find((layer) => layer.name === output)!;
+      return { name, threshold, lambda };
+    });
     this.options = options;
     this.backend = backend;
     const plan = planEngine(model, options);
@@ -143,9 +149,9 @@ export class SpikingDetector extends RegionDetector {
     const start = performance.now();
     const pixels = this.resize(photo, options.resize);
     const resized = performance.now();
-    const map = this.outputMap(pixels, extra.onBlock);
+    const maps = this.outputMaps(pixels, extra.onBlock);
     const simulated = performance.now();
-    const detections = this.detections(map, photo, options);
+    const detections = this.detections(maps, photo, options);
     const done = performance.now();
     const statistics = simulation.statistics();
     return {
@@ -165,37 +171,39 @@ export class SpikingDetector extends RegionDetector {
     };
   }
 
-  /** The output map (H, W, C) in the float network's units after T steps. */
-  outputMap(pixels: Uint8Array, onBlock?: (step: number) => void): Float64Array {
+  /** The output maps in the float network's units after T steps. */
+  outputMaps(pixels: Uint8Array, onBlock?: (step: number) => void): Float64Array[] {
     const [last] = this.readOuts(pixels, [this.options.steps], onBlock);
-    return last!.map(this.options.decode);
+    return last!.maps(this.options.decode);
   }
 
   /**
    * Output maps at several steps, ascending, out of one simulation, by any decoder; `simulation` stands at the step
-   * when its map is given.
+   * when its maps are given.
    */
   *readOuts(
     pixels: Uint8Array,
     steps: readonly number[],
     onBlock?: (step: number) => void,
-  ): Generator<{ step: number; map: (decoder: Decoder) => Float64Array }> {
+  ): Generator<{ step: number; maps: (decoder: Decoder) => Float64Array[] }> {
     const { simulation } = this;
     const { readoutDelay } = this.options;
-    const { threshold, lambda } = this.output;
+    const potentials = () => this.outputs.map(({ name }) => simulation.outputPotential(name));
     simulation.begin(pixels);
-    let delayed: Float64Array | undefined;
+    let delayed: Float64Array[] | undefined;
     if (readoutDelay > 0) {
       simulation.advanceTo(readoutDelay, onBlock);
-      delayed = simulation.outputPotential(this.output.name);
+      delayed = potentials();
     }
     for (const step of steps) {
       simulation.advanceTo(step, onBlock);
-      const potential = simulation.outputPotential(this.output.name);
+      const reached = potentials();
       yield {
         step,
-        map: (decoder) =>
-          decodePotential(decoder, potential, delayed, step - readoutDelay, threshold, lambda),
+        maps: (decoder) =>
+          this.outputs.map(({ threshold, lambda }, i) =>
+            decodePotential(decoder, reached[i]!, delayed?.[i], step - readoutDelay, threshold, lambda),
+          ),
       };
     }
   }
@@ -219,7 +227,7 @@ export class SpikingDetector extends RegionDetector {
  * console.log(detector.detect(await readPhoto('samples/cat.jpg'), head).detections[0].class); // cat
  * ```
  */
-export class FloatDetector extends RegionDetector {
+export class FloatDetector extends HeadedDetector {
   readonly floatNetwork: FloatNetwork;
   private readonly source: 'trained' | 'dequantised';
   private readonly backend: Backend;
@@ -248,9 +256,9 @@ export class FloatDetector extends RegionDetector {
     const start = performance.now();
     const pixels = this.resize(photo, options.resize);
     const resized = performance.now();
-    const map = this.floatNetwork.forward(pixels);
+    const maps = this.floatNetwork.forward(pixels);
     const computed = performance.now();
-    const detections = this.detections(map, photo, options);
+    const detections = this.detections(maps, photo, options);
     const done = performance.now();
     return {
       width: photo.width,

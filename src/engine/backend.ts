@@ -6,7 +6,9 @@ export type BackendName = 'native' | 'wasm' | 'reference';
 
 /** One convolution of the float network, batch-normalisation folded in. */
 export interface FloatConvolution extends ConvolutionGeometry {
-  /** (filters, size, size, channels). */
+  /** True if filter j hears channel j alone. */
+  channelwise: boolean;
+  /** (filters, size, size, channels), or channelwise (filters, size, size). */
   weights: Float32Array;
   /** (filters). */
   bias: Float32Array;

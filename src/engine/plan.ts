@@ -1,6 +1,9 @@
 import { conversionError, usageError } from '../errors.js';
 import type { SpikingModel } from '../model/spiking-model.js';
-import { type ConvolutionGeometry, IMAGE, type Shape } from '../network/network.js';
+import { spreadGroups } from '../network/float-network.js';
+import { type ConvolutionGeometry, IMAGE, outputNames, type Shape } from '../network/network.js';
+import { type NeuronLayer, operatorOf } from '../network/ops/index.js';
+import type { Wire } from '../network/ops/operator.js';
 import { inferShapes } from '../network/shapes.js';
 
 /** Neuron rules of docs/engine.md: `ibt` is the paper's eq. 7, `ibt-memory` takes back what was sent too early. */
@@ -223,47 +226,119 @@ export function checkRunOptions(options: RunOptions): void {
  */
 export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan {
   checkRunOptions(options);
-  const shapes = inferShapes(model.network);
+  const { network } = model;
+  const shapes = inferShapes(network);
   const layered = options.schedule === 'layered';
+  const outputs = new Set(outputNames(network));
   const stages: Stage[] = [];
   const index = new Map<string, number>([[IMAGE, -1]]);
-  const lastConvolution = model.layers.at(-1)!.name;
-  for (const layer of model.network.layers) {
-    if (layer.kind === 'region') continue;
-    const source = layer.inputs[0]!;
-    const input: Shape = shapes.get(source)!;
-    const output: Shape = shapes.get(layer.name)!;
-    const common = {
-      name: layer.name,
-      input: index.get(source)!,
-      ...input,
-      outHeight: output.height,
-      outWidth: output.width,
-      size: layer.size,
-      stride: layer.stride,
-    };
-    index.set(layer.name, stages.length);
-    if (layer.kind === 'maxpool') {
-      stages.push({ kind: 'pool', ...common, offset: Math.floor(layer.padding / 2), rule: options.pool });
-      continue;
-    }
-    const spiking = model.layers.find((candidate) => candidate.name === layer.name);
+  const put = (stage: Stage): number => stages.push(stage) - 1;
+
+  const neurons = (layer: NeuronLayer, fields: Omit<NeuronFields, 'fires'>): number => {
+    const spiking = model.layers.find(({ name }) => name === layer.name);
     if (!spiking) throw conversionError(`layer ${layer.name}: the model holds no integers for it`);
-    const { weights, bias, threshold, negativeThreshold, startDelay } = spiking;
-    stages.push({
+    const { bias, threshold, negativeThreshold, startDelay } = spiking;
+    return put({
       kind: 'convolution',
-      ...common,
-      filters: layer.filters,
-      padding: layer.padding,
-      channelwise: false,
-      reach: layer.filters,
-      weights,
+      name: layer.name,
+      ...fields,
+      weights: fields.pack?.(spiking.weights) ?? spiking.weights,
       bias,
       firing: firingLimits(options.neuron, options.rho, threshold, negativeThreshold),
       startPotential: threshold.map((theta) => Math.floor(options.v0 * theta)),
       startDelay: layered ? options.steps - 1 : startDelay,
-      fires: layer.name !== lastConvolution,
+      fires: !outputs.has(layer.name),
     });
+  };
+  /** Channels of some layers side by side, each cell `scale` times. */
+  const gather = (name: string, from: readonly string[], wires: readonly Wire[], scale = 1): number => {
+    const { height, width } = shapes.get(from[0]!)!;
+    return put({
+      kind: 'gather',
+      name,
+      inputs: from.map((input) => index.get(input)!),
+      height,
+      width,
+      outHeight: height * scale,
+      outWidth: width * scale,
+      scale,
+      channels: wires.length,
+      sources: Int32Array.from(wires.flatMap(({ input, channel }) => [input, channel])),
+    });
+  };
+
+  for (const layer of network.layers) {
+    const inputShapes = layer.inputs.map((name) => shapes.get(name)!);
+    const input = inputShapes[0]!;
+    const output = shapes.get(layer.name)!;
+    const source = layer.inputs[0]!;
+    const out = { outHeight: output.height, outWidth: output.width };
+    index.set(layer.name, planLayer());
+
+    function planLayer(): number {
+      switch (layer.kind) {
+        case 'convolutional': {
+          const { filters, size, stride, padding, groups } = layer;
+          const geometry = { ...out, filters, size, stride, padding };
+          const perChannel = filters / input.channels;
+          // each filter hears one channel: repeated if several filters hear it
+          if (groups > 1 && groups === input.channels && source !== IMAGE && !outputs.has(layer.name)) {
+            const repeated = Array.from({ length: filters }, (_, j) => ({
+              input: 0,
+              channel: Math.floor(j / perChannel),
+            }));
+            const from =
+              perChannel === 1 ? index.get(source)! : gather(`${layer.name}:inputs`, [source], repeated);
+            const maps = { height: input.height, width: input.width, channels: filters };
+            return neurons(layer, { input: from, ...maps, ...geometry, channelwise: true, reach: 1 });
+          }
+          return neurons(layer, {
+            input: index.get(source)!,
+            ...input,
+            ...geometry,
+            channelwise: false,
+            reach: filters / groups,
+            ...(groups > 1 ? { pack: (weights) => spreadGroups(layer, input.channels, weights) } : {}),
+          });
+        }
+        case 'add': {
+          const filters = output.channels;
+          const wires = layer.inputs.flatMap((_, place) =>
+            Array.from({ length: filters }, (_, channel) => ({ input: place, channel })),
+          );
+          const from = gather(`${layer.name}:inputs`, layer.inputs, wires);
+          const maps = { height: input.height, width: input.width, channels: wires.length };
+          const kernel = { filters, size: 1, stride: 1, padding: 0 };
+          return neurons(layer, { input: from, ...maps, ...out, ...kernel, channelwise: true, reach: 1 });
+        }
+        case 'maxpool': {
+          const { size, stride, padding } = layer;
+          const fields = { size, stride, offset: Math.floor(padding / 2), rule: options.pool };
+          return put({
+            kind: 'pool',
+            name: layer.name,
+            input: index.get(source)!,
+            ...input,
+            ...out,
+            ...fields,
+          });
+        }
+        case 'upsample':
+        case 'wiring': {
+          const wires = operatorOf(layer).wires!(layer, inputShapes);
+          return gather(layer.name, layer.inputs, wires, layer.kind === 'upsample' ? layer.scale : 1);
+        }
+      }
+    }
   }
   return { stages, gamma: layered ? 127 : options.gamma, blockLength: options.blockLength };
 }
+
+/** What a layer of neurons is planned with besides its integers. */
+type NeuronFields = Pick<
+  ConvolutionStage,
+  'input' | 'channelwise' | 'reach' | 'fires' | keyof ConvolutionGeometry
+> & {
+  /** Brings the model's weights into the stage's form. */
+  pack?: (weights: Int16Array | Int8Array) => Int16Array | Int8Array;
+};

@@ -381,9 +381,11 @@ function convolveFloat(convolution: FloatConvolution, input: Float32Array, outpu
     weights,
     bias,
     slope,
+    channelwise,
   } = convolution;
   const { fround } = Math;
-  const perFilter = size * size * channels;
+  const heard = channelwise ? 1 : channels;
+  const perFilter = size * size * heard;
   for (let y = 0; y < outHeight; y++) {
     for (let x = 0; x < outWidth; x++) {
       for (let j = 0; j < filters; j++) {
@@ -394,9 +396,9 @@ function convolveFloat(convolution: FloatConvolution, input: Float32Array, outpu
           for (let kx = 0; kx < size; kx++) {
             const column = x * stride - padding + kx;
             if (column < 0 || column >= width) continue;
-            const source = (row * width + column) * channels;
-            const target = j * perFilter + (ky * size + kx) * channels;
-            for (let c = 0; c < channels; c++)
+            const source = (row * width + column) * channels + (channelwise ? j : 0);
+            const target = j * perFilter + (ky * size + kx) * heard;
+            for (let c = 0; c < heard; c++)
               sum = fround(sum + fround(weights[target + c]! * input[source + c]!));
           }
         }

@@ -109,19 +109,20 @@ export class Evaluator {
     onBlock?: (step: number) => void,
   ): PhotoMeasurement {
     const pixels = this.float.resize(photo, this.head.resize);
-    const target = Float64Array.from(this.float.floatNetwork.forward(pixels));
-    const matchesOf = (map: Float64Array) =>
-      matchPhoto(this.float.detections(map, photo, this.head), groundTruth);
+    const targets = this.float.floatNetwork.forward(pixels).map((map) => Float64Array.from(map));
+    const head = { ...this.head, allClasses: true };
+    const matchesOf = (maps: readonly Float64Array[]) =>
+      matchPhoto(this.float.detections(maps, photo, head), groundTruth);
     const snn: StepMeasurement[] = [];
     for (const { detector, steps } of this.runs) {
-      for (const { step, map } of detector.readOuts(pixels, steps, onBlock)) {
+      for (const { step, maps } of detector.readOuts(pixels, steps, onBlock)) {
         const statistics = detector.simulation.statistics();
         const matches: StepMeasurement['matches'] = {};
         const squaredError: StepMeasurement['squaredError'] = {};
         for (const decoder of this.decoders) {
-          const decoded = map(decoder);
+          const decoded = maps(decoder);
           matches[decoder] = matchesOf(decoded);
-          squaredError[decoder] = decoded.reduce((sum, value, i) => sum + (value - target[i]!) ** 2, 0);
+          squaredError[decoder] = sumOver(decoded, (value, output, i) => (value - targets[output]![i]!) ** 2);
         }
         const firingRates = Object.fromEntries(
           statistics.perStage
@@ -140,8 +141,8 @@ export class Evaluator {
         });
       }
     }
-    const squaredNorm = target.reduce((sum, value) => sum + value * value, 0);
-    return { ann: matchesOf(target), squaredNorm, snn };
+    const squaredNorm = sumOver(targets, (value) => value * value);
+    return { ann: matchesOf(targets), squaredNorm, snn };
   }
 
   /** Scores over measured photos, at least one. */
@@ -186,6 +187,17 @@ export class Evaluator {
       images: photos.length,
     };
   }
+}
+
+/** A sum over all values of all output maps. */
+function sumOver(
+  maps: readonly Float64Array[],
+  term: (value: number, output: number, i: number) => number,
+): number {
+  let sum = 0;
+  for (const [output, map] of maps.entries())
+    for (const [i, value] of map.entries()) sum += term(value, output, i);
+  return sum;
 }
 
 function meanCosts(measured: readonly StepMeasurement[], fixed: FixedWork) {

@@ -1,17 +1,5 @@
-import type { RegionLayer, Shape } from '../network/network.js';
-
-/** A box in units of the network's input, centre and extent as parts of its width and height. */
-export interface Candidate {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-  objectness: number;
-  /** objectness × class probability, (classes). */
-  scores: Float64Array;
-}
-
-const logistic = (x: number) => 1 / (1 + Math.exp(-x));
+import type { RegionHead, Shape } from '../network/network.js';
+import { type Candidate, logistic } from './candidate.js';
 
 /** Class scores become probabilities: over all classes together, or of each alone. */
 function toProbabilities(scores: Float64Array, softmax: boolean): void {
@@ -33,19 +21,19 @@ function toProbabilities(scores: Float64Array, softmax: boolean): void {
  * ```ts
  * import { decodeRegion } from 'spiking-yolo';
  *
- * const region = { kind: 'region', name: 'region', inputs: ['out'], classes: 1, anchors: [[1, 2]] };
+ * const region = { kind: 'region', input: 'out', classes: 1, anchors: [[1, 2]], softmax: true };
  * const map = [0, 0, 0, 0, 2, 0]; // x, y, w, h, objectness, class
  * const [{ x, width, height, objectness }] = decodeRegion(region, { height: 1, width: 1, channels: 6 }, map, 0.5);
  * console.log(x, width, height, objectness.toFixed(2)); // 0.5 1 2 0.88
  * ```
  */
 export function decodeRegion(
-  region: RegionLayer,
+  region: RegionHead,
   shape: Shape,
   map: ArrayLike<number>,
   threshold: number,
 ): Candidate[] {
-  const { anchors, classes, softmax = true } = region;
+  const { anchors, classes, softmax } = region;
   const candidates: Candidate[] = [];
   for (let row = 0; row < shape.height; row++) {
     for (let column = 0; column < shape.width; column++) {

@@ -1,6 +1,9 @@
-import { SpikingYoloError } from '../errors.js';
-import { IMAGE, type Network, type RegionLayer } from '../network/network.js';
-import { inferShapes } from '../network/shapes.js';
+import { reasonOf, SpikingYoloError } from '../errors.js';
+import { IMAGE, type Network, outputNames } from '../network/network.js';
+import { hasNeurons, type NeuronLayer, operatorOf } from '../network/ops/index.js';
+import type { Synapses } from '../network/ops/operator.js';
+import { checkStructure, inferShapes } from '../network/shapes.js';
+import { type Origin, traceWires } from '../network/wires.js';
 import {
   greatestInput,
   type SpikingLayer,
@@ -46,14 +49,33 @@ export function boundViolation(
 
 const fail = (message: string) => new SpikingYoloError('MODEL', message);
 
-/** The convolutions of a network with the sizes their integers must have. */
-export function convolutionSizes(network: Network) {
+/** A layer of neurons: what its integers must be. */
+export interface NeuronLayerFacts {
+  layer: NeuronLayer;
+  synapses: Synapses;
+  /** Of each input the neurons that its channels come from. */
+  origins: (readonly Origin[])[];
+  /** True if it hears the image's bytes. */
+  onImage: boolean;
+  /** False for an output layer. */
+  fires: boolean;
+}
+
+/** The layers that have neurons, in the network's order. */
+export function neuronLayers(network: Network): NeuronLayerFacts[] {
   const shapes = inferShapes(network);
-  return network.layers.flatMap((layer) => {
-    if (layer.kind !== 'convolutional') return [];
-    const { channels } = shapes.get(layer.inputs[0]!)!;
-    return [{ layer, channels, perFilter: layer.size ** 2 * channels, onImage: layer.inputs[0] === IMAGE }];
-  });
+  const origins = traceWires(network, shapes);
+  const outputs = new Set(outputNames(network));
+  return network.layers.filter(hasNeurons).map((layer) => ({
+    layer,
+    synapses: operatorOf(layer).synapses!(
+      layer,
+      layer.inputs.map((name) => shapes.get(name)!),
+    ),
+    origins: layer.inputs.map((name) => origins.get(name)!),
+    onImage: layer.inputs.includes(IMAGE),
+    fires: !outputs.has(layer.name),
+  }));
 }
 
 function checkLayer(
@@ -98,38 +120,32 @@ function checkLayer(
   }
 }
 
-/** The networks that the engine runs: convolutions and pools, then a linear convolution, then a region layer. */
-function checkStructure(network: Network): void {
-  const { layers } = network;
-  const [head, region] = layers.slice(-2);
-  if (region?.kind !== 'region') throw fail('the last layer is not a region layer');
-  if (head?.kind !== 'convolutional' || head.activation !== 'linear' || region.inputs[0] !== head.name) {
-    throw fail('the region layer must follow a linear convolution');
+function checkNetwork(network: Network): void {
+  for (const { name } of network.layers) {
+    if (!/^[\w.-]{1,64}$/.test(name) || name === IMAGE) throw fail('a layer has a name that is not allowed');
   }
-  for (const layer of layers) {
-    if (!/^[\w.-]{1,64}$/.test(layer.name) || layer.name === IMAGE)
-      throw fail('a layer has a name that is not allowed');
-    if (layer.kind === 'region' && layer !== region)
-      throw fail(`layer ${layer.name}: only the last layer may be a region layer`);
-    if (layer.kind === 'maxpool' && layer.inputs[0] === IMAGE)
-      throw fail(`layer ${layer.name}: a pool on the image`);
+  try {
+    checkStructure(network);
+  } catch (error) {
+    throw fail(reasonOf(error));
   }
 }
 
 /** Proves the bounds of docs/engine.md for every channel; throws `MODEL`, naming layer and channel, if one fails. */
 export function checkModel(model: SpikingModel): void {
-  checkStructure(model.network);
-  const sizes = convolutionSizes(model.network);
-  const head = model.network.layers.at(-1) as RegionLayer;
-  if (model.classes.length !== head.classes) {
-    throw fail(`${model.classes.length} class names for a network of ${head.classes} classes`);
+  const { network, layers, classes } = model;
+  checkNetwork(network);
+  for (const head of network.heads) {
+    if (classes.length !== head.classes)
+      throw fail(`${classes.length} class names for a network of ${head.classes} classes`);
   }
-  if (sizes.length !== model.layers.length) {
-    throw fail(`integers for ${model.layers.length} convolutions, the network has ${sizes.length}`);
+  const expected = neuronLayers(network);
+  if (expected.length !== layers.length) {
+    throw fail(`integers for ${layers.length} layers of neurons, the network has ${expected.length}`);
   }
-  for (const [i, { layer, perFilter, onImage }] of sizes.entries()) {
-    const integers = model.layers[i]!;
+  for (const [i, { layer, synapses, onImage }] of expected.entries()) {
+    const integers = layers[i]!;
     if (integers.name !== layer.name) throw fail(`expected layer ${layer.name}, found ${integers.name}`);
-    checkLayer(integers, layer.filters, perFilter, model.provenance.weightBits, onImage);
+    checkLayer(integers, synapses.filters, synapses.perFilter, model.provenance.weightBits, onImage);
   }
 }

@@ -1,7 +1,9 @@
 import { Fnv1a64 } from '../engine/checksum.js';
 import { modelError, reasonOf } from '../errors.js';
-import type { Layer, Network } from '../network/network.js';
-import { checkModel, convolutionSizes } from './bounds.js';
+import type { Anchors, Head, Layer, Network } from '../network/network.js';
+import { isKind, operatorOf } from '../network/ops/index.js';
+import { isWholeNumber } from '../network/ops/operator.js';
+import { checkModel, neuronLayers } from './bounds.js';
 import { type Container, decodeSafetensors, encodeSafetensors, type TensorData } from './safetensors.js';
 import {
   NORMALISATIONS,
@@ -12,7 +14,9 @@ import {
 } from './spiking-model.js';
 
 const FORMAT = 'spiking-yolo';
-const FORMAT_VERSION = '1';
+const FORMAT_VERSION = '2';
+/** Of a network that is a chain; its last layer is the head. */
+const CHAIN_VERSION = '1';
 
 /** FNV-1a 64 over everything a header says: finds a damaged header whose JSON is still valid. */
 function headerDigest({ metadata, tensors }: Container): string {
@@ -27,7 +31,7 @@ function headerDigest({ metadata, tensors }: Container): string {
 
 /**
  * Serialises a model as one self-contained safetensors file, its bounds proved first. Tensors of layer `conv1`:
- * `conv1.weight` (filters, size, size, channels) I16 or I8; `.bias`, `.threshold`, `.threshold_negative`, `.scale`
+ * `conv1.weight` (filters, size, size, channels of a group) I16 or I8 (of a sum (filters, inputs)); `.bias`, `.threshold`, `.threshold_negative`, `.scale`
  * (filters) I32; `.lambda` (filters) F64; `.start_delay` (1) I32.
  *
  * @example
@@ -44,13 +48,15 @@ function headerDigest({ metadata, tensors }: Container): string {
 export function encodeModel(model: SpikingModel): Uint8Array<ArrayBuffer> {
   checkModel(model);
   const tensors: Container['tensors'] = new Map();
-  const sizes = convolutionSizes(model.network);
+  const facts = neuronLayers(model.network);
   for (const [i, layer] of model.layers.entries()) {
-    const { layer: geometry, channels } = sizes[i]!;
-    const perChannel = [geometry.filters];
+    const { layer: described, synapses } = facts[i]!;
+    const { filters, heard } = synapses;
+    const perChannel = [filters];
     const add = (what: string, shape: number[], data: TensorData) =>
       tensors.set(`${layer.name}.${what}`, { shape, data });
-    add('weight', [geometry.filters, geometry.size, geometry.size, channels], layer.weights);
+    const kernel = described.kind === 'convolutional' ? [described.size, described.size] : [];
+    add('weight', [filters, ...kernel, heard], layer.weights);
     add('bias', perChannel, layer.bias);
     add('threshold', perChannel, layer.threshold);
     add('threshold_negative', perChannel, layer.negativeThreshold);
@@ -70,43 +76,34 @@ export function encodeModel(model: SpikingModel): Uint8Array<ArrayBuffer> {
   return encodeSafetensors({ metadata, tensors });
 }
 
-const isWholeNumber = (value: unknown, min: number, max: number) =>
-  Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
-
 function isLayer(value: unknown): value is Layer {
   const layer = value as Layer;
   const named =
     typeof layer?.name === 'string' &&
     Array.isArray(layer.inputs) &&
     layer.inputs.every((i) => typeof i === 'string');
-  if (!named) return false;
-  switch (layer.kind) {
-    case 'convolutional':
-      return (
-        isWholeNumber(layer.filters, 1, 65536) &&
-        isWholeNumber(layer.size, 1, 31) &&
-        isWholeNumber(layer.stride, 1, 31) &&
-        isWholeNumber(layer.padding, 0, 31) &&
-        ['leaky', 'linear', 'relu'].includes(layer.activation)
-      );
-    case 'maxpool':
-      return (
-        isWholeNumber(layer.size, 1, 64) &&
-        isWholeNumber(layer.stride, 1, 64) &&
-        isWholeNumber(layer.padding, 0, 128)
-      );
+  return named && isKind(layer.kind) && operatorOf(layer).isValid(layer);
+}
+
+const isAnchors = (value: unknown): value is Anchors =>
+  Array.isArray(value) &&
+  value.every(
+    (anchor) =>
+      Array.isArray(anchor) &&
+      anchor.length === 2 &&
+      anchor.every((extent) => typeof extent === 'number' && extent > 0 && extent < 1e6),
+  );
+
+function isHead(value: unknown): value is Head {
+  const head = value as Head;
+  const common =
+    typeof head?.input === 'string' && isWholeNumber(head.classes, 1, 10000) && isAnchors(head.anchors);
+  if (!common) return false;
+  switch (head.kind) {
     case 'region':
-      return (
-        isWholeNumber(layer.classes, 1, 10000) &&
-        ['undefined', 'boolean'].includes(typeof layer.softmax) &&
-        Array.isArray(layer.anchors) &&
-        layer.anchors.every(
-          (anchor) =>
-            Array.isArray(anchor) &&
-            anchor.length === 2 &&
-            anchor.every((v) => typeof v === 'number' && v > 0 && v < 1e6),
-        )
-      );
+      return typeof head.softmax === 'boolean';
+    case 'yolo':
+      return typeof head.scaleXY === 'number' && head.scaleXY >= 1 && head.scaleXY <= 10;
     default:
       return false;
   }
@@ -119,8 +116,26 @@ function isNetwork(value: unknown): value is Network {
     isWholeNumber(network.input.width, 1, 8192) &&
     network.input.channels === 3 &&
     Array.isArray(network.layers) &&
-    network.layers.every(isLayer)
+    network.layers.every(isLayer) &&
+    Array.isArray(network.heads) &&
+    network.heads.every(isHead)
   );
+}
+
+/** A network of format version 1 as one of version 2: the region layer at its end becomes the head. */
+function fromChain(value: unknown): unknown {
+  const { layers, ...rest } = (value ?? {}) as { layers?: unknown };
+  if (!Array.isArray(layers)) return value;
+  const region = layers.at(-1);
+  const { inputs, classes, anchors, softmax = true } = region ?? {};
+  const grouped = layers
+    .slice(0, -1)
+    .map((layer) => (layer?.kind === 'convolutional' ? { ...layer, groups: 1 } : layer));
+  return {
+    ...rest,
+    layers: grouped,
+    heads: [{ kind: region?.kind, input: inputs?.[0], classes, anchors, softmax }],
+  };
 }
 
 function isProvenance(value: unknown): value is Provenance {
@@ -144,10 +159,11 @@ function parseField<T>(
   metadata: Record<string, string>,
   field: string,
   isValid: (value: unknown) => value is T,
+  convert: (value: unknown) => unknown = (value) => value,
 ): T {
   let value: unknown;
   try {
-    value = JSON.parse(metadata[field] ?? 'missing');
+    value = convert(JSON.parse(metadata[field] ?? 'missing'));
   } catch (error) {
     throw modelError(`the header's "${field}" is missing or not JSON`, error);
   }
@@ -172,7 +188,8 @@ export function decodeModel(bytes: Uint8Array): SpikingModel {
   const container = decodeSafetensors(bytes);
   const { metadata, tensors } = container;
   if (metadata.format !== FORMAT) throw modelError('this safetensors file is not a spiking-yolo model');
-  if (metadata.format_version !== FORMAT_VERSION) {
+  const chain = metadata.format_version === CHAIN_VERSION;
+  if (!chain && metadata.format_version !== FORMAT_VERSION) {
     throw modelError(
       `the model has format version ${metadata.format_version}, this program reads version ${FORMAT_VERSION}`,
     );
@@ -182,10 +199,10 @@ export function decodeModel(bytes: Uint8Array): SpikingModel {
   const resize = RESIZES.find((known) => known === metadata.resize);
   if (!resize)
     throw modelError(`the header's "resize" is "${metadata.resize}"; expected ${RESIZES.join(', ')}`);
-  const network = parseField(metadata, 'network', isNetwork);
+  const network = parseField(metadata, 'network', isNetwork, chain ? fromChain : undefined);
   let layers: SpikingLayer[];
   try {
-    layers = convolutionSizes(network).map(({ layer: { name } }) => {
+    layers = neuronLayers(network).map(({ layer: { name } }) => {
       const get = <T extends TensorData>(
         what: string,
         ...types: (abstract new (

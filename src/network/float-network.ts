@@ -2,23 +2,24 @@ import type { Backend, FloatConvolution, FloatKernels } from '../engine/backend.
 import {
   type ConvolutionalLayer,
   IMAGE,
-  type Layer,
-  type MaxPoolLayer,
   type Network,
   negativeSlope,
+  outputNames,
   type Shape,
 } from './network.js';
+import { hasNeurons, type NeuronLayer, operatorOf } from './ops/index.js';
+import type { FloatMap } from './ops/operator.js';
 import type { FoldedParameters } from './parameters.js';
 import { inferShapes } from './shapes.js';
 
-/** Called with a convolution's activation (H, W, C), after the activation function and before any pool. */
-export type ActivationObserver = (layer: ConvolutionalLayer, activation: Float32Array) => void;
+/** Called with a layer's activation (H, W, C), after the activation function and before any pool. */
+export type ActivationObserver = (layer: NeuronLayer, activation: Float32Array) => void;
 
 /** The float network (ANN): the target of the spiking one, and the source of its λ. */
 export interface FloatNetwork {
   readonly network: Network;
-  /** pixels (height, width, 3), 0..255 → output map (H, W, C), reused by the next call. */
-  forward(pixels: ArrayLike<number>, observe?: ActivationObserver): Float32Array;
+  /** pixels (height, width, 3), 0..255 → maps (H, W, C) of the output layers, reused by the next call. */
+  forward(pixels: ArrayLike<number>, observe?: ActivationObserver): Float32Array[];
 }
 
 /**
@@ -35,7 +36,7 @@ export interface FloatNetwork {
  * });
  * const floatNetwork = createFloatNetwork(network, parameters, selectBackend().backend);
  * const pixels = resizePhoto('stretch', await readPhoto('samples/cat.jpg'), 256, 256);
- * const map = floatNetwork.forward(pixels, (layer, activation) => {
+ * const [map] = floatNetwork.forward(pixels, (layer, activation) => {
  *   if (layer.name === 'conv1') console.log(activation.length); // 1048576
  * });
  * console.log(map.length); // 8000
@@ -51,74 +52,82 @@ export function createFloatNetwork(
   const indexOf = new Map<string, number>();
   for (const layer of network.layers) {
     if (layer.kind !== 'convolutional') continue;
-    const input = shapes.get(layer.inputs[0]!)!;
-    const output = shapes.get(layer.name)!;
-    const { weights, bias } = parameters.get(layer.name)!;
     indexOf.set(layer.name, convolutions.length);
-    convolutions.push({
-      ...input,
-      outHeight: output.height,
-      outWidth: output.width,
-      filters: layer.filters,
-      size: layer.size,
-      stride: layer.stride,
-      padding: layer.padding,
-      weights,
-      bias,
-      slope: Math.fround(negativeSlope[layer.activation]),
-    });
+    const { weights, bias } = parameters.get(layer.name)!;
+    convolutions.push(
+      floatConvolution(layer, shapes.get(layer.inputs[0]!)!, shapes.get(layer.name)!, weights, bias),
+    );
   }
   const kernels: FloatKernels = backend.floatKernels(convolutions);
-  const maps = new Map<string, Float32Array>();
-  for (const [name, { height, width, channels }] of shapes)
-    maps.set(name, new Float32Array(height * width * channels));
-  const last = network.layers.findLast((layer): layer is Layer => layer.kind !== 'region')!;
+  const maps = new Map<string, FloatMap>();
+  for (const [name, shape] of shapes) {
+    const { height, width, channels } = shape;
+    maps.set(name, { ...shape, values: new Float32Array(height * width * channels) });
+  }
+  const outputs = outputNames(network);
 
   return {
     network,
     forward(pixels, observe) {
-      const image = maps.get(IMAGE)!;
+      const image = maps.get(IMAGE)!.values;
       for (let i = 0; i < image.length; i++) image[i] = pixels[i]! / 255;
       for (const layer of network.layers) {
-        const input = maps.get(layer.inputs[0]!)!;
+        const inputs = layer.inputs.map((name) => maps.get(name)!);
         const output = maps.get(layer.name)!;
-        if (layer.kind === 'convolutional') {
-          kernels.convolve(indexOf.get(layer.name)!, input, output);
-          observe?.(layer, output);
-        } else if (layer.kind === 'maxpool') {
-          maxPool(layer, shapes.get(layer.inputs[0]!)!, shapes.get(layer.name)!, input, output);
-        }
+        if (layer.kind === 'convolutional')
+          kernels.convolve(indexOf.get(layer.name)!, inputs[0]!.values, output.values);
+        else operatorOf(layer).forward!(layer, inputs, output);
+        if (hasNeurons(layer)) observe?.(layer, output.values);
       }
-      return maps.get(last.name)!;
+      return outputs.map((name) => maps.get(name)!.values);
     },
   };
 }
 
-function maxPool(
-  layer: MaxPoolLayer,
-  inShape: Shape,
-  outShape: Shape,
-  input: Float32Array,
-  output: Float32Array,
-) {
-  const { height, width, channels } = inShape;
-  const offset = Math.floor(layer.padding / 2);
-  output.fill(Number.NEGATIVE_INFINITY);
-  for (let y = 0; y < outShape.height; y++) {
-    for (let x = 0; x < outShape.width; x++) {
-      const target = (y * outShape.width + x) * channels;
-      const firstRow = Math.max(0, y * layer.stride - offset);
-      const lastRow = Math.min(height, y * layer.stride - offset + layer.size);
-      const firstColumn = Math.max(0, x * layer.stride - offset);
-      const lastColumn = Math.min(width, x * layer.stride - offset + layer.size);
-      for (let row = firstRow; row < lastRow; row++) {
-        for (let column = firstColumn; column < lastColumn; column++) {
-          const source = (row * width + column) * channels;
-          for (let c = 0; c < channels; c++) {
-            if (input[source + c]! > output[target + c]!) output[target + c] = input[source + c]!;
-          }
-        }
-      }
+/** A convolution as a back-end takes it: of groups that are not depthwise, the weights between them are zeros. */
+function floatConvolution(
+  layer: ConvolutionalLayer,
+  input: Shape,
+  output: Shape,
+  weights: Float32Array,
+  bias: Float32Array,
+): FloatConvolution {
+  const { filters, size, stride, padding, groups, activation } = layer;
+  const channelwise = isDepthwise(layer, input);
+  return {
+    ...input,
+    outHeight: output.height,
+    outWidth: output.width,
+    filters,
+    size,
+    stride,
+    padding,
+    channelwise,
+    weights: channelwise || groups === 1 ? weights : spreadGroups(layer, input.channels, weights),
+    bias,
+    slope: Math.fround(negativeSlope(activation)),
+  };
+}
+
+/** True if filter j hears channel j alone. */
+export const isDepthwise = ({ groups, filters }: ConvolutionalLayer, { channels }: Shape): boolean =>
+  groups > 1 && groups === filters && groups === channels;
+
+/** (filters, size, size, channels of a group) → (filters, size, size, channels), zeros between the groups. */
+export function spreadGroups<T extends Float32Array | Int16Array | Int8Array>(
+  { filters, size, groups }: ConvolutionalLayer,
+  channels: number,
+  weights: T,
+): T {
+  const heard = channels / groups;
+  const taps = size * size;
+  const spread = new (weights.constructor as new (length: number) => T)(filters * taps * channels);
+  for (let j = 0; j < filters; j++) {
+    const first = Math.floor(j / (filters / groups)) * heard;
+    for (let tap = 0; tap < taps; tap++) {
+      const from = (j * taps + tap) * heard;
+      spread.set(weights.subarray(from, from + heard), (j * taps + tap) * channels + first);
     }
   }
+  return spread;
 }

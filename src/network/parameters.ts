@@ -1,6 +1,6 @@
 /** Trained float parameters of one convolution. */
 export interface ConvolutionParameters {
-  /** (filters, size, size, channels): channel-last, float32. */
+  /** (filters, size, size, channels of a group): channel-last, float32. */
   weights: Float32Array;
   /** (filters). */
   bias: Float32Array;

@@ -1,76 +1,56 @@
-import { conversionError } from '../errors.js';
-import { type ConvolutionGeometry, IMAGE, type Layer, type Network, type Shape } from './network.js';
+import { conversionError, reasonOf } from '../errors.js';
+import {
+  type ConvolutionGeometry,
+  type Head,
+  IMAGE,
+  type Layer,
+  type Network,
+  outputNames,
+  type Shape,
+} from './network.js';
+import { operatorOf } from './ops/index.js';
 
 /** Most values that the maps of a network may hold: 2^27 of them take some 5 GB when they spike. */
 const MAX_ELEMENTS = 2 ** 27;
-const MAX_LAYERS = 500;
-
-const outputExtent = (extent: number, padding: number, size: number, stride: number) =>
-  Math.floor((extent + padding - size) / stride) + 1;
-
-function outputShape(layer: Layer, input: Shape): Shape {
-  switch (layer.kind) {
-    case 'convolutional': {
-      const { size, stride, padding, filters } = layer;
-      return {
-        height: outputExtent(input.height, 2 * padding, size, stride),
-        width: outputExtent(input.width, 2 * padding, size, stride),
-        channels: filters,
-      };
-    }
-    case 'maxpool': {
-      const { size, stride, padding } = layer;
-      return {
-        height: outputExtent(input.height, padding, size, stride),
-        width: outputExtent(input.width, padding, size, stride),
-        channels: input.channels,
-      };
-    }
-    case 'region':
-      return input;
-  }
-}
-
-/** True if each pooling window along one axis holds at least one real cell. */
-function windowsHoldCells(extent: number, outExtent: number, size: number, stride: number, before: number) {
-  const lastStart = (outExtent - 1) * stride - before;
-  return size - before > 0 && lastStart < extent;
-}
+const MAX_LAYERS = 1000;
 
 /** Adds a layer's output shape to those of the layers before it; throws `CONVERSION`, see {@link inferShapes}. */
 export function addShape(shapes: Map<string, Shape>, layer: Layer): void {
-  const input = shapes.get(layer.inputs[0] ?? '');
-  if (layer.inputs.length !== 1 || !input) {
-    throw conversionError(
-      `layer ${layer.name}: takes exactly one earlier layer as input, found "${layer.inputs.join(', ').slice(0, 100)}"`,
-    );
-  }
+  const inputs = layer.inputs.map((name) => {
+    const input = shapes.get(name);
+    if (!input)
+      throw conversionError(`layer ${layer.name}: takes "${name.slice(0, 100)}", which is no earlier layer`);
+    return input;
+  });
+  if (inputs.length === 0) throw conversionError(`layer ${layer.name}: takes no layer as its input`);
   if (shapes.has(layer.name)) throw conversionError(`layer ${layer.name}: two layers have this name`);
-  const shape = outputShape(layer, input);
+  let shape: Shape;
+  try {
+    shape = operatorOf(layer).shape(layer, inputs);
+  } catch (error) {
+    throw conversionError(`layer ${layer.name}: ${reasonOf(error)}`, error);
+  }
   const { height, width, channels } = shape;
   if (!(height >= 1 && width >= 1 && channels >= 1 && height * width * channels <= MAX_ELEMENTS)) {
+    const [input] = inputs;
     throw conversionError(
-      `layer ${layer.name}: its output would be ${height}×${width}×${channels} (from ${input.height}×${input.width}×${input.channels}); expected 1 to ${MAX_ELEMENTS} values`,
+      `layer ${layer.name}: its output would be ${height}×${width}×${channels} (from ${input!.height}×${input!.width}×${input!.channels}); expected 1 to ${MAX_ELEMENTS} values`,
     );
   }
-  if (layer.kind === 'maxpool') {
-    const before = Math.floor(layer.padding / 2);
-    if (
-      !windowsHoldCells(input.height, height, layer.size, layer.stride, before) ||
-      !windowsHoldCells(input.width, width, layer.size, layer.stride, before)
-    ) {
-      throw conversionError(`layer ${layer.name}: a pooling window would hold no real cell`);
-    }
-  }
-  if (layer.kind === 'region') {
-    const expected = layer.anchors.length * (5 + layer.classes);
-    if (channels !== expected) {
-      throw conversionError(
-        `layer ${layer.name}: ${layer.anchors.length} anchors × (5 + ${layer.classes} classes) need ${expected} channels, the layer before it has ${channels}`,
-      );
-    }
-  }
   shapes.set(layer.name, shape);
+}
+
+/** Throws `CONVERSION` unless a head finds the channels that it reads. */
+export function checkHead(shapes: ReadonlyMap<string, Shape>, head: Head): void {
+  const shape = shapes.get(head.input);
+  if (!shape)
+    throw conversionError(`the ${head.kind} head reads "${head.input.slice(0, 100)}", which is no layer`);
+  const expected = head.anchors.length * (5 + head.classes);
+  if (shape.channels !== expected) {
+    throw conversionError(
+      `the ${head.kind} head: ${head.anchors.length} anchors × (5 + ${head.classes} classes) need ${expected} channels, the layer before it has ${shape.channels}`,
+    );
+  }
 }
 
 /**
@@ -104,6 +84,29 @@ export function inferShapes(network: Network): Map<string, Shape> {
     );
   }
   return shapes;
+}
+
+/**
+ * Throws `CONVERSION` unless the engine can run a network: heads read linear convolutions that nothing else reads, and no
+ * layer without neurons reads the image.
+ */
+export function checkStructure(network: Network): void {
+  const shapes = inferShapes(network);
+  const { heads, layers } = network;
+  if (heads.length === 0) throw conversionError('the network has no head');
+  for (const head of heads) checkHead(shapes, head);
+  for (const name of outputNames(network)) {
+    const output = layers.find((layer) => layer.name === name);
+    if (output?.kind !== 'convolutional' || output.activation !== 'linear')
+      throw conversionError(`layer ${name}: what a head reads must be a linear convolution`);
+    const other = layers.find(({ inputs }) => inputs.includes(name));
+    if (other)
+      throw conversionError(`layer ${other.name}: takes ${name}, which a head reads and which does not fire`);
+  }
+  for (const layer of layers) {
+    if (layer.kind !== 'convolutional' && layer.inputs.includes(IMAGE))
+      throw conversionError(`layer ${layer.name}: only convolutions may take the image`);
+  }
 }
 
 /** How many output cells each input cell reaches along one axis. */

@@ -186,8 +186,8 @@ export async function photoSection(
   ) => {
     const detector = new SpikingDetector(model, { ...settings, steps: shown.at(-1)! }, backend, threads);
     const row: Panel[] = [];
-    for (const { step, map } of detector.readOuts(detector.resize(photo, resize), shown)) {
-      row.push({ title: `${name}, T=${step}`, detections: detector.detections(map('vmem'), photo, head) });
+    for (const { step, maps } of detector.readOuts(detector.resize(photo, resize), shown)) {
+      row.push({ title: `${name}, T=${step}`, detections: detector.detections(maps('vmem'), photo, head) });
     }
     detector.close();
     return row;

@@ -81,6 +81,7 @@ const network: Network = {
       size: 3,
       stride: 1,
       padding: 1,
+      groups: 1,
       activation: 'leaky',
     },
     {
@@ -91,6 +92,7 @@ const network: Network = {
       size: 3,
       stride: 1,
       padding: 1,
+      groups: 1,
       activation: 'relu',
     },
     {
@@ -101,10 +103,11 @@ const network: Network = {
       size: 1,
       stride: 1,
       padding: 0,
+      groups: 1,
       activation: 'linear',
     },
-    { kind: 'region', name: 'r', inputs: ['c'], classes: 1, anchors: [[1, 1]] },
   ],
+  heads: [{ kind: 'region', input: 'c', classes: 1, anchors: [[1, 1]], softmax: true }],
 };
 
 const randomParameters = (seed: number) => {

@@ -119,7 +119,8 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
           const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
           const size = [1, 3, 5][whole(0, 2)]!;
           const [height, width, channels] = [whole(5, 12), whole(5, 12), whole(1, 19)];
-          const [stride, padding, filters] = [whole(1, 2), whole(0, size >> 1), whole(1, 35)];
+          const [stride, padding, channelwise] = [whole(1, 2), whole(0, size >> 1), random() < 0.4];
+          const filters = channelwise ? channels : whole(1, 35);
           const floats = (count: number) =>
             Float32Array.from({ length: count }, () => (random() - 0.5) * 10 ** whole(-3, 3));
           const convolution: FloatConvolution = {
@@ -132,7 +133,8 @@ describe.each(fastBackends.map((backend) => [`${backend.name} ${backend.isa}`, b
             padding,
             outHeight: Math.floor((height + 2 * padding - size) / stride) + 1,
             outWidth: Math.floor((width + 2 * padding - size) / stride) + 1,
-            weights: floats(filters * size * size * channels),
+            channelwise,
+            weights: floats(filters * size * size * (channelwise ? 1 : channels)),
             bias: floats(filters),
             slope: Math.fround(0.1),
           };

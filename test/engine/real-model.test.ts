@@ -29,13 +29,12 @@ const convert = (percentile: number, weightBits: 16 | 8 = 16) =>
 
 /** Relative L2 error of the output map after each of some step counts. */
 function errors(settings: Partial<DetectionSettings>, steps: number[], of: SpikingModel): number[] {
-  const target = Float64Array.from(
-    createFloatNetwork(trained.network, trained.parameters, best).forward(pixels),
-  );
+  const [map] = createFloatNetwork(trained.network, trained.parameters, best).forward(pixels);
+  const target = Float64Array.from(map!);
   const detector = new SpikingDetector(of, { ...DEFAULT_SETTINGS, ...settings, steps: steps.at(-1)! }, best);
   const norm = Math.hypot(...target);
   const result = [...detector.readOuts(pixels, steps)].map(
-    ({ map }) => Math.hypot(...map('vmem').map((v, i) => v - target[i]!)) / norm,
+    ({ maps }) => Math.hypot(...maps('vmem')[0]!.map((v, i) => v - target[i]!)) / norm,
   );
   detector.close();
   return result;
@@ -51,7 +50,7 @@ describeWithShared('YOLO-LITE trial3', () => {
 
   const checksum = (backend: Backend, settings: Partial<DetectionSettings>, of = model) => {
     const detector = new SpikingDetector(of, { ...DEFAULT_SETTINGS, ...settings }, backend);
-    detector.outputMap(pixels);
+    detector.outputMaps(pixels);
     const result = [detector.simulation.checksum(), detector.simulation.statistics()];
     detector.close();
     return result;

@@ -38,6 +38,7 @@ describe('work that no spike decides', () => {
     expect(fixedWork(plan(), 7)).toEqual({
       imageMultiplications: 10 * 10 * 2,
       otherMultiplications: 4 * 2 * 3,
+      additions: 0,
       neuronUpdates: 32 * 7,
       // 4 windows of 4 cells need 3 comparisons each, in 2 channels
       poolComparisons: 4 * 3 * 2 * 7,

@@ -21,42 +21,60 @@ export class Stream {
   }
 }
 
-const regionOf = (input) => ({
-  kind: 'region',
-  name: 'region',
-  inputs: [input],
-  classes: 1,
-  anchors: [[1, 1]],
-});
-
-/** A chain of convolutions and pools that ends in a region layer with six channels. */
+/** A graph of every kind of layer that ends in one or two heads with six channels. */
 export function makeNetwork(stream) {
   const side = 1 + stream.below(13);
   const layers = [];
   let last = 'image';
   const add = (layer) => {
-    layers.push({ ...layer, inputs: [last] });
+    layers.push({ inputs: [last], ...layer });
     last = layer.name;
   };
-  const convolution = (name, filters, activation) => {
+  const name = (kind) => `${kind}${layers.length}`;
+  const convolution = (called, filters, activation, groups = 1) => {
     const size = stream.pick([1, 2, 3, 5]);
-    const padding = stream.below(size);
-    add({ kind: 'convolutional', name, filters, size, stride: 1 + stream.below(2), padding, activation });
+    const kernel = { size, stride: 1 + stream.below(2), padding: stream.below(size) };
+    add({ kind: 'convolutional', name: called, filters, ...kernel, groups, activation });
   };
+  const activation = () => stream.pick(['leaky', 'relu', 'linear']);
   for (let i = 1 + stream.below(3); i > 0; i--) {
-    convolution(`conv${layers.length}`, 1 + stream.below(70), stream.pick(['leaky', 'relu', 'linear']));
+    const filters = 1 + stream.below(70);
+    convolution(name('conv'), filters, activation());
+    if (stream.below(2)) convolution(name('depthwise'), filters, activation(), filters);
+    if (stream.below(2))
+      add({
+        kind: 'add',
+        name: name('add'),
+        inputs: [last, stream.below(2) ? last : layers[0].name],
+        activation: activation(),
+      });
+    if (stream.below(3) === 0) add({ kind: 'upsample', name: name('upsample'), scale: 1 + stream.below(2) });
+    if (stream.below(3) === 0) {
+      const runs = [
+        { input: 0, first: stream.below(filters), count: 1 + stream.below(3) },
+        { input: 1, first: 0, count: 1 },
+      ];
+      add({ kind: 'wiring', name: name('wiring'), inputs: [last, last], runs });
+    }
     if (stream.below(2))
       add({
         kind: 'maxpool',
-        name: `pool${layers.length}`,
+        name: name('pool'),
         size: 1 + stream.below(3),
         stride: 1 + stream.below(2),
         padding: stream.below(3),
       });
   }
+  const body = last;
   convolution('output', 6, 'linear');
-  layers.push(regionOf(last));
-  return { input: { height: side, width: 1 + stream.below(13), channels: 3 }, layers };
+  const head = { classes: 1, anchors: [[1, 1]] };
+  const heads = [{ kind: 'region', input: 'output', ...head, softmax: stream.below(2) === 1 }];
+  if (stream.below(2)) {
+    last = body;
+    convolution('second', 6, 'linear');
+    heads.push({ kind: 'yolo', input: 'second', ...head, scaleXY: 1.05 });
+  }
+  return { input: { height: side, width: 1 + stream.below(13), channels: 3 }, layers, heads };
 }
 
 /** A model of that network with weights from the stream; throws if its shapes do not fit. */

@@ -3,13 +3,17 @@ import { checkReadoutDelay, decodePotential } from '../../src/decoding/readout.j
 import { detectionsOf } from '../../src/heads/detections.js';
 import { type Detection, intersectionOverUnion, suppress } from '../../src/heads/nms.js';
 import { decodeRegion } from '../../src/heads/region.js';
+import { decodeYolo } from '../../src/heads/yolo.js';
 import { placementOf } from '../../src/image/resize.js';
-import type { RegionLayer } from '../../src/network/network.js';
+import type { RegionHead, YoloHead } from '../../src/network/network.js';
 
-const region: RegionLayer = { kind: 'region', name: 'r', inputs: ['c'], classes: 2, anchors: [[1, 2]] };
+const region: RegionHead = { kind: 'region', input: 'c', classes: 2, anchors: [[1, 2]], softmax: true };
 const shape = { height: 1, width: 2, channels: 7 };
 // the second cell: x, y, w, h, objectness, two classes
 const map = [0, 0, 0, 0, -20, 0, 0, 0, Math.log(3), Math.log(0.5), 0, 2, Math.log(3), 0];
+
+const network = { input: { height: 32, width: 64, channels: 3 } };
+const heads = [{ head: region, shape, output: 0 }];
 
 describe('decodeRegion', () => {
   it('applies logistic, exp and softmax where YOLOv2 does', () => {
@@ -35,22 +39,64 @@ describe('decodeRegion', () => {
   });
 });
 
+describe('decodeYolo', () => {
+  const yolo: YoloHead = { kind: 'yolo', input: 'c', classes: 2, anchors: [[8, 16]], scaleXY: 1.2 };
+
+  it('applies logistic everywhere, spreads centres, and takes anchors in pixels', () => {
+    const [candidate, ...others] = decodeYolo(yolo, shape, map, 0.1, { width: 64, height: 32 });
+    expect(others).toEqual([]);
+    const objectness = 1 / (1 + Math.exp(-2));
+    // σ(0)·1.2 − .1 is .5; σ(ln 3) = .75 spreads to .8
+    const spread = (t: number) => (1 / (1 + Math.exp(-t))) * 1.2 - 0.1;
+    expect(candidate!.x).toBeCloseTo((1 + spread(0)) / 2, 12);
+    expect(candidate!.y).toBeCloseTo(spread(Math.log(3)), 12);
+    expect(candidate!.width).toBeCloseTo((0.5 * 8) / 64, 12);
+    expect(candidate!.height).toBeCloseTo(16 / 32, 12);
+    expect([...candidate!.scores].map((score) => score / objectness)).toEqual([
+      expect.closeTo(0.75, 12),
+      expect.closeTo(0.5, 12),
+    ]);
+  });
+
+  it('reports a cell’s best class alone, or all of them to evaluate', () => {
+    const place = placementOf('stretch', 200, 100, 64, 32);
+    const options = { conf: 0.1, iou: 0.45, maxDet: 10 };
+    const found = (allClasses: boolean, classIds?: number[]) =>
+      detectionsOf(network, [{ head: yolo, shape, output: 0 }], [map], ['a', 'b'], place, {
+        ...options,
+        allClasses,
+        classIds,
+      }).map((detection) => detection.class);
+    expect(found(false)).toEqual(['a']);
+    expect(found(true)).toEqual(['a', 'b']);
+    // the best class is not among those asked for
+    expect(found(false, [1])).toEqual([]);
+  });
+
+  it('lets boxes of several heads compete', () => {
+    const place = placementOf('stretch', 200, 100, 64, 32);
+    const two = [0, 1].map((output) => ({ head: yolo, shape, output }));
+    const options = { conf: 0.1, iou: 0.45, maxDet: 10 };
+    expect(detectionsOf(network, two, [map, map], ['a', 'b'], place, options)).toHaveLength(1);
+  });
+});
+
 describe('detectionsOf', () => {
   it('brings boxes back to the photo’s pixels, from stretch and letterbox, and cuts them at its border', () => {
     const options = { conf: 0.5, iou: 0.45, maxDet: 10 };
     const [stretched] = detectionsOf(
-      region,
-      shape,
-      map,
+      network,
+      heads,
+      [map],
       ['a', 'b'],
       placementOf('stretch', 200, 100, 64, 32),
       options,
     );
     expect(stretched).toMatchObject({ class: 'a', classId: 0, box: { x1: 125, y1: 0, x2: 175, y2: 100 } });
     const [boxed] = detectionsOf(
-      region,
-      shape,
-      map,
+      network,
+      heads,
+      [map],
       ['a', 'b'],
       placementOf('letterbox', 100, 100, 64, 32),
       options,
@@ -63,12 +109,14 @@ describe('detectionsOf', () => {
   it('reports only the classes asked for', () => {
     const place = placementOf('stretch', 200, 100, 64, 32);
     const options = { conf: 0.1, iou: 0.45, maxDet: 10 };
-    expect(detectionsOf(region, shape, map, ['a', 'b'], place, options).map((d) => d.class)).toEqual([
+    expect(detectionsOf(network, heads, [map], ['a', 'b'], place, options).map((d) => d.class)).toEqual([
       'a',
       'b',
     ]);
     expect(
-      detectionsOf(region, shape, map, ['a', 'b'], place, { ...options, classIds: [1] }).map((d) => d.class),
+      detectionsOf(network, heads, [map], ['a', 'b'], place, { ...options, classIds: [1] }).map(
+        (d) => d.class,
+      ),
     ).toEqual(['b']);
   });
 });

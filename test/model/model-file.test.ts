@@ -70,7 +70,20 @@ describe('a model file', () => {
   });
 
   it('survives a round trip byte for byte', () => {
-    expect(Buffer.compare(Buffer.from(encodeModel(model)), file)).toBe(0);
+    const written = encodeModel(model);
+    expect(Buffer.compare(encodeModel(decodeModel(written)), written)).toBe(0);
+  });
+
+  it('of a chain, as version 1 wrote it, is read as the network that it is', () => {
+    const { metadata } = readSafetensors(Buffer.from(encodeModel(model)));
+    expect(metadata.format_version).toBe('2');
+    expect(JSON.parse(metadata.network!)).toEqual(model.network);
+    const old = JSON.parse(readSafetensors(file).metadata.network!);
+    expect(old.layers.at(-1)).toMatchObject({ kind: 'region', inputs: ['conv7'] });
+    expect(model.network.heads).toEqual([
+      { kind: 'region', input: 'conv7', classes: 20, anchors: old.layers.at(-1).anchors, softmax: true },
+    ]);
+    expect(model.network.layers).toHaveLength(12);
   });
 
   it('is refused when cut at any byte', () => {
@@ -125,7 +138,7 @@ describe('a model file', () => {
     ],
     ['a sum that could overflow', (m) => m.layers[4]!.weights.fill(32639), /can reach/],
     ['a λ that is not a number', (m) => (m.layers[1]!.lambda[0] = Number.NaN), /λ is NaN/],
-    ['a missing layer', (m) => m.layers.pop(), /integers for 6 convolutions/],
+    ['a missing layer', (m) => m.layers.pop(), /integers for 6 layers/],
     ['a class too many', (m) => m.classes.push('unicorn'), /21 class names/],
   ])('is neither written nor loaded with %s', (_, damage, message) => {
     const broken = structuredClone(model);

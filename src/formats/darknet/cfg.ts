@@ -1,120 +1,79 @@
 import { cfgError, reasonOf } from '../../errors.js';
 import {
+  ACTIVATIONS,
   type Activation,
-  type ConvolutionalLayer,
+  type Anchors,
+  type Head,
   IMAGE,
   type Layer,
   type Network,
   type Shape,
 } from '../../network/network.js';
-import { addShape, inferShapes } from '../../network/shapes.js';
+import { addShape, checkHead, checkStructure } from '../../network/shapes.js';
+import {
+  integer,
+  numbers,
+  parseSections,
+  refuseUnknown,
+  requireValue,
+  type Section,
+  take,
+} from './sections.js';
 
-interface Option {
-  value: string;
-  line: number;
-  used: boolean;
+/** What is known of a network while its cfg is read. */
+interface Reading {
+  layers: Layer[];
+  heads: Head[];
+  /** Convolutions with batch-normalisation. */
+  batchNormalized: Set<string>;
+  shapes: Map<string, Shape>;
+  /** Of each section the layer whose output it gives; undefined for a head, which nothing may take. */
+  outputs: (string | undefined)[];
+  counts: Map<string, number>;
 }
 
-interface Section {
-  name: string;
-  line: number;
-  options: Map<string, Option>;
-}
-
-/** Options that matter only while a network is trained, or that restate its default. */
-const TRAINING_ONLY: Record<string, ReadonlySet<string>> = {
-  net: new Set(
-    'batch subdivisions momentum decay angle saturation exposure hue learning_rate burn_in max_batches policy steps scales max_crop min_crop flip power gamma step seq_scales time_steps adam B1 B2 eps max_epochs aspect random inputs max_ratio min_ratio center notruth clip'.split(
-      ' ',
-    ),
-  ),
-  convolutional: new Set(['dontload', 'dontloadscales', 'stopbackward', 'onlyforward', 'learning_rate']),
-  maxpool: new Set(['stopbackward', 'onlyforward', 'dontload']),
-  region: new Set(
-    'bias_match jitter rescore object_scale noobject_scale class_scale coord_scale mask_scale absolute thresh random log sqrt max stopbackward onlyforward truth_thresh ignore_thresh'.split(
-      ' ',
-    ),
-  ),
+const nameOf = ({ counts }: Reading, kind: string) => {
+  const count = (counts.get(kind) ?? 0) + 1;
+  counts.set(kind, count);
+  return `${kind}${count}`;
 };
 
-const ALIASES: Record<string, string> = { network: 'net', conv: 'convolutional', max: 'maxpool' };
+const where = ({ name, line }: Section) => `[${name}] line ${line}`;
 
-function parseSections(text: string): Section[] {
-  const sections: Section[] = [];
-  const lines = text.split(/\r?\n|\r/);
-  for (const [index, raw] of lines.entries()) {
-    const line = index + 1;
-    const content = raw.replace(/\s+/g, '');
-    if (content === '' || content.startsWith('#') || content.startsWith(';')) continue;
-    if (content.startsWith('[')) {
-      const name = /^\[(\w+)\]$/.exec(content)?.[1];
-      if (!name)
-        throw cfgError(
-          `line ${line}: "${raw.trim().slice(0, 60)}" is not a section header like [convolutional]`,
-        );
-      sections.push({ name: ALIASES[name] ?? name, line, options: new Map() });
-      continue;
-    }
-    const [key, ...rest] = content.split('=');
-    const section = sections.at(-1);
-    if (rest.length === 0 || key === '') {
-      throw cfgError(`line ${line}: expected "key=value", found "${raw.trim().slice(0, 60)}"`);
-    }
-    if (!section) throw cfgError(`line ${line}: option "${key}" stands before the first [section]`);
-    if (section.options.has(key!))
-      throw cfgError(`[${section.name}] line ${line}: option "${key}" is given twice`);
-    section.options.set(key!, { value: rest.join('='), line, used: false });
-  }
-  return sections;
+/** The output of the section before. */
+function previous({ outputs }: Reading, section: Section): string {
+  if (outputs.length === 0) return IMAGE;
+  const output = outputs.at(-1);
+  if (output === undefined)
+    throw cfgError(`${where(section)}: takes the head before it; begin with a [route]`);
+  return output;
 }
 
-function take(section: Section, key: string): Option | undefined {
-  const option = section.options.get(key);
-  if (option) option.used = true;
-  return option;
-}
-
-function integer(
-  section: Section,
-  key: string,
-  fallback: number | undefined,
-  min: number,
-  max: number,
-): number {
-  const option = take(section, key);
-  if (!option) {
-    if (fallback !== undefined) return fallback;
-    throw cfgError(`[${section.name}] line ${section.line}: "${key}" is missing`);
-  }
-  const value = /^-?\d+$/.test(option.value) ? Number(option.value) : Number.NaN;
-  if (!(value >= min && value <= max)) {
+/** The output of another section: below 0 counted from this one, else from the first. */
+function outputOf({ outputs }: Reading, section: Section, key: string, layer: number): string {
+  const index = layer < 0 ? outputs.length + layer : layer;
+  const line = take(section, key)?.line ?? section.line;
+  if (!(index >= 0 && index < outputs.length))
     throw cfgError(
-      `[${section.name}] line ${option.line}: "${key}" is "${option.value.slice(0, 40)}"; expected a whole number from ${min} to ${max}`,
+      `[${section.name}] line ${line}: "${key}" names layer ${layer}, which is not before this one`,
     );
-  }
-  return value;
+  const output = outputs[index];
+  if (output === undefined)
+    throw cfgError(`[${section.name}] line ${line}: "${key}" names layer ${layer}, which is a head`);
+  return output;
 }
 
-/** Refuses an option whose only supported value is its default. */
-function requireValue(section: Section, key: string, value: number) {
-  integer(section, key, value, value, value);
+function activationOf(section: Section, fallback: string): Activation {
+  const option = take(section, 'activation');
+  const name = option?.value ?? fallback;
+  const known = ACTIVATIONS.find((activation) => activation === name);
+  if (known) return known;
+  throw cfgError(
+    `[${section.name}] line ${option?.line ?? section.line}: "activation" is "${name.slice(0, 40)}"; expected ${ACTIVATIONS.join(', ')}`,
+  );
 }
 
-function refuseUnknown(section: Section) {
-  for (const [key, option] of section.options) {
-    if (!option.used && !TRAINING_ONLY[section.name]?.has(key)) {
-      throw cfgError(`[${section.name}] line ${option.line}: option "${key}" is not supported`);
-    }
-  }
-}
-
-const ACTIVATIONS: ReadonlySet<string> = new Set<Activation>(['leaky', 'linear', 'relu']);
-
-function convolutional(
-  section: Section,
-  name: string,
-  input: string,
-): ConvolutionalLayer & { batchNormalize: boolean } {
+function convolutional(section: Section, reading: Reading): Layer {
   const size = integer(section, 'size', 1, 1, 31);
   if (size % 2 === 0) {
     throw cfgError(
@@ -123,50 +82,138 @@ function convolutional(
   }
   const explicitPadding = integer(section, 'padding', 0, 0, 31);
   const pad = integer(section, 'pad', 0, 0, 1);
-  const activation = take(section, 'activation');
-  // darknet's default is logistic, which integrate-and-fire neurons cannot express
-  const activationName = activation?.value ?? 'logistic';
-  if (!ACTIVATIONS.has(activationName)) {
-    throw cfgError(
-      `[convolutional] line ${activation?.line ?? section.line}: "activation" is "${activationName.slice(0, 40)}"; expected leaky, linear or relu`,
-    );
-  }
-  requireValue(section, 'groups', 1);
-  requireValue(section, 'flipped', 0);
-  requireValue(section, 'binary', 0);
-  requireValue(section, 'xnor', 0);
-  return {
+  for (const key of ['flipped', 'binary', 'xnor']) requireValue(section, key, 0);
+  const layer: Layer = {
     kind: 'convolutional',
-    name,
-    inputs: [input],
+    name: nameOf(reading, 'conv'),
+    inputs: [previous(reading, section)],
     filters: integer(section, 'filters', 1, 1, 65536),
     size,
     stride: integer(section, 'stride', 1, 1, 31),
     padding: pad ? Math.floor(size / 2) : explicitPadding,
-    activation: activationName as Activation,
-    batchNormalize: integer(section, 'batch_normalize', 0, 0, 1) === 1,
+    groups: integer(section, 'groups', 1, 1, 65536),
+    // darknet's default, which integrate-and-fire neurons cannot express
+    activation: activationOf(section, 'logistic'),
+  };
+  if (integer(section, 'batch_normalize', 0, 0, 1) === 1) reading.batchNormalized.add(layer.name);
+  return layer;
+}
+
+function maxpool(section: Section, reading: Reading): Layer {
+  const input = previous(reading, section);
+  if (input === IMAGE)
+    throw cfgError(`${where(section)}: a pool before the first [convolutional] is not supported`);
+  const stride = integer(section, 'stride', 1, 1, 64);
+  const size = integer(section, 'size', stride, 1, 64);
+  const padding = integer(section, 'padding', size - 1, 0, 128);
+  return { kind: 'maxpool', name: nameOf(reading, 'pool'), inputs: [input], size, stride, padding };
+}
+
+function shortcut(section: Section, reading: Reading): Layer {
+  const isLayer = (value: number) => Number.isInteger(value) && Math.abs(value) < 1e6;
+  const from = numbers(section, 'from', undefined, isLayer, 'layers, as in -3');
+  return {
+    kind: 'add',
+    name: nameOf(reading, 'add'),
+    inputs: [previous(reading, section), ...from.map((layer) => outputOf(reading, section, 'from', layer))],
+    activation: activationOf(section, 'linear'),
   };
 }
 
-function region(section: Section, name: string, input: string): Layer {
+/** One layer or several side by side; undefined, with its output noted, if it takes one whole layer. */
+function route(section: Section, reading: Reading): Layer | string {
+  const isLayer = (value: number) => Number.isInteger(value) && Math.abs(value) < 1e6;
+  const layers = numbers(section, 'layers', undefined, isLayer, 'layers, as in -1,8');
+  const groups = integer(section, 'groups', 1, 1, 65536);
+  const group = integer(section, 'group_id', 0, 0, groups - 1);
+  const inputs = layers.map((layer) => outputOf(reading, section, 'layers', layer));
+  if (inputs.length === 1 && groups === 1) return inputs[0]!;
+  const runs = inputs.map((name, input) => {
+    const { channels } = reading.shapes.get(name)!;
+    if (channels % groups !== 0)
+      throw cfgError(`${where(section)}: ${groups} groups do not divide the ${channels} channels of a layer`);
+    return { input, first: (channels / groups) * group, count: channels / groups };
+  });
+  return { kind: 'wiring', name: nameOf(reading, 'route'), inputs, runs };
+}
+
+function upsample(section: Section, reading: Reading): Layer {
+  requireValue(section, 'scale', 1);
+  const scale = integer(section, 'stride', 2, 1, 64);
+  return { kind: 'upsample', name: nameOf(reading, 'upsample'), inputs: [previous(reading, section)], scale };
+}
+
+/** Anchors of a head: `count` pairs, darknet's default being .5 each. */
+function anchorsOf(section: Section, count: number): Anchors {
+  const fallback = new Array<number>(2 * count).fill(0.5);
+  const expected = `${2 * count} positive numbers (num=${count})`;
+  const values = numbers(section, 'anchors', fallback, (value) => value > 0, expected);
+  if (values.length !== 2 * count)
+    throw cfgError(
+      `[${section.name}] line ${take(section, 'anchors')!.line}: "anchors" needs ${expected}, found ${values.length}`,
+    );
+  return Array.from({ length: count }, (_, a) => [values[2 * a]!, values[2 * a + 1]!]);
+}
+
+function region(section: Section, reading: Reading): Head {
+  const classes = integer(section, 'classes', 20, 1, 10000);
+  const anchors = anchorsOf(section, integer(section, 'num', 1, 1, 1000));
+  requireValue(section, 'coords', 4);
+  requireValue(section, 'background', 0);
+  const softmax = integer(section, 'softmax', 0, 0, 1) === 1;
+  return { kind: 'region', input: previous(reading, section), classes, anchors, softmax };
+}
+
+function yolo(section: Section, reading: Reading): Head {
   const classes = integer(section, 'classes', 20, 1, 10000);
   const count = integer(section, 'num', 1, 1, 1000);
-  const option = take(section, 'anchors');
-  // darknet's default is half a cell each
-  const values = option ? option.value.split(',').map(Number) : new Array<number>(2 * count).fill(0.5);
-  if (values.length !== 2 * count || !values.every((value) => Number.isFinite(value) && value > 0)) {
-    throw cfgError(
-      `[region] line ${option!.line}: "anchors" needs ${2 * count} positive numbers (num=${count}), found "${option!.value.slice(0, 60)}"`,
-    );
+  const all = anchorsOf(section, count);
+  requireValue(section, 'new_coords', 0);
+  const isAnchor = (value: number) => Number.isInteger(value) && value >= 0 && value < count;
+  const everyAnchor = all.map((_, a) => a);
+  const mask = numbers(section, 'mask', everyAnchor, isAnchor, `anchors from 0 to ${count - 1}`);
+  const inRange = (value: number) => value >= 1 && value <= 10;
+  const [scaleXY] = numbers(section, 'scale_x_y', [1], inRange, 'a number from 1 to 10');
+  const anchors = mask.map((a) => all[a]!);
+  return { kind: 'yolo', input: previous(reading, section), classes, anchors, scaleXY: scaleXY! };
+}
+
+const LAYERS: Record<string, (section: Section, reading: Reading) => Layer | string> = {
+  convolutional,
+  maxpool,
+  shortcut,
+  route,
+  upsample,
+  // drops nothing once a network is trained
+  dropout: (section, reading) => previous(reading, section),
+};
+const HEADS: Record<string, (section: Section, reading: Reading) => Head> = { region, yolo };
+
+function readSection(section: Section, reading: Reading): void {
+  const { layers, heads, shapes, outputs } = reading;
+  const { name } = section;
+  if (Object.hasOwn(HEADS, name)) {
+    const head = HEADS[name]!(section, reading);
+    refuseUnknown(section);
+    checkHead(shapes, head);
+    const input = layers.find((layer) => layer.name === head.input);
+    if (input?.kind !== 'convolutional' || input.activation !== 'linear')
+      throw cfgError(`the layer before it must be a [convolutional] with activation=linear`);
+    heads.push(head);
+    outputs.push(undefined);
+    return;
   }
-  requireValue(section, 'coords', 4);
-  const softmax = integer(section, 'softmax', 0, 0, 1) === 1;
-  requireValue(section, 'background', 0);
-  const anchors = Array.from({ length: count }, (_, a): [number, number] => [
-    values[2 * a]!,
-    values[2 * a + 1]!,
-  ]);
-  return { kind: 'region', name, inputs: [input], classes, anchors, softmax };
+  if (!Object.hasOwn(LAYERS, name))
+    throw cfgError(
+      `this kind of layer is not supported; expected ${[...Object.keys(LAYERS), ...Object.keys(HEADS)].join(', ')}`,
+    );
+  const layer = LAYERS[name]!(section, reading);
+  refuseUnknown(section);
+  if (typeof layer !== 'string') {
+    addShape(shapes, layer);
+    layers.push(layer);
+  }
+  outputs.push(typeof layer === 'string' ? layer : layer.name);
 }
 
 /** A network as a darknet `.cfg` describes it, and which of its convolutions have batch-normalisation. */
@@ -176,8 +223,8 @@ export interface DarknetNetwork {
 }
 
 /**
- * Parses a darknet `.cfg`: [net], [convolutional], [maxpool] and a final [region].
- * Throws `CFG`, naming section, key and line, for anything else.
+ * Parses a darknet `.cfg`: [net], then [convolutional], [maxpool], [shortcut], [route], [upsample], and [region] or [yolo]
+ * heads. Throws `CFG`, naming section, key and line, for anything else.
  *
  * @example
  * ```ts
@@ -185,7 +232,7 @@ export interface DarknetNetwork {
  * import { parseCfg } from 'spiking-yolo';
  *
  * const { network } = parseCfg(readFileSync('models/darknet/tiny-yolo-lite-voc.cfg', 'utf8'));
- * console.log(network.layers.at(-1).kind); // region
+ * console.log(network.heads[0].kind); // region
  * ```
  */
 export function parseCfg(text: string): DarknetNetwork {
@@ -198,56 +245,33 @@ export function parseCfg(text: string): DarknetNetwork {
     channels: integer(net, 'channels', undefined, 3, 3),
   };
   refuseUnknown(net);
-
-  const layers: Layer[] = [];
-  const batchNormalized = new Set<string>();
-  const counts = { convolutional: 0, maxpool: 0, region: 0 };
-  const shapes = new Map([[IMAGE, input as Shape]]);
-  let previous = IMAGE;
+  const reading: Reading = {
+    layers: [],
+    heads: [],
+    batchNormalized: new Set(),
+    shapes: new Map([[IMAGE, input]]),
+    outputs: [],
+    counts: new Map(),
+  };
   for (const section of sections) {
-    if (layers.at(-1)?.kind === 'region') {
-      throw cfgError(`[${section.name}] line ${section.line}: no section may follow [region]`);
-    }
-    let layer: Layer;
-    if (section.name === 'convolutional') {
-      const { batchNormalize, ...conv } = convolutional(section, `conv${++counts.convolutional}`, previous);
-      if (batchNormalize) batchNormalized.add(conv.name);
-      layer = conv;
-    } else if (section.name === 'maxpool') {
-      if (counts.convolutional === 0) {
-        throw cfgError(
-          `[maxpool] line ${section.line}: a pool before the first [convolutional] is not supported`,
-        );
-      }
-      const stride = integer(section, 'stride', 1, 1, 64);
-      const size = integer(section, 'size', stride, 1, 64);
-      const padding = integer(section, 'padding', size - 1, 0, 128);
-      layer = { kind: 'maxpool', name: `pool${++counts.maxpool}`, inputs: [previous], size, stride, padding };
-    } else if (section.name === 'region') {
-      layer = region(section, `region${++counts.region}`, previous);
-    } else {
-      throw cfgError(
-        `[${section.name}] line ${section.line}: this kind of layer is not supported; expected convolutional, maxpool or region`,
-      );
-    }
-    refuseUnknown(section);
-    layers.push(layer);
-    previous = layer.name;
     try {
-      addShape(shapes, layer);
+      readSection(section, reading);
     } catch (error) {
-      throw cfgError(`[${section.name}] line ${section.line}: ${reasonOf(error)}`, error);
+      const reason = reasonOf(error);
+      throw reason.startsWith('[') ? error : cfgError(`${where(section)}: ${reason}`, error);
     }
   }
-  if (layers.at(-1)?.kind !== 'region') throw cfgError('the last section must be [region]');
-  const head = layers.at(-2);
-  if (head?.kind !== 'convolutional' || head.activation !== 'linear') {
-    throw cfgError('the layer before [region] must be a [convolutional] with activation=linear');
-  }
+  const { layers, heads, batchNormalized, outputs } = reading;
+  if (heads.length === 0 || outputs.at(-1) !== undefined)
+    throw cfgError('the last section must be a head, [region] or [yolo]');
+  const other = heads.find(({ classes }) => classes !== heads[0]!.classes);
+  if (other)
+    throw cfgError(`heads of ${heads[0]!.classes} and of ${other.classes} classes; expected one number`);
+  const network = { input, layers, heads };
   try {
-    inferShapes({ input, layers });
+    checkStructure(network);
   } catch (error) {
     throw cfgError(reasonOf(error), error);
   }
-  return { network: { input, layers }, batchNormalized };
+  return { network, batchNormalized };
 }

@@ -40,8 +40,7 @@ function within<T>(path: string, parse: () => T): T {
 export async function loadDarknet(files: DarknetFiles, epsilon?: BatchNormEpsilon): Promise<TrainedNetwork> {
   const cfgText = await readAscii(files.cfg);
   const described = within(files.cfg, () => parseCfg(cfgText));
-  const head = described.network.layers.at(-1);
-  const classCount = head?.kind === 'region' ? head.classes : 0;
+  const classCount = described.network.heads[0]!.classes;
   const namesText = await readText(files.names);
   const classes = within(files.names, () => parseNames(namesText, classCount));
   const weights = await readModelBytes(files.weights);

@@ -14,7 +14,7 @@ export function parseNames(text: string, classes?: number): string[] {
   const names = text.split(/\r?\n/).map((line) => line.trim());
   while (names.at(-1) === '') names.pop();
   if (classes !== undefined && names.length !== classes) {
-    throw namesError(`the file names ${names.length} classes, the network's [region] has ${classes}`);
+    throw namesError(`the file names ${names.length} classes, the network's head has ${classes}`);
   }
   const empty = names.indexOf('');
   if (empty >= 0) throw namesError(`line ${empty + 1} is empty; expected a class name`);

@@ -54,8 +54,8 @@ export function parseWeights({ network, batchNormalized }: DarknetNetwork, bytes
     return [
       {
         ...layer,
-        channels,
-        weights: layer.filters * channels * layer.size ** 2,
+        channels: channels / layer.groups,
+        weights: layer.filters * (channels / layer.groups) * layer.size ** 2,
         batchNorm: batchNormalized.has(layer.name),
       },
     ];

@@ -1,0 +1,41 @@
+import { conversionError } from '../../errors.js';
+import { ACTIVATIONS, type AddLayer, negativeSlope } from '../network.js';
+import type { Operator } from './operator.js';
+
+/** A residual sum (darknet's shortcut): a neuron with one synapse for each input. */
+export const add: Operator<AddLayer> = {
+  isValid: ({ inputs, activation }) =>
+    inputs.length >= 2 && inputs.length <= 16 && ACTIVATIONS.includes(activation),
+
+  shape(_, inputs) {
+    const [first] = inputs;
+    const other = inputs.find(
+      ({ height, width, channels }) =>
+        height !== first!.height || width !== first!.width || channels !== first!.channels,
+    );
+    if (other)
+      throw conversionError(
+        `cannot add maps of ${first!.height}×${first!.width}×${first!.channels} and ${other.height}×${other.width}×${other.channels}`,
+      );
+    return first!;
+  },
+
+  synapses(_, inputs) {
+    const heard = inputs.length;
+    return {
+      filters: inputs[0]!.channels,
+      heard,
+      perFilter: heard,
+      wireOf: (j, i) => ({ input: i, channel: j }),
+    };
+  },
+
+  forward({ activation }, inputs, { values }) {
+    const slope = Math.fround(negativeSlope(activation));
+    for (let i = 0; i < values.length; i++) {
+      let sum = inputs[0]!.values[i]!;
+      for (let k = 1; k < inputs.length; k++) sum = Math.fround(sum + inputs[k]!.values[i]!);
+      values[i] = sum > 0 ? sum : Math.fround(slope * sum);
+    }
+  },
+};

@@ -1,0 +1,29 @@
+/** Every kind of layer. A new kind is a file beside this one and a line here; the compiler lists what it lacks. */
+import type { Layer } from '../network.js';
+import { add } from './add.js';
+import { convolutional } from './convolutional.js';
+import { maxpool } from './maxpool.js';
+import type { Operator } from './operator.js';
+import { upsample } from './upsample.js';
+import { wiring } from './wiring.js';
+
+const OPERATORS: { [Kind in Layer['kind']]: Operator<Extract<Layer, { kind: Kind }>> } = {
+  convolutional,
+  add,
+  maxpool,
+  upsample,
+  wiring,
+};
+
+/** What a layer's kind is. */
+export const operatorOf = <L extends Layer>(layer: L): Operator<L> =>
+  OPERATORS[layer.kind] as unknown as Operator<L>;
+
+/** True for a kind of layer that there is. */
+export const isKind = (kind: unknown): kind is Layer['kind'] =>
+  typeof kind === 'string' && Object.hasOwn(OPERATORS, kind);
+
+/** The layers that have neurons: each has an activation. */
+export type NeuronLayer = Extract<Layer, { kind: 'convolutional' | 'add' }>;
+
+export const hasNeurons = (layer: Layer): layer is NeuronLayer => operatorOf(layer).synapses !== undefined;
