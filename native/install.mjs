@@ -1,7 +1,7 @@
 // Compiles the native addon when the package is installed: with cmake-js, or with node-gyp where cmake is missing.
 // Nothing is downloaded. Without a toolchain the WASM kernel takes over, so this never fails an installation.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -78,12 +78,19 @@ const prebuilt = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 
 
 /** Why an addon does not load in a process of its own, in the loader's words; undefined if it does. */
 function loadFailure(addon) {
-  const { status, stderr, error } = spawnSync(process.execPath, ['-e', 'require(process.argv[1])', addon], {
-    encoding: 'utf8',
-  });
+  const { status, signal, stderr, error } = spawnSync(
+    process.execPath,
+    ['-e', 'require(process.argv[1])', addon],
+    {
+      encoding: 'utf8',
+      timeout: 60_000,
+    },
+  );
   if (status === 0) return undefined;
   const reason =
-    stderr?.split('\n').find((line) => /^\w*Error/.test(line)) ?? error?.message ?? `exit code ${status}`;
+    stderr?.split('\n').find((line) => /^\w*Error/.test(line)) ??
+    error?.message ??
+    (signal ? `it ends with ${signal}` : `exit code ${status}`);
   return reason.trim().slice(0, 300);
 }
 
@@ -95,6 +102,8 @@ if (prebuiltFailure === undefined) {
     console.log(
       `spiking-yolo: the prebuilt native addon does not load here (${prebuiltFailure}); compiling it.`,
     );
+  // out of the way: one that crashes would take every command with it
+  if (existsSync(prebuilt)) renameSync(prebuilt, `${prebuilt}.unusable`);
   const failure = compile() ?? loadFailure(built);
   console.log(
     failure

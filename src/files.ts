@@ -68,7 +68,7 @@ export const readShared = (path: string) => readInto(path, 'model', (size) => ne
 
 const readTextBytes = (path: string) => readInto(path, 'text', (size) => new ArrayBuffer(size));
 
-/** Reads a text file in UTF-8, a byte-order mark left out; throws `FILE`. */
+/** Reads a text file in UTF-8, or UTF-16 with a byte-order mark; throws `FILE`. */
 export async function readText(path: string): Promise<string> {
   return decodeText(path, await readTextBytes(path), 'utf-8');
 }
@@ -83,7 +83,14 @@ export async function readXml(path: string): Promise<string> {
 /** Reads a text file whose words are ASCII; other characters, as in comments, may be of any encoding. Throws `FILE`. */
 export const readAscii = async (path: string) => new TextDecoder().decode(await readTextBytes(path));
 
-function decodeText(path: string, bytes: Uint8Array, encoding: string): string {
+/** Encodings that a byte-order mark tells of, whatever else is declared. */
+const MARKS = [
+  { mark: [0xff, 0xfe], encoding: 'utf-16le' },
+  { mark: [0xfe, 0xff], encoding: 'utf-16be' },
+];
+
+function decodeText(path: string, bytes: Uint8Array, declared: string): string {
+  const encoding = MARKS.find(({ mark }) => mark.every((byte, i) => bytes[i] === byte))?.encoding ?? declared;
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(bytes);
   } catch (error) {
@@ -241,7 +248,7 @@ export async function isFolder(path: string): Promise<boolean> {
 }
 
 /** True for the name of a JPEG: Windows and browsers write .jfif, too. */
-export const isJpegName = (path: string) => /\.(jpe?g|jpe|jfif|jif)$/i.test(path);
+export const isJpegName = (path: string) => /\.(jpe?g|jpe|jfif|jif|jfi)$/i.test(path);
 
 /** True for the name of a file that may be a photo. */
 export const isPicture = (path: string) =>

@@ -2,7 +2,6 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileError, reasonOf } from './errors.js';
 import { explainFileError, makeFolder, writeWhole } from './files.js';
 
@@ -22,17 +21,35 @@ async function wholeLength(file: FileHandle): Promise<number> {
   return 0;
 }
 
+/** Longest line that is read, in bytes: far above any photo's. */
+const LONGEST_LINE = 2 ** 26;
+
 /**
  * Values of the whole lines of a file of JSON lines, up to byte `end`; throws `FILE` naming a line that is not JSON.
  */
 async function* readValues(path: string, end: number): AsyncGenerator<unknown> {
   if (end === 0) return;
-  const input = createReadStream(path, { end: end - 1 });
+  const decoder = new TextDecoder();
   let line = 0;
+  let pieces: Uint8Array[] = [];
+  let length = 0;
   try {
-    for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-      line++;
-      if (text.trim() !== '') yield parseLine(path, line, text);
+    for await (const chunk of createReadStream(path, { end: end - 1 })) {
+      let rest = chunk as Uint8Array;
+      for (let at = rest.indexOf(NEW_LINE); at >= 0; at = rest.indexOf(NEW_LINE)) {
+        line++;
+        const text = decoder.decode(Buffer.concat([...pieces, rest.subarray(0, at)]));
+        pieces = [];
+        length = 0;
+        rest = rest.subarray(at + 1);
+        if (text.trim() !== '') yield parseLine(path, line, text);
+      }
+      length += rest.length;
+      if (length > LONGEST_LINE)
+        throw fileError(
+          `${path}: line ${line + 1} is longer than ${LONGEST_LINE} bytes; is it a file of JSON lines?`,
+        );
+      if (rest.length > 0) pieces.push(rest);
     }
   } catch (error) {
     throw explainFileError('read it', path, error);
@@ -53,6 +70,11 @@ async function measure(path: string): Promise<{ size: number; whole: number }> {
   } catch (error) {
     throw explainFileError('read it', path, error);
   }
+}
+
+/** Values of the whole lines of a file of JSON lines, whatever follows the last; throws `FILE`. */
+export async function* readWholeLines(path: string): AsyncGenerator<unknown> {
+  yield* readValues(path, (await measure(path)).whole);
 }
 
 /** Values of a finished file of JSON lines; throws `FILE`, also if its last line is torn. */
@@ -143,6 +165,8 @@ function parseLine(path: string, line: number, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
+    if (line === 1 && text.startsWith('['))
+      throw fileError(`${path}: is a JSON array, not JSON lines; write it with --format ndjson`, error);
     throw fileError(`${path}: line ${line} is not JSON: ${reasonOf(error)}`, error);
   }
 }

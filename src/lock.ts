@@ -1,12 +1,14 @@
 /** Locks of files that one process at a time may write. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { link, open, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { link, open, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileError } from './errors.js';
+import { fileError, reasonOf } from './errors.js';
 import { explainFileError, makeFolder } from './files.js';
 
+/** Longest file that may be a lock, in bytes. */
+const LONGEST_LOCK = 200;
 /** How often and how long, in ms, an owner's name is waited for where a lock cannot be put in place complete. */
 const PATIENCE = { times: 20, pause: 50 };
 
@@ -17,14 +19,18 @@ const PATIENCE = { times: 20, pause: 50 };
  * was a live one (another process was quicker) it is put back, and counts as a lock under that name, too, until then.
  */
 export async function lockFile(path: string): Promise<() => void> {
-  const lock = `${path}.lock`;
+  const lock = `${await realPathOf(path)}.lock`;
   const content = `${process.pid} ${randomBytes(6).toString('hex')}\n`;
   held.add(content);
   const release = () => {
     process.off('exit', release);
     held.delete(content);
-    for (const name of [lock, ...displacedNames(lock)])
-      if (read(name) === content) rmSync(name, { force: true });
+    try {
+      for (const name of [lock, ...displacedNames(lock)])
+        if (read(name) === content) rmSync(name, { force: true });
+    } catch {
+      // the folder went away, and the lock with it
+    }
   };
   try {
     await makeFolder(dirname(path));
@@ -126,11 +132,26 @@ async function liveDisplaced(lock: string, own: string): Promise<string | undefi
   return undefined;
 }
 
+/** What a lock holds; undefined if there is none. Throws for what is no lock of ours: a folder, a pipe, a link. */
 function read(lock: string): string | undefined {
+  const found = lstatSync(lock, { throwIfNoEntry: false });
+  if (!found) return undefined;
+  if (!found.isFile() || found.size > LONGEST_LOCK) throw new Error(`${lock} is in the way, and is no lock`);
   try {
     return readFileSync(lock, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new Error(`its lock cannot be read (${reasonOf(error)})`, { cause: error });
+  }
+}
+
+/** Where a path leads by links, also if there is no such file yet: two names of one file have one lock. */
+async function realPathOf(path: string): Promise<string> {
+  try {
+    return await realpath(path);
   } catch {
-    return undefined;
+    const folder = await realpath(dirname(path)).catch(() => dirname(path));
+    return join(folder, basename(path));
   }
 }
 

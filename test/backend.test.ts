@@ -219,6 +219,7 @@ describe.skipIf(withoutNative)('the native addon', () => {
       size: 1,
       stride: 1,
       padding: 0,
+      channelwise: false,
       slope: 0,
     };
     const kernels = new FloatEngine(

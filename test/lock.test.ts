@@ -1,5 +1,14 @@
 import { fork, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -76,6 +85,29 @@ describe('lockFile', () => {
     writeFileSync(`${file}.lock.0.displaced`, `${deadPid()} gone\n`);
     (await lockFile(file))();
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('is one for all names of a file', async () => {
+    symlinkSync('found.ndjson', join(folder, 'other.ndjson'));
+    writeFileSync(file, '');
+    const release = await lockFile(file);
+    await expect(lockFile(join(folder, 'other.ndjson'))).rejects.toMatchObject({ code: 'FILE' });
+    release();
+  });
+
+  it.each([
+    ['a folder', () => mkdirSync(`${file}.lock`)],
+    ['a link that leads nowhere', () => symlinkSync('nowhere', `${file}.lock`)],
+    ['a pipe', () => spawnSync('mkfifo', [`${file}.lock`])],
+    ['a device', () => symlinkSync('/dev/zero', `${file}.lock`)],
+    ['far too long', () => writeFileSync(`${file}.lock`, 'x'.repeat(1000))],
+  ])('that is %s is an error, and stays', async (_, make) => {
+    make();
+    await expect(lockFile(file)).rejects.toMatchObject({
+      code: 'FILE',
+      message: /is in the way, and is no lock/,
+    });
+    expect(readdirSync(folder)).toEqual(['found.ndjson.lock']);
   });
 
   it('that names nobody is taken over after a while', async () => {

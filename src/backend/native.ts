@@ -29,17 +29,20 @@ export const addonPaths = [
   `${packageRoot}build/Release/spiking_yolo.node`,
 ];
 
-function loadAddon(): { addon: Addon; path: string } {
+/** The addons that load here, best first; throws `BACKEND` if none does. */
+function loadAddons(): { addon: Addon; path: string }[] {
   const require = createRequire(import.meta.url);
+  const loaded: { addon: Addon; path: string }[] = [];
   const failures: string[] = [];
   for (const path of addonPaths) {
     if (!existsSync(path)) continue;
     try {
-      return { addon: require(path) as Addon, path };
+      loaded.push({ addon: require(path) as Addon, path });
     } catch (error) {
       failures.push(`${path}: ${reasonOf(error)}`);
     }
   }
+  if (loaded.length > 0) return loaded;
   throw backendError(
     failures.length > 0
       ? `the native addon does not load: ${failures.join('; ')}; to build one for this system, install g++ and make (or cmake), then run: npm rebuild spiking-yolo`
@@ -59,21 +62,22 @@ export interface NativeBackend {
  * asked for; throws `BACKEND` if there is none.
  */
 export function loadNative(isa?: string): NativeBackend {
-  const { addon, path } = loadAddon();
-  const instructionSets = addon.instructionSets();
-  const wanted =
-    isa === undefined ? instructionSets.filter((set) => set.supported) : [requested(instructionSets, isa)];
   const failures: string[] = [];
-  for (const { name } of wanted) {
-    const backend: Backend = {
-      name: 'native',
-      isa: name,
-      floatKernels: (convolutions) => new addon.FloatEngine(convolutions, name),
-      instantiate: (plan, threads = 1) => new addon.Engine(plan, name, threads),
-    };
-    const failure = selfTest(backend);
-    if (failure === undefined) return { backend, path, instructionSets };
-    failures.push(`${name}: ${failure}`);
+  for (const { addon, path } of loadAddons()) {
+    const instructionSets = addon.instructionSets();
+    const wanted =
+      isa === undefined ? instructionSets.filter((set) => set.supported) : [requested(instructionSets, isa)];
+    for (const { name } of wanted) {
+      const backend: Backend = {
+        name: 'native',
+        isa: name,
+        floatKernels: (convolutions) => new addon.FloatEngine(convolutions, name),
+        instantiate: (plan, threads = 1) => new addon.Engine(plan, name, threads),
+      };
+      const failure = selfTest(backend);
+      if (failure === undefined) return { backend, path, instructionSets };
+      failures.push(`${name}: ${failure}`);
+    }
   }
   throw backendError(`the native addon fails its self-test: ${failures.join('; ')}`);
 }

@@ -20,7 +20,7 @@ import {
 } from '../engine/plan.js';
 import { backendError, reasonOf } from '../errors.js';
 import { fanOut } from '../network/shapes.js';
-import { type WasmModule, webAssembly } from './webassembly.js';
+import { compileModule, type WasmModule, webAssembly } from './webassembly.js';
 
 // What assembly/index.ts exports. Numbers are byte offsets into the memory unless named otherwise.
 interface Exports {
@@ -88,9 +88,9 @@ const padded = (channels: number) => Math.ceil(channels / FILTER_GROUP) * FILTER
  * ```
  */
 export function compileWasm(bytes: Uint8Array<ArrayBuffer>): WasmModule {
-  const { Module } = webAssembly();
+  webAssembly();
   try {
-    return new Module(bytes);
+    return compileModule(bytes);
   } catch (error) {
     throw backendError(`the WASM kernel does not compile here: ${reasonOf(error)}`, error);
   }

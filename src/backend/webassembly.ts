@@ -11,12 +11,15 @@ interface Interface {
   Instance: new (module: WasmModule, imports: object) => { readonly exports: object };
 }
 
-/**
- * Options for a module made by Emscripten: its code compiled from these bytes, in this thread and at once.
- */
-export function emscriptenOptions(bytes: Uint8Array<ArrayBuffer>): object {
-  const { Module, Instance } = webAssembly();
-  const module = new Module(bytes);
+/** Compiles a module, in this thread and at once. */
+export function compileModule(bytes: Uint8Array<ArrayBuffer>): WasmModule {
+  const { Module } = webAssembly();
+  return new Module(bytes);
+}
+
+/** Options for one instance of a module made by Emscripten, which writes into them: another instance takes others. */
+export function emscriptenOptions(module: WasmModule): object {
+  const { Instance } = webAssembly();
   return {
     noInitialRun: true,
     instantiateWasm(imports: object, done: (instance: object) => void) {

@@ -131,7 +131,8 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   const shard = shardText === undefined ? undefined : parseShard(shardText);
   if (watch !== undefined && (inputs.length > 0 || shard))
     throw usageError('--watch takes the photos of its folder only; leave other photos and --shard out');
-  if (watch !== undefined && !(await isFolder(watch))) throw fileError(`${watch}: there is no such folder`);
+  if (watch !== undefined && !(await isFolder(watch)))
+    throw fileError(`${watch}: ${existsSync(watch) ? 'it is not a folder' : 'there is no such folder'}`);
   if (watch === undefined && inputs.length === 0) throw usageError("missing required argument 'photos'");
   const options = detectorOptions(rest);
   workersFor(options);
@@ -140,7 +141,7 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   const controller = new AbortController();
   const streamed = watch !== undefined || isStreamed(inputs);
   const listed = streamed ? undefined : await collect(listPaths(inputs, shard));
-  const targets = await DrawTargets.from(draw, listed?.length ?? Number.POSITIVE_INFINITY);
+  const targets = await DrawTargets.from(draw, listed);
   for (const path of listed ?? []) targets?.of(path);
   if (watch !== undefined && draw !== undefined && (await findSameFile(watch, [draw])) !== undefined)
     throw usageError('--draw would put photos into the folder that is watched; name another folder');
@@ -209,9 +210,12 @@ const recordOf = (path: string, outcome: PhotoOutcome): PhotoRecord => ({
   ...outcome,
 });
 
+/** True for a photo that this thread may do: nothing is written that a signal would leave behind. */
+const isAlone = (total: number, out: string | undefined) => total === 1 && out === undefined;
+
 /** Outcomes one after another: in this thread for a single photo, else from a pool of workers. */
 async function* outcomes(
-  { photos, total, model, options, controller }: Batch,
+  { photos, total, model, options, out, controller }: Batch,
   progress: Progress,
 ): AsyncGenerator<PhotoRecord> {
   if (total === 0) {
@@ -220,7 +224,7 @@ async function* outcomes(
     return;
   }
   const detector = await Detector.fromModel(model, options);
-  if (total === 1) {
+  if (isAlone(total, out)) {
     for await (const task of photos) {
       const outcome = await processPhoto(detector, task, (step) =>
         progress.steps(step, detector.settings.steps),
@@ -261,8 +265,8 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
   const batch = await prepare(inputs, given);
   const { total, controller, format, out, options, recorded, unlock } = batch;
   const progress = new Progress(total, options.preset === 'paper');
-  // a single photo is simulated in this thread, which hears no signal meanwhile: the default ends the process
-  const ignoreSignals = total === 1 ? () => {} : stopOnSignals(controller);
+  // a photo that is simulated in this thread hears no signal meanwhile: the default ends the process
+  const ignoreSignals = isAlone(total, out) ? () => {} : stopOnSignals(controller);
   const writer = await openWriter(format, out);
   let photos = 0;
   let failures = 0;

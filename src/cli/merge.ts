@@ -35,11 +35,12 @@ async function merge(files: readonly string[], out: string): Promise<number> {
   await refuseOverwriting({ out }, files);
   const merged = new Map<string, { record: PhotoRecord; file: string }>();
   for (const file of files) {
-    for await (const record of readRecords(file)) {
-      const photo = photoOf(record);
+    // within a file the last line of a photo counts: a watched one that was written anew
+    const last = new Map<string, PhotoRecord>();
+    for await (const record of readRecords(file)) last.set(photoOf(record), record);
+    for (const [photo, record] of last) {
       const known = merged.get(photo);
-      // within a file a later line replaces an earlier one: a watched photo that was written anew
-      if (known && known.file !== file && !isFailure(known.record)) {
+      if (known && !isFailure(known.record)) {
         if (!record.error && essence(record) !== essence(known.record as typeof record))
           throw fileError(`${record.path}: ${known.file} and ${file} tell of it differently`);
         continue;

@@ -1,5 +1,5 @@
 import { existsSync, fstatSync, realpathSync } from 'node:fs';
-import { basename, extname, join, resolve } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { fileError, usageError } from '../errors.js';
 import { explainFileError, isFolder, isJpegName, isPicture, listPhotos } from '../files.js';
@@ -104,6 +104,10 @@ function globOf(input: string): Glob {
 }
 
 async function globbed({ folder, below }: Glob): Promise<string[]> {
+  if (resolve(folder).includes('\\'))
+    throw usageError(
+      `globs below a folder with a backslash in its name are not supported: ${resolve(folder)}`,
+    );
   const found = await glob(below, { expandDirectories: false, cwd: folder === '' ? '.' : folder });
   return found.map((path) => folder + path);
 }
@@ -142,12 +146,14 @@ export async function* listPaths(
   }
 }
 
-/** Where a path leads; of one that leads nowhere the path itself. */
+/** Where a path leads by links, also if there is no such file yet. */
 function identityOf(path: string): string {
   try {
     return realpathSync.native(path);
   } catch {
-    return resolve(path);
+    const absolute = resolve(path);
+    const above = dirname(absolute);
+    return above === absolute ? absolute : join(identityOf(above), basename(absolute));
   }
 }
 
@@ -156,24 +162,32 @@ export class DrawTargets {
   private readonly draw: string;
   private readonly intoFile: boolean;
   private readonly targets = new Map<string, string>();
+  /** Where the photos that are known lead; none of them is drawn over. */
+  private readonly photos: ReadonlySet<string>;
 
-  private constructor(draw: string, intoFile: boolean) {
+  private constructor(draw: string, intoFile: boolean, photos: readonly string[]) {
     this.draw = draw;
     this.intoFile = intoFile;
+    this.photos = new Set(photos.map(identityOf));
   }
 
-  /** Throws `USAGE` for a file that boxes cannot be drawn into, or one file for several photos. */
-  static async from(draw: string | undefined, photos: number): Promise<DrawTargets | undefined> {
+  /**
+   * Throws `USAGE` for a file that boxes cannot be drawn into, or one file for several photos.
+   *
+   * @param photos undefined if they stream in
+   */
+  static async from(
+    draw: string | undefined,
+    photos: readonly string[] | undefined,
+  ): Promise<DrawTargets | undefined> {
     if (draw === undefined) return undefined;
     const namesFile = extname(draw) !== '' && !/[\\/]$/.test(draw) && !(await isFolder(draw));
     const intoFile = namesFile && (isJpegName(draw) || /\.png$/i.test(draw));
     if (namesFile && !intoFile)
       throw usageError(`--draw ${draw}: boxes are drawn as .jpg or .png, or into a folder`);
-    if (intoFile && photos > 1)
-      throw usageError(
-        `--draw ${draw} names one file for ${Number.isFinite(photos) ? photos : 'many'} photos; name a folder`,
-      );
-    return new DrawTargets(draw, intoFile);
+    if (intoFile && photos?.length !== 1)
+      throw usageError(`--draw ${draw} names one file for ${photos?.length ?? 'many'} photos; name a folder`);
+    return new DrawTargets(draw, intoFile, photos ?? []);
   }
 
   /** Throws `USAGE` if the target is the photo itself or another photo's target. */
@@ -181,8 +195,8 @@ export class DrawTargets {
     // JPEG stays JPEG; everything else is drawn as PNG
     const name = isJpegName(path) ? basename(path) : `${basename(path, extname(path))}.png`;
     const target = this.intoFile ? this.draw : join(this.draw, name);
-    const absolute = resolve(target);
-    if (absolute === resolve(path))
+    const absolute = identityOf(target);
+    if (absolute === identityOf(path) || this.photos.has(absolute))
       throw usageError(`--draw would overwrite the photo ${target}; name another place`);
     const other = this.targets.get(absolute);
     if (other !== undefined && other !== path)

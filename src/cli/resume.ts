@@ -6,7 +6,7 @@ import { fileError } from '../errors.js';
 import { photoOf } from '../export/detected-photo.js';
 import { checkRecord } from '../export/records.js';
 import { startsWith } from '../files.js';
-import { keepLines } from '../lines.js';
+import { keepLines, readWholeLines } from '../lines.js';
 
 /** Throws `FILE` for a file that is there and was not written by `detect --format ndjson`: it will not be touched. */
 export async function checkOurs(out: string): Promise<void> {
@@ -25,9 +25,13 @@ export async function resumeFrom(
 ): Promise<Set<string>> {
   const done = new Set<string>();
   if (!existsSync(out)) return done;
-  await keepLines(out, (value) => {
+  // of a photo the last line counts: if that is a failure, it is done again
+  for await (const value of readWholeLines(out)) {
     const record = checkRecord(value, out);
-    if (record.error) return false;
+    if (record.error) {
+      done.delete(photoOf(record));
+      continue;
+    }
     if (record.model !== model)
       throw fileError(`${out}: was made with the model ${record.model}, not ${model}; name another file`);
     const differing = differences(record.settings ?? {}, settings);
@@ -38,7 +42,10 @@ export async function resumeFrom(
         `${out}: was written by an older version, which did not record what folder paths like ${record.path} count from; name another file`,
       );
     done.add(photoOf(record));
-    return true;
+  }
+  await keepLines(out, (value) => {
+    const record = checkRecord(value, out);
+    return record.error === undefined && done.has(photoOf(record));
   });
   return done;
 }

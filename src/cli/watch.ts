@@ -1,5 +1,5 @@
 import { on } from 'node:events';
-import { resolve } from 'node:path';
+import { statSync } from 'node:fs';
 import { watch } from 'chokidar';
 import { fileError, reasonOf, SpikingYoloError } from '../errors.js';
 import { isPicture } from '../files.js';
@@ -7,26 +7,44 @@ import { isPicture } from '../files.js';
 /** A photo is taken when its size has not changed for this long, in milliseconds. */
 const SETTLED_MS = 1000;
 
+/** How often the folder is looked at, in milliseconds. */
+const LOOK_MS = 500;
+
+/** Which folder a path leads to; undefined if to none. */
+function identityOf(folder: string): string | undefined {
+  const found = statSync(folder, { throwIfNoEntry: false });
+  return found && `${found.dev}:${found.ino}`;
+}
+
 /**
  * Paths of the photos in a folder, those that are there first, then each as it appears or is written anew and has been
- * written whole. Ends when the signal aborts; throws `FILE` if the folder cannot be watched.
+ * written whole. Ends when the signal aborts; throws `FILE` if the folder cannot be watched, or
+ * goes away.
  */
 export async function* watchFolder(folder: string, signal: AbortSignal): AsyncGenerator<string> {
+  const identity = identityOf(folder);
+  const gone = new AbortController();
+  // a folder that is empty goes away without an event, and one that is made again is another one
+  const looking = setInterval(() => {
+    if (identityOf(folder) !== identity) gone.abort();
+  }, LOOK_MS);
   const watcher = watch(folder, {
     depth: 0,
     ignored: (path, stats) => stats?.isFile() === true && !isPicture(path),
     awaitWriteFinish: { stabilityThreshold: SETTLED_MS, pollInterval: 100 },
   });
   try {
-    for await (const [event, path] of on(watcher, 'all', { signal })) {
+    for await (const [event, path] of on(watcher, 'all', {
+      signal: AbortSignal.any([signal, gone.signal]),
+    })) {
       if (event === 'add' || event === 'change') yield path;
-      if (event === 'unlinkDir' && resolve(path) === resolve(folder))
-        throw fileError(`${folder}: the folder is gone`);
     }
   } catch (error) {
     if (error instanceof SpikingYoloError) throw error;
+    if (gone.signal.aborted) throw fileError(`${folder}: the folder is gone`);
     if (!signal.aborted) throw fileError(`${folder}: cannot watch it: ${reasonOf(error)}`, error);
   } finally {
+    clearInterval(looking);
     await watcher.close();
   }
 }

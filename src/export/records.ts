@@ -41,8 +41,8 @@ export function checkRecord(value: unknown, file: string): PhotoRecord {
   const good =
     typeof record.path === 'string' &&
     ['undefined', 'string'].includes(typeof record.absolutePath) &&
-    (record.error
-      ? typeof record.error.code === 'string' && typeof record.error.message === 'string'
+    (record.error !== undefined
+      ? typeof record.error?.code === 'string' && typeof record.error.message === 'string'
       : within(record.width, 1, MAX_EXTENT) &&
         within(record.height, 1, MAX_EXTENT) &&
         Array.isArray(record.detections) &&

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { emscriptenOptions, hasWebAssembly } from '../backend/webassembly.js';
+import { compileModule, emscriptenOptions, hasWebAssembly, type WasmModule } from '../backend/webassembly.js';
 import { imageError } from '../errors.js';
 import { exifOrientation, type Orientation } from './exif.js';
 import { beginsWith, type PhotoFormat, type PhotoHeader, uprightPhoto } from './pixels.js';
@@ -12,8 +12,14 @@ export type JpegDecoder = 'libjpeg-turbo' | 'jpeg-js';
 /** The decoder of usual JPEGs on this machine: libjpeg-turbo (WASM), or where WebAssembly is not there jimp's jpeg-js. */
 export const jpegDecoder = (): JpegDecoder => (hasWebAssembly() ? 'libjpeg-turbo' : 'jpeg-js');
 
+const decoderOf = ({ components }: { components: number }): JpegDecoder =>
+  components === 4 ? 'jpeg-js' : jpegDecoder();
+
 /** Most scans of a progressive JPEG: each costs a pass over the picture (libjpeg-turbo's tools draw the line there, too). */
 const MAX_SCANS = 500;
+
+/** Largest photo that jimp's decoder is given, in pixels: it takes some 44 bytes for each of a CMYK photo. */
+const MAX_JIMP_PIXELS = 24_000_000;
 
 const END_OF_IMAGE = Buffer.from([0xff, 0xd9]);
 const START_OF_SCAN = Buffer.from([0xff, 0xda]);
@@ -59,6 +65,10 @@ function inspectJpeg(bytes: Uint8Array): JpegHeader {
     if (marker === 0xda) break;
   }
   if (!frame) throw imageError('the JPEG’s header is damaged: its picture begins without a frame header');
+  if (decoderOf(frame) === 'jpeg-js' && frame.width * frame.height > MAX_JIMP_PIXELS)
+    throw imageError(
+      `the JPEG is ${frame.width}×${frame.height}; ${frame.components === 4 ? 'in CMYK' : 'without WebAssembly'} at most ${MAX_JIMP_PIXELS / 1e6} megapixels are decoded`,
+    );
   if (frame.components === 4 && !adobe)
     throw imageError('the JPEG is in CMYK without an Adobe marker, which is not supported; save it in RGB');
   checkScans(bytes.subarray(at));
@@ -105,7 +115,7 @@ interface LibjpegTurbo {
   };
 }
 
-let options: object | undefined;
+let code: WasmModule | undefined;
 let instance: Promise<LibjpegTurbo> | undefined;
 
 function instantiate(): Promise<LibjpegTurbo> {
@@ -113,19 +123,19 @@ function instantiate(): Promise<LibjpegTurbo> {
   const create = require('@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs') as (
     options: object,
   ) => Promise<LibjpegTurbo>;
-  options ??= emscriptenOptions(
+  code ??= compileModule(
     new Uint8Array(readFileSync(require.resolve('@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasm'))),
   );
-  return create(options);
+  return create(emscriptenOptions(code));
 }
 
 /** Memory that an instance may keep for the next photo, in bytes; larger ones are given back. */
 const KEPT_MEMORY = 64 * 2 ** 20;
 
 async function decodeByTurbo(bytes: Uint8Array, header: JpegHeader): Promise<Photo> {
-  instance ??= instantiate();
-  const turbo = await instance;
   try {
+    instance ??= instantiate();
+    const turbo = await instance;
     const decoder = new turbo.JPEGDecoder();
     decoder.getEncodedBuffer(bytes.length).set(bytes);
     decoder.decode();
@@ -156,8 +166,7 @@ export const jpegFormat: PhotoFormat = {
   matches: (bytes) => beginsWith(bytes, '\xff\xd8'),
   inspect: inspectJpeg,
   decode: (bytes, header) => {
-    const { components } = header as JpegHeader;
-    return jpegDecoder() === 'libjpeg-turbo' && components !== 4
+    return decoderOf(header as JpegHeader) === 'libjpeg-turbo'
       ? decodeByTurbo(bytes, header as JpegHeader)
       : decodeByJimp(bytes, header as JpegHeader);
   },

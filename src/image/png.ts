@@ -29,9 +29,13 @@ interface PngHeader extends PhotoHeader {
   data: Uint8Array[];
   bitsPerPixel: number;
   interlaced: boolean;
-  /** Bytes up to the end of the last chunk; what follows is no part of the picture. */
-  end: number;
+  /** The picture's own chunks: what follows them is left out, and so is a colour that stands for transparency. */
+  file: Uint8Array;
 }
+
+/** Most chunks that are walked over: a photo's pixels come in a few, or in some thousands of 8 kB each. */
+const MAX_CHUNKS = 100_000;
+const PALETTE = 3;
 
 const endsEarly = () => imageError('the PNG ends early: the file is truncated');
 
@@ -41,6 +45,8 @@ function inspectPng(bytes: Uint8Array): PngHeader {
   const data: Uint8Array[] = [];
   let header: number | undefined;
   let orientation: Orientation | undefined;
+  let chunks = 0;
+  let key: [number, number] | undefined;
   for (let at = 8; at + 12 <= bytes.length; ) {
     const length = view.getUint32(at);
     const end = at + 12 + length;
@@ -54,6 +60,8 @@ function inspectPng(bytes: Uint8Array): PngHeader {
     }
     if (type === 'IDAT') data.push(content);
     if (type === 'eXIf') orientation ??= exifOrientation(content);
+    if (type === 'tRNS' && header !== undefined && bytes[header + 9] !== PALETTE) key = [at, end];
+    if (++chunks > MAX_CHUNKS) throw imageError(`the PNG has more than ${MAX_CHUNKS} chunks`);
     if (type === 'IEND') {
       if (header === undefined) throw imageError('the PNG has no header');
       const channels = CHANNELS[bytes[header + 9]!];
@@ -66,7 +74,10 @@ function inspectPng(bytes: Uint8Array): PngHeader {
         data,
         bitsPerPixel: channels * bytes[header + 8]!,
         interlaced: bytes[header + 12] === 1,
-        end,
+        // its decoder would paint the colour of a key black
+        file: key
+          ? Buffer.concat([bytes.subarray(0, key[0]), bytes.subarray(key[1], end)])
+          : bytes.subarray(0, end),
       };
     }
     at = end;
@@ -91,11 +102,11 @@ export const pngFormat: PhotoFormat = {
   name: 'PNG',
   matches: (bytes) => beginsWith(bytes, '\x89PNG\r\n\x1a\n'),
   inspect: inspectPng,
-  async decode(bytes, header) {
-    const { end } = header as PngHeader;
+  async decode(_, header) {
+    const { file } = header as PngHeader;
     checkUnpacked(header as PngHeader);
     const { default: png } = await import('@jimp/js-png');
-    const bitmap = await png().decode(Buffer.from(bytes.buffer, bytes.byteOffset, end));
+    const bitmap = await png().decode(Buffer.from(file.buffer, file.byteOffset, file.length));
     return uprightPhoto(bitmap.data, 4, header);
   },
 };

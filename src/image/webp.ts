@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import { emscriptenOptions, hasWebAssembly } from '../backend/webassembly.js';
+import { compileModule, emscriptenOptions, hasWebAssembly, type WasmModule } from '../backend/webassembly.js';
 import { imageError } from '../errors.js';
 import { exifOrientation, type Orientation } from './exif.js';
 import { beginsWith, type PhotoFormat, type PhotoHeader, uprightPhoto } from './pixels.js';
@@ -13,10 +13,28 @@ interface WebpHeader extends PhotoHeader {
 
 const endsEarly = () => imageError('the WebP ends early: the file is truncated');
 
+/** Most chunks that are walked over: far more than any animation has. */
+const MAX_CHUNKS = 100_000;
+
+interface Chunk {
+  type: string;
+  whole: Uint8Array;
+  content: Uint8Array;
+}
+
+const isPicture = ({ type }: Chunk) => type === 'VP8 ' || type === 'VP8L';
+
+function firstPicture(frame: Uint8Array): Chunk | undefined {
+  for (const chunk of chunksOf(frame)) if (isPicture(chunk)) return chunk;
+  return undefined;
+}
+
 /** Chunks of a RIFF file or of a frame in it. */
-function* chunksOf(bytes: Uint8Array): Generator<{ type: string; whole: Uint8Array; content: Uint8Array }> {
+function* chunksOf(bytes: Uint8Array): Generator<Chunk> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let chunks = 0;
   for (let at = 0; at + 8 <= bytes.length; ) {
+    if (++chunks > MAX_CHUNKS) throw imageError(`the WebP has more than ${MAX_CHUNKS} chunks`);
     const length = view.getUint32(at + 4, true);
     const end = at + 8 + length;
     if (end > bytes.length) throw endsEarly();
@@ -30,7 +48,10 @@ function* chunksOf(bytes: Uint8Array): Generator<{ type: string; whole: Uint8Arr
 function sizeOf(type: string, content: Uint8Array): { width: number; height: number } {
   const view = new DataView(content.buffer, content.byteOffset, content.byteLength);
   const lossy = type === 'VP8 ';
-  if (content.length < 10 || (lossy ? !beginsWith(content, '\x9d\x01\x2a', 3) : content[0] !== 0x2f))
+  if (
+    content.length < (lossy ? 10 : 5) ||
+    (lossy ? !beginsWith(content, '\x9d\x01\x2a', 3) : content[0] !== 0x2f)
+  )
     throw imageError('the WebP’s header is damaged');
   if (lossy) return { width: view.getUint16(6, true) & 0x3fff, height: view.getUint16(8, true) & 0x3fff };
   const packed = view.getUint32(1, true);
@@ -45,8 +66,7 @@ function inspectWebp(bytes: Uint8Array): WebpHeader {
   if (8 + length > bytes.length) throw endsEarly();
   let orientation: Orientation = 1;
   let canvas: { width: number; height: number } | undefined;
-  let picture: { type: string; whole: Uint8Array; content: Uint8Array } | undefined;
-  const isPicture = ({ type }: { type: string }) => type === 'VP8 ' || type === 'VP8L';
+  let picture: Chunk | undefined;
   for (const chunk of chunksOf(bytes.subarray(12, 8 + length))) {
     const { type, content } = chunk;
     if (type === 'EXIF')
@@ -55,8 +75,7 @@ function inspectWebp(bytes: Uint8Array): WebpHeader {
       canvas = { width: uint24(content, 4) + 1, height: uint24(content, 7) + 1 };
     if (isPicture(chunk)) picture ??= chunk;
     // a frame: its place, size, duration and flags, then its own chunks
-    if (type === 'ANMF' && content.length >= 16)
-      picture ??= [...chunksOf(content.subarray(16))].find(isPicture);
+    if (type === 'ANMF' && content.length >= 16) picture ??= firstPicture(content.subarray(16));
   }
   if (!picture) throw imageError('the WebP holds no picture');
   const size = sizeOf(picture.type, picture.content);
@@ -80,14 +99,19 @@ interface Libwebp {
   decode(bytes: Uint8Array): { data: Uint8ClampedArray; width: number; height: number } | null;
 }
 
+let code: WasmModule | undefined;
+
 async function instantiate(): Promise<Libwebp> {
   const script = createRequire(import.meta.url).resolve('@jsquash/webp/codec/dec/webp_dec.js');
   const { default: create } = (await import(pathToFileURL(script).href)) as {
     default: (options: object) => Promise<Libwebp>;
   };
-  return create(emscriptenOptions(new Uint8Array(readFileSync(script.replace(/\.js$/, '.wasm')))));
+  code ??= compileModule(new Uint8Array(readFileSync(script.replace(/\.js$/, '.wasm'))));
+  return create(emscriptenOptions(code));
 }
 
+/** Largest photo, in pixels, whose instance is kept for the next. */
+const MAX_KEPT_PIXELS = 4e6;
 let instance: Promise<Libwebp> | undefined;
 
 export const webpFormat: PhotoFormat = {
@@ -100,11 +124,13 @@ export const webpFormat: PhotoFormat = {
         'WebP is decoded by WebAssembly, which this Node runs without; save it as JPEG or PNG',
       );
     instance ??= instantiate();
-    const webp = await instance;
-    // memory never shrinks: a large photo's is given back
-    if (header.width * header.height > 4e6) instance = undefined;
+    const decoding = instance;
+    // one that throws is not used again, and memory never shrinks: a large photo's is given back
+    instance = undefined;
+    const webp = await decoding;
     const bitmap = webp.decode(plainFile((header as WebpHeader).picture));
     if (!bitmap) throw imageError('the WebP is damaged and cannot be decoded');
+    if (header.width * header.height <= MAX_KEPT_PIXELS) instance = decoding;
     return uprightPhoto(bitmap.data, 4, header);
   },
 };

@@ -9,6 +9,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -334,6 +335,60 @@ describe('runs that go on', () => {
       );
   });
 
+  it('--resume does a photo again whose last line is a failure', () => {
+    const out = join(folder, 'failed-last.ndjson');
+    const photo = join(folder, 'failed-last.jpg');
+    copyFileSync(join(photos, 'p1.jpg'), photo);
+    expect(detect(photo, '--out', out).status).toBe(0);
+    const failure = { path: photo, absolutePath: photo, error: { code: 'IMAGE', message: 'torn' } };
+    writeFileSync(out, `${readFileSync(out, 'utf8')}${JSON.stringify(failure)}\n`);
+    expect(run(['export', out, '--format', 'coco', '--out', join(folder, 'failed-last')]).status).toBe(1);
+    copyFileSync(join(photos, 'p0.jpg'), photo);
+    expect(detect(photo, '--out', out, '--resume').status).toBe(0);
+    expect(lines(readFileSync(out, 'utf8')).map(({ width }) => width)).toEqual([512]);
+  });
+
+  it('merge takes the last line of each file, in any order of the files', () => {
+    const [one, two] = ['one', 'two'].map((name) => join(folder, `${name}.ndjson`)) as [string, string];
+    const record = (width: number) =>
+      `${JSON.stringify({ path: 'a.jpg', absolutePath: '/a.jpg', width, height: 1, detections: [] })}\n`;
+    writeFileSync(one, record(2));
+    writeFileSync(two, record(1) + record(2));
+    for (const files of [
+      [one, two],
+      [two, one],
+    ])
+      expect(run(['merge', ...files, '--out', join(folder, 'merged-last.ndjson')])).toMatchObject({
+        status: 0,
+      });
+  });
+
+  it('a line without an end is one error', () => {
+    const long = join(folder, 'long.ndjson');
+    writeFileSync(long, `${'x'.repeat(2 ** 26 + 2 ** 20)}\n`);
+    expectError(
+      run(['export', long, '--format', 'coco', '--out', join(folder, 'x')]),
+      1,
+      /line 1 is longer than/,
+    );
+    const array = join(folder, 'array.ndjson');
+    writeFileSync(array, '[\n{}\n]\n');
+    expectError(run(['merge', array, '--out', join(folder, 'x')]), 1, /is a JSON array.*--format ndjson/);
+  });
+
+  it('Ctrl-C leaves nothing of a single photo behind', async () => {
+    const out = join(folder, 'single.ndjson');
+    const child = spawn(process.execPath, [
+      ...[`${root}dist/cli/main.js`, 'detect', join(photos, 'p1.jpg'), '--out', out],
+      ...['--model', 'tiny-yolo-lite-voc', '--steps', '200000', '--backend', 'wasm'],
+    ]);
+    for (const end = Date.now() + 30_000; !existsSync(`${out}.lock`) && Date.now() < end; ) await wait(20);
+    await wait(500);
+    child.kill('SIGINT');
+    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(130);
+    expect(existsSync(`${out}.lock`)).toBe(false);
+  });
+
   it('--shard and merge: the parts together are the whole', () => {
     const parts = [1, 2, 3].map((i) => {
       const out = join(folder, `part${i}.ndjson`);
@@ -376,6 +431,26 @@ describe('runs that go on', () => {
 });
 
 describe('files that are not to be touched', () => {
+  it('--draw never replaces a photo, whatever link leads there', () => {
+    const originals = join(folder, 'originals');
+    mkdirSync(originals);
+    for (const name of ['a.jpg', 'b.jpg']) copyFileSync(join(photos, 'p1.jpg'), join(originals, name));
+    symlinkSync(originals, join(folder, 'to-originals'));
+    const drawn = join(folder, 'with-a-link');
+    mkdirSync(drawn);
+    symlinkSync(join(originals, 'b.jpg'), join(drawn, 'a.jpg'));
+    expectError(detect(originals, '--draw', join(folder, 'to-originals')), 2, /would overwrite the photo/);
+    expectError(detect(originals, '--draw', drawn), 2, /would overwrite the photo/);
+    const listed = spawnSync(
+      process.execPath,
+      [`${root}dist/cli/main.js`, 'detect', '-', '--draw', join(folder, 'to-originals'), ...FAST],
+      { encoding: 'utf8', input: join(originals, 'a.jpg') },
+    );
+    expect(listed.stderr).toMatch(/would overwrite the photo/);
+    for (const name of ['a.jpg', 'b.jpg'])
+      expect(readFileSync(join(originals, name)).equals(readFileSync(join(photos, 'p1.jpg')))).toBe(true);
+  });
+
   it('an output never replaces an input, also by a link, nor another output', () => {
     const photo = join(folder, 'precious.jpg');
     copyFileSync(join(photos, 'p1.jpg'), photo);
@@ -544,40 +619,53 @@ describe('--watch', () => {
 });
 
 describe('a watched folder that goes away', () => {
-  it.each(['gone', './gone', 'gone/', 'ABSOLUTE', 'ABSOLUTE/'])(
-    'ends the command, spelt %s',
-    async (spelling) => {
-      const gone = join(folder, 'gone');
-      mkdirSync(gone, { recursive: true });
-      copyFileSync(join(photos, 'p1.jpg'), join(gone, 'first.jpg'));
-      const child = spawn(
-        process.execPath,
-        [
-          `${root}dist/cli/main.js`,
-          'detect',
-          '--watch',
-          spelling.replace('ABSOLUTE', gone),
-          '--format',
-          'csv',
-          ...FAST,
-        ],
-        { cwd: folder },
-      );
-      let [stdout, stderr] = ['', ''];
-      child.stdout.on('data', (text) => {
-        stdout += text;
-      });
-      child.stderr.on('data', (text) => {
-        stderr += text;
-      });
-      const exit = new Promise((resolve) => child.once('exit', resolve));
-      for (const end = Date.now() + 30_000; !stdout.includes('first.jpg') && Date.now() < end; )
-        await wait(20);
-      rmSync(gone, { recursive: true });
-      expect(await exit).toBe(1);
-      expect(stderr).toMatch(/the folder is gone/);
-    },
-  );
+  const gone = () => join(folder, 'gone');
+  it.each([
+    ['gone', 'a photo in it', () => rmSync(gone(), { recursive: true })],
+    ['./gone', 'a photo in it', () => rmSync(gone(), { recursive: true })],
+    ['gone/', 'nothing in it', () => rmSync(gone(), { recursive: true })],
+    ['ABSOLUTE', 'nothing in it', () => renameSync(gone(), join(folder, 'moved'))],
+    ['ABSOLUTE/', 'a photo in it', () => rmSync(gone(), { recursive: true })],
+    [
+      'gone',
+      'made again at once',
+      () => {
+        renameSync(gone(), join(folder, 'moved'));
+        mkdirSync(gone());
+      },
+    ],
+  ])('ends the command: %s, %s', async (spelling, content, remove) => {
+    for (const name of ['gone', 'moved']) rmSync(join(folder, name), { recursive: true, force: true });
+    mkdirSync(gone());
+    if (content !== 'nothing in it') copyFileSync(join(photos, 'p1.jpg'), join(gone(), 'first.jpg'));
+    const child = spawn(
+      process.execPath,
+      [
+        `${root}dist/cli/main.js`,
+        'detect',
+        '--watch',
+        spelling.replace('ABSOLUTE', gone()),
+        '--format',
+        'csv',
+        ...FAST,
+      ],
+      { cwd: folder },
+    );
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (text) => {
+      stdout += text;
+    });
+    child.stderr.on('data', (text) => {
+      stderr += text;
+    });
+    const exit = new Promise((resolve) => child.once('exit', resolve));
+    const seen = () => content === 'nothing in it' || stdout.includes('first.jpg');
+    for (const end = Date.now() + 30_000; !seen() && Date.now() < end; ) await wait(20);
+    if (content === 'nothing in it') await wait(1500);
+    remove();
+    expect(await exit).toBe(1);
+    expect(stderr).toMatch(/the folder is gone/);
+  });
 });
 
 describe('completion', () => {

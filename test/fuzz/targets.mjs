@@ -231,13 +231,14 @@ function runAddon(bytes) {
 
 function runFloatAddon(bytes) {
   const stream = new Stream(bytes);
-  const filters = 1 + stream.below(40);
+  const channelwise = stream.below(3) === 0;
   const [height, width, channels, size] = [
     1 + stream.below(9),
     1 + stream.below(9),
     1 + stream.below(9),
     1 + stream.below(3),
   ];
+  const filters = channelwise ? channels : 1 + stream.below(40);
   const padding = stream.below(size);
   const stride = 1 + stream.below(2);
   const outHeight = Math.floor((height + 2 * padding - size) / stride) + 1;
@@ -257,7 +258,8 @@ function runFloatAddon(bytes) {
       padding,
       slope: Math.fround(0.1),
     },
-    weights: Float32Array.from({ length: filters * size * size * channels }, number),
+    channelwise,
+    weights: Float32Array.from({ length: filters * size * size * (channelwise ? 1 : channels) }, number),
     bias: Float32Array.from({ length: filters }, number),
   };
   const input = Float32Array.from({ length: height * width * channels }, number);

@@ -134,6 +134,40 @@ describe('decodePhoto', () => {
     await expect(decodePhoto(bomb)).rejects.toMatchObject({ code: 'IMAGE', message: /more than 500 scans/ });
   });
 
+  it('reads the next photo after a damaged or a large one', async () => {
+    const damaged = Uint8Array.from(cat).fill(255, 5000, 5200);
+    const large = await drawDetections(
+      { width: 6000, height: 4000, rgb: new Uint8Array(72e6).fill(90) },
+      [],
+      'jpeg',
+    );
+    for (let again = 0; again < 2; again++) {
+      await expect(decodePhoto(damaged)).rejects.toMatchObject({ code: 'IMAGE', message: /damaged/ });
+      expect(await decodePhoto(cat)).toMatchObject({ width: 451 });
+      expect(await decodePhoto(large)).toMatchObject({ width: 6000 });
+      expect(await decodePhoto(cat)).toMatchObject({ width: 451 });
+    }
+  });
+
+  it('refuses a CMYK photo that its decoder has no memory for, by its header', async () => {
+    const bytes = caseFile('jpeg-header-variants/cmyk-noadobe.jpg');
+    const adobe = [0xff, 0xee, 0, 14, ...new TextEncoder().encode('Adobe'), 0, 100, 0, 0, 0, 0, 0];
+    const frame = bytes.findIndex((byte, i) => byte === 0xff && bytes[i + 1] === 0xc0);
+    bytes.set([0x20, 0, 0x20, 0], frame + 5);
+    const marked = Uint8Array.from([...bytes.subarray(0, 2), ...adobe, ...bytes.subarray(2)]);
+    await expect(decodePhoto(marked)).rejects.toMatchObject({
+      code: 'IMAGE',
+      message: /in CMYK at most 24 megapixels/,
+    });
+  });
+
+  it('keeps the colour that stands for transparency in a PNG', async () => {
+    const rgb = chunk('IHDR', Uint8Array.from([0, 0, 0, 2, 0, 0, 0, 1, 8, 2, 0, 0, 0]));
+    const key = chunk('tRNS', Uint8Array.from([0, 255, 0, 255, 0, 255]));
+    const data = chunk('IDAT', deflateSync(Uint8Array.from([0, 255, 255, 255, 1, 2, 3])));
+    expect([...(await decodePhoto(png([rgb, key, data]))).rgb]).toEqual([255, 255, 255, 1, 2, 3]);
+  });
+
   it('reads a PNG with bytes after its end, and an animated one’s first picture', async () => {
     const whole = await decodePhoto(caseFile('jpeg-rgb-not-ycc/small-truth.png'));
     expect((await decodePhoto(caseFile('png-trailing-and-animated/trailing.png'))).rgb).toEqual(whole.rgb);
@@ -153,6 +187,26 @@ describe('decodePhoto', () => {
     const turned = await decodePhoto(caseFile('webp/turned.webp'));
     expect([turned.width, turned.height]).toEqual([48, 64]);
     expect(turned.rgb.subarray(47 * 3, 48 * 3)).toEqual(truth.rgb.subarray(0, 3));
+  });
+
+  it('reads a lossless WebP of one colour, whose picture takes 8 bytes', async () => {
+    const photo = await decodePhoto(caseFile('webp/plain.webp'));
+    expect([photo.width, photo.height]).toEqual([16, 3]);
+    expect(new Set(photo.rgb)).toEqual(new Set([7]));
+  });
+
+  it('refuses a WebP of more chunks than an animation has', async () => {
+    const bytes = new Uint8Array(20 + 8 * 200_000);
+    bytes.set([...'RIFF'].map((char) => char.charCodeAt(0)));
+    new DataView(bytes.buffer).setUint32(4, bytes.length - 8, true);
+    bytes.set(
+      [...'WEBP'].map((char) => char.charCodeAt(0)),
+      8,
+    );
+    await expect(decodePhoto(bytes)).rejects.toMatchObject({
+      code: 'IMAGE',
+      message: /more than 100000 chunks/,
+    });
   });
 
   it('refuses a WebP that is cut or damaged', async () => {

@@ -1,0 +1,21 @@
+import { existsSync } from 'node:fs';
+import { hasProgram, programsRequired } from './programs.js';
+import { shared } from './shared.js';
+
+/** Says once, before the tests, which of them are skipped on this machine and for want of what. */
+export default function tellOfSkippedTests(): void {
+  const needed: [string, boolean, string][] = [
+    ['darknet', hasProgram('darknet'), 'the comparison with Debian’s darknet'],
+    ['chromium', hasProgram('chromium'), 'the report in a browser'],
+    [
+      'qemu-aarch64',
+      process.env.SPIKING_YOLO_ARM64_NODE !== undefined,
+      'the addon on an emulated arm64 board',
+    ],
+    ['../shared', existsSync(`${shared}data`), 'real networks and photos'],
+  ];
+  for (const [what, there, tests] of needed) {
+    if (!there) console.log(`${what} is not here: ${tests}: skipped`);
+  }
+  if (programsRequired) console.log('programs are required: a test that needs an absent one fails');
+}
