@@ -55,6 +55,7 @@ export class Convolution {
 /** Wiring; see native/engine.h. */
 @unmanaged
 export class Gather {
+  height: i32;
   width: i32;
   outHeight: i32;
   outWidth: i32;

@@ -150,7 +150,7 @@ void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
 // could free an array; looking into arrays runs none.
 struct StageReading {
   StageSpec spec{};
-  Napi::Value weights, bias, firing, startPotential, sources;
+  Napi::Value weights, bias, firing, startPotential, sources, shifts;
 };
 
 // Wiring: its stages one by one; the array of sources is taken later.
@@ -173,6 +173,7 @@ void readGather(Napi::Env env, const Napi::Object& object, int index, const std:
   spec.size = spec.stride = 1;
   spec.fires = true;
   reading.sources = object.Get("sources");
+  reading.shifts = object.Get("shifts");
 }
 
 StageReading readStage(Napi::Env env, Napi::Value value, int index) {
@@ -230,11 +231,13 @@ StageReading readStage(Napi::Env env, Napi::Value value, int index) {
 void takeSources(Napi::Env env, std::vector<StageReading>& readings, size_t index, const std::string& where) {
   StageSpec& spec = readings[index].spec;
   spec.sources = arrayOf<int32_t>(env, readings[index].sources, where + "sources", napi_int32_array, size_t(spec.channels) * 2);
+  spec.shifts = arrayOf<uint8_t>(env, readings[index].shifts, where + "shifts", napi_uint8_array, spec.channels);
   for (int channel = 0; channel < spec.channels; channel++) {
     const int input = spec.sources[2 * channel], from = spec.sources[2 * channel + 1];
     if (input < 0 || input >= int(spec.inputs.size()) || from < 0 || from >= readings[spec.inputs[input]].spec.filters) {
       fail(env, where + "a source is not there");
     }
+    if (spec.shifts[channel] > (spec.scale == 2 ? 3 : 0)) fail(env, where + "a shift is out of range");
   }
 }
 

@@ -316,17 +316,18 @@ void Engine::planGather(Stage& stage) {
   const int channels = padded(spec.channels);
   const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
   for (int channel = 0; channel < spec.channels; channel++) {
-    const int input = spec.sources[2 * channel], from = spec.sources[2 * channel + 1];
+    const int input = spec.sources[2 * channel], from = spec.sources[2 * channel + 1], shift = spec.shifts[channel];
     if (!stage.runs.empty()) {
       Run& last = stage.runs.back();
-      if (last.input == input && last.from + last.length == from) {
+      if (last.input == input && last.from + last.length == from && last.shift == shift) {
         last.length++;
         continue;
       }
     }
-    stage.runs.push_back({input, from, channel, 1});
+    stage.runs.push_back({input, from, channel, 1, shift});
   }
   stage.spec.sources = nullptr;
+  stage.spec.shifts = nullptr;
   stage.spikes = Memory(outCells * channels * blockLength_ * kernels_.spikeBytes(isWide()) + kSlack);
   stage.counts = Memory(outCells * channels * 4);
   stage.output = {spec.outHeight,         spec.outWidth, spec.channels, channels, stage.spikes.as<uint8_t>(),
@@ -725,6 +726,17 @@ void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow) {
   });
 }
 
+namespace {
+
+// The cell that repeated cell `out` comes from along one axis, or the nearer of that one's neighbours.
+int sourceCell(int out, int scale, int extent, bool shifted) {
+  const int cell = out / scale;
+  if (!shifted) return cell;
+  return out % 2 == 0 ? std::max(cell - 1, 0) : std::min(cell + 1, extent - 1);
+}
+
+}  // namespace
+
 // Copies spikes and counts to their places; a silent stage's spikes are not there to be copied.
 void Engine::runGather(Stage& stage, int steps) {
   const StageSpec& spec = stage.spec;
@@ -736,9 +748,10 @@ void Engine::runGather(Stage& stage, int steps) {
   const size_t channels = stage.output.paddedChannels;
   shareRows(spec.outHeight, [&](int y, int) {
     for (int x = 0; x < spec.outWidth; x++) {
-      const size_t from = size_t(y / spec.scale) * spec.width + x / spec.scale;
       const size_t to = size_t(y) * spec.outWidth + x;
       for (const Run& run : stage.runs) {
+        const size_t from = size_t(sourceCell(y, spec.scale, spec.height, run.shift & 2)) * spec.width +
+                            sourceCell(x, spec.scale, spec.width, run.shift & 1);
         const Stage& source = stages_[spec.inputs[run.input]];
         const size_t sourceChannels = source.output.paddedChannels;
         std::memcpy(stage.output.counts + to * channels + run.to, source.output.counts + from * sourceChannels + run.from,

@@ -31,6 +31,7 @@ struct StageSpec {
   std::vector<int> inputs;
   int scale;
   const int32_t* sources;
+  const uint8_t* shifts;  // of each channel: 1 from the nearer neighbour beside, 2 above or below
 
   bool isConvolution() const { return kind == StageKind::kConvolution; }
 };
@@ -92,7 +93,7 @@ class Engine {
  private:
   // Channels of a gather that lie side by side in one of its stages, too.
   struct Run {
-    int input, from, to, length;
+    int input, from, to, length, shift;
   };
   struct Stage {
     StageSpec spec;

@@ -3,6 +3,7 @@
  *
  * - `USAGE`: an option or argument is wrong (exit code 2)
  * - `CFG`, `WEIGHTS`, `NAMES`: a darknet file cannot be imported
+ * - `ONNX`: an ONNX file cannot be imported
  * - `CONVERSION`: a network cannot be turned into spiking neurons
  * - `MODEL`: a `.safetensors` model file is damaged or of another format
  * - `IMAGE`: a picture cannot be read
@@ -15,6 +16,7 @@ export type ErrorCode =
   | 'CFG'
   | 'WEIGHTS'
   | 'NAMES'
+  | 'ONNX'
   | 'CONVERSION'
   | 'MODEL'
   | 'IMAGE'
@@ -53,6 +55,7 @@ export const usageError = factory('USAGE');
 export const cfgError = factory('CFG');
 export const weightsError = factory('WEIGHTS');
 export const namesError = factory('NAMES');
+export const onnxError = factory('ONNX');
 export const conversionError = factory('CONVERSION');
 export const modelError = factory('MODEL');
 export const imageError = factory('IMAGE');

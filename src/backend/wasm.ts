@@ -189,14 +189,15 @@ function channelWeights({ filters, size, channels, weights }: ConvolutionStage):
   return result;
 }
 
-/** Channels of a gather that lie side by side in one of its stages, too: [input, from, to, length]. */
-function runsOf({ channels, sources }: GatherStage): [number, number, number, number][] {
-  const runs: [number, number, number, number][] = [];
+/** Channels of a gather that lie side by side in one of its stages, too: [input, from, to, length, shift]. */
+function runsOf({ channels, sources, shifts }: GatherStage): [number, number, number, number, number][] {
+  const runs: [number, number, number, number, number][] = [];
   for (let channel = 0; channel < channels; channel++) {
     const [input, from] = [sources[2 * channel]!, sources[2 * channel + 1]!];
+    const shift = shifts[channel]!;
     const last = runs.at(-1);
-    if (last && last[0] === input && last[1] + last[3] === from) last[3]++;
-    else runs.push([input, from, channel, 1]);
+    if (last && last[0] === input && last[1] + last[3] === from && last[4] === shift) last[3]++;
+    else runs.push([input, from, channel, 1, shift]);
   }
   return runs;
 }
@@ -222,8 +223,8 @@ interface Placed {
 
 const POOL_FIELDS = 19;
 const CONVOLUTION_FIELDS = 35;
-const GATHER_FIELDS = 9;
-const RUN_FIELDS = 6;
+const GATHER_FIELDS = 10;
+const RUN_FIELDS = 7;
 /** Index of Pool.estimateStart in assembly/layout.ts. */
 const ESTIMATE_START = 15;
 
@@ -375,7 +376,7 @@ class WasmInstance implements EngineInstance {
   }
 
   private placeGather(memory: Plan, stage: GatherStage): Placed {
-    const { outHeight, outWidth, width, scale } = stage;
+    const { outHeight, outWidth, height, width, scale } = stage;
     const channels = padded(stage.channels);
     const outputs = outHeight * outWidth * channels;
     const output = memory.reserve(outputs * this.plan.blockLength * 2 + SLACK);
@@ -383,15 +384,15 @@ class WasmInstance implements EngineInstance {
     const runs = runsOf(stage);
     const table = memory.structure(
       () =>
-        runs.flatMap(([input, from, to, length]) => {
+        runs.flatMap(([input, from, to, length, shift]) => {
           const source = this.placed[stage.inputs[input]!]!;
           const sourceChannels = padded(outputShapeOf(source.stage).channels);
-          return [source.output, source.counts, sourceChannels, from, to, length];
+          return [source.output, source.counts, sourceChannels, from, to, length, shift];
         }),
       runs.length * RUN_FIELDS,
     );
     const pointer = memory.structure(
-      () => [width, outHeight, outWidth, scale, channels, output, counts, table, runs.length],
+      () => [height, width, outHeight, outWidth, scale, channels, output, counts, table, runs.length],
       GATHER_FIELDS,
     );
     return {

@@ -34,6 +34,8 @@ export interface TrainedNetwork {
   network: Network;
   parameters: FoldedParameters;
   classes: string[];
+  /** How its photos are resized, where the format says so. */
+  resize?: Resize;
   cfgSha256: string;
   weightsSha256: string;
 }

@@ -2,6 +2,7 @@ import { conversionError } from '../errors.js';
 import { boundViolation, neuronLayers } from '../model/bounds.js';
 import { inputScale, type SpikingLayer, THRESHOLD_LIMIT } from '../model/spiking-model.js';
 import { IMAGE, type Network, negativeSlope } from '../network/network.js';
+import { activationOf } from '../network/ops/index.js';
 import type { FoldedParameters } from '../network/parameters.js';
 
 /** floor(x + ½) in float64: the one rounding rule of docs/engine.md. */
@@ -67,10 +68,10 @@ export function quantise(
   weightBits: 16 | 8,
 ): SpikingLayer[] {
   return neuronLayers(network).map(({ layer, synapses, origins, onImage, fires }) => {
-    const { filters, perFilter, wireOf } = synapses;
+    const { filters, perFilter, wireOf, weightOf } = synapses;
     const lambda = lambdas.get(layer.name)!;
     const trained = parameters.get(layer.name);
-    const slope = negativeSlope(layer.activation);
+    const slope = negativeSlope(activationOf(layer));
     const result: SpikingLayer = {
       name: layer.name,
       weights: new (weightBits === 8 ? Int8Array : Int16Array)(filters * perFilter),
@@ -87,8 +88,8 @@ export function quantise(
         const { input, channel } = wireOf(j, i);
         const origin = origins[input]![channel]!;
         const arriving = origin.layer === IMAGE ? 1 : lambdas.get(origin.layer)![origin.channel]!;
-        // a sum's synapses all have the weight 1
-        normalised[i] = ((trained?.weights[j * perFilter + i] ?? 1) * arriving) / lambda[j]!;
+        const weight = weightOf ? weightOf(j, i) : trained!.weights[j * perFilter + i]!;
+        normalised[i] = (weight * arriving) / lambda[j]!;
       }
       const channel: Channel = {
         weights: normalised,

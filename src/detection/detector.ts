@@ -5,12 +5,13 @@ import { planEngine, type RunOptions } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
 import { type DetectionOptions, detectionsOf, type PlacedHead } from '../heads/detections.js';
 import type { Detection } from '../heads/nms.js';
-import { type Photo, placementOf, resizePhoto } from '../image/resize.js';
+import { networkInput, type Photo, placementOf } from '../image/resize.js';
 import type { Resize, SpikingLayer, SpikingModel } from '../model/spiking-model.js';
 import { createFloatNetwork, type FloatNetwork } from '../network/float-network.js';
-import { type Network, outputNames } from '../network/network.js';
+import { isTableHead, type Network, outputNames, type Shape } from '../network/network.js';
 import type { FoldedParameters } from '../network/parameters.js';
 import { inferShapes } from '../network/shapes.js';
+import { runTail } from '../tail/tail.js';
 
 /** Times in milliseconds. */
 export interface ElapsedMs {
@@ -64,30 +65,35 @@ export type OutputMaps = readonly ArrayLike<number>[];
 abstract class HeadedDetector {
   private readonly network: Network;
   private readonly heads: readonly PlacedHead[];
+  private readonly outputShapes: readonly Shape[];
   private readonly classes: readonly string[];
 
   constructor(network: Network, classes: readonly string[]) {
     const shapes = inferShapes(network);
     const outputs = outputNames(network);
     this.network = network;
-    this.heads = network.heads.map((head) => ({
-      head,
-      shape: shapes.get(head.input)!,
-      output: outputs.indexOf(head.input),
-    }));
+    this.outputShapes = outputs.map((name) => shapes.get(name)!);
+    this.heads = network.heads.map(
+      (head): PlacedHead =>
+        isTableHead(head)
+          ? { head, output: network.tail!.outputs.indexOf(head.input) }
+          : { head, shape: shapes.get(head.input)!, output: outputs.indexOf(head.input) },
+    );
     this.classes = classes;
   }
 
-  /** A photo as the network takes it, (height, width, 3) bytes. */
+  /** A photo as the network takes it, (height, width, channels) bytes. */
   resize(photo: Photo, resize: Resize): Uint8Array {
-    return resizePhoto(resize, photo, this.network.input.width, this.network.input.height);
+    return networkInput(resize, photo, this.network.input);
   }
 
   /** Detections on a photo from the output maps that belong to it. */
   detections(maps: OutputMaps, photo: Photo, options: HeadOptions): Detection[] {
     const { width, height } = this.network.input;
     const placement = placementOf(options.resize, photo.width, photo.height, width, height);
-    return detectionsOf(this.network, this.heads, maps, this.classes, placement, options);
+    const { tail } = this.network;
+    const read = tail ? runTail(tail, maps, this.outputShapes) : maps;
+    return detectionsOf(this.network, this.heads, read, this.classes, placement, options);
   }
 }
 

@@ -84,6 +84,8 @@ export interface ConvolutionStage extends ConvolutionGeometry {
   startPotential: Int32Array;
   /** Steps in which the layer may not fire. */
   startDelay: number;
+  /** True for a sum of maps, whose float pass adds and does not multiply. */
+  adds?: true;
   /** False for an output layer, whose potential is computed from counts when it is read. */
   fires: boolean;
 }
@@ -119,6 +121,11 @@ export interface GatherStage {
   channels: number;
   /** (channels, 2): of each channel the place of its stage in `inputs`, and the channel there. */
   sources: Int32Array;
+  /**
+   * Of each channel whether it is taken from the nearer neighbour of a repeated cell: 1 beside it, 2 above or below, 3 both;
+   * at the edge from the cell itself. 0 everywhere unless `scale` is 2.
+   */
+  shifts: Uint8Array;
 }
 
 export type Stage = ConvolutionStage | PoolStage | GatherStage;
@@ -251,7 +258,13 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
     });
   };
   /** Channels of some layers side by side, each cell `scale` times. */
-  const gather = (name: string, from: readonly string[], wires: readonly Wire[], scale = 1): number => {
+  const gather = (
+    name: string,
+    from: readonly string[],
+    wires: readonly Wire[],
+    scale = 1,
+    shifts?: Uint8Array,
+  ): number => {
     const { height, width } = shapes.get(from[0]!)!;
     return put({
       kind: 'gather',
@@ -264,6 +277,7 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
       scale,
       channels: wires.length,
       sources: Int32Array.from(wires.flatMap(({ input, channel }) => [input, channel])),
+      shifts: shifts ?? new Uint8Array(wires.length),
     });
   };
 
@@ -309,6 +323,17 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
           const from = gather(`${layer.name}:inputs`, layer.inputs, wires);
           const maps = { height: input.height, width: input.width, channels: wires.length };
           const kernel = { filters, size: 1, stride: 1, padding: 0 };
+          const sum = { channelwise: true, reach: 1, adds: true } as const;
+          return neurons(layer, { input: from, ...maps, ...out, ...kernel, ...sum });
+        }
+        case 'bilinear': {
+          // four synapses a neuron: its own cell, the nearer ones beside it and above or below, and the one between those
+          const filters = output.channels;
+          const wires = Array.from({ length: 4 * filters }, (_, i) => ({ input: 0, channel: i % filters }));
+          const shifts = Uint8Array.from(wires, (_, i) => Math.floor(i / filters));
+          const from = gather(`${layer.name}:inputs`, layer.inputs, wires, 2, shifts);
+          const maps = { height: output.height, width: output.width, channels: wires.length };
+          const kernel = { filters, size: 1, stride: 1, padding: 0 };
           return neurons(layer, { input: from, ...maps, ...out, ...kernel, channelwise: true, reach: 1 });
         }
         case 'maxpool': {
@@ -337,7 +362,7 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
 /** What a layer of neurons is planned with besides its integers. */
 type NeuronFields = Pick<
   ConvolutionStage,
-  'input' | 'channelwise' | 'reach' | 'fires' | keyof ConvolutionGeometry
+  'input' | 'channelwise' | 'reach' | 'adds' | 'fires' | keyof ConvolutionGeometry
 > & {
   /** Brings the model's weights into the stage's form. */
   pack?: (weights: Int16Array | Int8Array) => Int16Array | Int8Array;

@@ -276,6 +276,13 @@ class PoolState {
   }
 }
 
+/** The cell that repeated cell `out` comes from along one axis, or the nearer of that one's neighbours. */
+function sourceCell(out: number, scale: number, extent: number, shifted: boolean): number {
+  const cell = Math.floor(out / scale);
+  if (!shifted) return cell;
+  return Math.min(Math.max(out % 2 === 0 ? cell - 1 : cell + 1, 0), extent - 1);
+}
+
 class GatherState {
   readonly stage: GatherStage;
   readonly output: Output;
@@ -293,13 +300,14 @@ class GatherState {
   /** @param channelsOf each input's channels */
   run(steps: number, inputs: readonly Output[], channelsOf: readonly number[]): void {
     const { stage, output } = this;
-    const { height, width, outHeight, outWidth, scale, channels, sources } = stage;
+    const { height, width, outHeight, outWidth, scale, channels, sources, shifts } = stage;
     const outputs = output.counts.length;
     for (let i = 0; i < outputs; i++) {
       const [cell, channel] = [Math.floor(i / channels), i % channels];
       const input = sources[2 * channel]!;
-      const row = Math.floor(Math.floor(cell / outWidth) / scale);
-      const column = Math.floor((cell % outWidth) / scale);
+      const shift = shifts[channel]!;
+      const row = sourceCell(Math.floor(cell / outWidth), scale, height, (shift & 2) !== 0);
+      const column = sourceCell(cell % outWidth, scale, width, (shift & 1) !== 0);
       const from = (row * width + column) * channelsOf[input]! + sources[2 * channel + 1]!;
       output.counts[i] = inputs[input]!.counts[from]!;
       const frame = height * width * channelsOf[input]!;

@@ -2,7 +2,7 @@
  * What a run costs apart from spikes, counted from the plan, and energy by the usual model (45 nm; Horowitz 2014):
  * memory traffic is not in it.
  */
-import type { ConvolutionStage, EnginePlan, PoolStage } from '../engine/plan.js';
+import type { EnginePlan, PoolStage } from '../engine/plan.js';
 import { denseMultiplications } from '../network/shapes.js';
 
 /** Picojoules of an operation: a multiply-accumulate of the ANN, and an addition of the SNN. */
@@ -49,9 +49,6 @@ const windowCells = (extent: number, out: number, { size, stride, offset }: Pool
   return cells;
 };
 
-/** True for a sum of maps: a channelwise layer that hears several channels at one place. */
-const isSum = ({ channelwise, channels, filters }: ConvolutionStage) => channelwise && channels > filters;
-
 /**
  * Counts the work of a planned network over T steps.
  *
@@ -90,7 +87,7 @@ export function fixedWork({ stages }: EnginePlan, steps: number): FixedWork {
     }
     const multiplications = denseMultiplications(stage);
     const { outHeight, outWidth, filters, channels } = stage;
-    if (isSum(stage)) work.additions += outHeight * outWidth * (channels - filters);
+    if (stage.adds) work.additions += outHeight * outWidth * (channels - filters);
     else if (stage.input < 0) work.imageMultiplications += multiplications;
     else work.otherMultiplications += multiplications;
     const firing = Math.max(0, steps - stage.startDelay);

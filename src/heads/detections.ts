@@ -1,8 +1,10 @@
 import type { Placement } from '../image/resize.js';
-import type { Head, Network, Shape } from '../network/network.js';
+import type { Head, Network, Shape, TableHead } from '../network/network.js';
+import type { Tensor } from '../tail/tensor.js';
 import type { Candidate } from './candidate.js';
 import { type Detection, suppress } from './nms.js';
 import { decodeRegion } from './region.js';
+import { decodeTable } from './table.js';
 import { decodeYolo } from './yolo.js';
 
 /** Which detections are reported. */
@@ -21,18 +23,17 @@ export interface DetectionOptions {
 const clamp = (value: number, max: number) => Math.min(Math.max(value, 0), max);
 
 /** A head, the shape of the map that it reads, and which of the network's outputs that is. */
-export interface PlacedHead {
-  head: Head;
-  shape: Shape;
-  output: number;
-}
+export type PlacedHead =
+  | { head: Exclude<Head, TableHead>; shape: Shape; output: number }
+  | { head: TableHead; output: number };
 
-function candidatesOf(
-  { head, shape }: PlacedHead,
-  map: ArrayLike<number>,
-  conf: number,
-  input: Shape,
-): Candidate[] {
+/** What a head reads: a map (H, W, C), or what a tail puts out. */
+export type HeadInput = ArrayLike<number> | Tensor;
+
+function candidatesOf(placed: PlacedHead, read: HeadInput, conf: number, input: Shape): Candidate[] {
+  if (!('shape' in placed)) return decodeTable(placed.head, read as Tensor, conf, input);
+  const { head, shape } = placed;
+  const map = read as ArrayLike<number>;
   switch (head.kind) {
     case 'region':
       return decodeRegion(head, shape, map, conf);
@@ -55,7 +56,7 @@ const bestClass = (scores: Float64Array) =>
 export function detectionsOf(
   { input }: Pick<Network, 'input'>,
   heads: readonly PlacedHead[],
-  maps: readonly ArrayLike<number>[],
+  maps: readonly HeadInput[],
   classes: readonly string[],
   placement: Placement,
   { conf, iou, maxDet, classIds, allClasses = false }: DetectionOptions,

@@ -2,7 +2,7 @@ import { withPath } from '../errors.js';
 import { readPhotoBytes } from '../files.js';
 import type { Resize } from '../model/spiking-model.js';
 import { decodePhoto } from './read-photo.js';
-import { type Photo, resizePhoto } from './resize.js';
+import { networkInput, type Photo } from './resize.js';
 
 /** Reads a photo; throws `FILE` or `IMAGE`, naming the file. */
 export async function readPhotoFile(path: string): Promise<Photo> {
@@ -14,7 +14,7 @@ export async function readPhotoFile(path: string): Promise<Photo> {
 }
 
 /**
- * Photos of files as a network takes them, (height, width, 3) bytes, one at a time: to calibrate with. An unreadable
+ * Photos of files as a network takes them, (height, width, channels) bytes, one at a time: to calibrate with. An unreadable
  * one is an error that names it.
  *
  * @example
@@ -29,6 +29,8 @@ export async function* readResized(
   resize: Resize,
   width: number,
   height: number,
+  channels = 3,
 ): AsyncGenerator<Uint8Array> {
-  for (const path of paths) yield resizePhoto(resize, await readPhotoFile(path), width, height);
+  for (const path of paths)
+    yield networkInput(resize, await readPhotoFile(path), { width, height, channels });
 }

@@ -1,4 +1,5 @@
 import type { Resize } from '../model/spiking-model.js';
+import type { Shape } from '../network/network.js';
 
 /** A photo as (height, width, 3) bytes. */
 export interface Photo {
@@ -42,6 +43,16 @@ export function placementOf(
   const whole = { width, height, targetWidth, targetHeight };
   if (resize === 'stretch')
     return { ...whole, left: 0, top: 0, scaledWidth: targetWidth, scaledHeight: targetHeight };
+  if (resize === 'letterbox:114' || resize === 'letterbox:corner') {
+    const ratio = Math.min(targetWidth / width, targetHeight / height);
+    const side = (extent: number) =>
+      Math.max(1, resize === 'letterbox:114' ? Math.round(ratio * extent) : Math.floor(ratio * extent));
+    const [scaledWidth, scaledHeight] = [side(width), side(height)];
+    // Ultralytics' rounding: of an odd gap the smaller half lies before
+    const before = (gap: number) => (resize === 'letterbox:114' ? Math.round(gap / 2 - 0.1) : 0);
+    const [left, top] = [before(targetWidth - scaledWidth), before(targetHeight - scaledHeight)];
+    return { ...whole, left, top, scaledWidth, scaledHeight };
+  }
   const widthLimits = targetWidth * height < targetHeight * width;
   const scaledWidth = widthLimits ? targetWidth : Math.max(1, Math.floor((width * targetHeight) / height));
   const scaledHeight = widthLimits ? Math.max(1, Math.floor((height * targetWidth) / width)) : targetHeight;
@@ -179,6 +190,14 @@ function bilinear({ width, height, rgb }: Photo, targetWidth: number, targetHeig
 
 /** Grey that darknet puts around a letterboxed photo. */
 const LETTERBOX_FILL = 128;
+/** Grey that YOLOX and Ultralytics' networks are trained with. */
+const TRAINED_FILL = 114;
+
+/** What darknet's letterbox scales: the photo, reduced by a whole factor if it is at least twice the target. */
+function darknetSource(resize: Resize, photo: Photo, { scaledWidth, scaledHeight }: Placement): Photo {
+  const factor = Math.floor(Math.min(photo.width / scaledWidth, photo.height / scaledHeight));
+  return resize === 'letterbox' && factor >= 2 ? boxReduce(photo, factor) : photo;
+}
 
 /**
  * Brings a photo to the network's input, (targetHeight, targetWidth, 3) bytes, in integer arithmetic (see
@@ -201,13 +220,30 @@ export function resizePhoto(
   if (resize === 'stretch') return stretch(photo, targetWidth, targetHeight);
   const place = placementOf(resize, photo.width, photo.height, targetWidth, targetHeight);
   const { left, top, scaledWidth, scaledHeight } = place;
-  const factor = Math.floor(Math.min(photo.width / scaledWidth, photo.height / scaledHeight));
-  const source = resize === 'letterbox' && factor >= 2 ? boxReduce(photo, factor) : photo;
-  const scaled = bilinear(source, scaledWidth, scaledHeight);
-  const result = new Uint8Array(targetWidth * targetHeight * 3).fill(LETTERBOX_FILL);
+  const trained = resize === 'letterbox:114' || resize === 'letterbox:corner';
+  const scaled = trained
+    ? stretch(photo, scaledWidth, scaledHeight)
+    : bilinear(darknetSource(resize, photo, place), scaledWidth, scaledHeight);
+  const result = new Uint8Array(targetWidth * targetHeight * 3).fill(trained ? TRAINED_FILL : LETTERBOX_FILL);
   for (let y = 0; y < scaledHeight; y++) {
     const row = scaled.subarray(y * scaledWidth * 3, (y + 1) * scaledWidth * 3);
     result.set(row, ((Math.floor(top) + y) * targetWidth + Math.floor(left)) * 3);
   }
   return result;
+}
+
+/**
+ * Brings a photo to a network's input, (height, width, channels) bytes: RGB, and where the network takes a fourth channel
+ * (see {@link foldPreparation}) 255 in it.
+ */
+export function networkInput(resize: Resize, photo: Photo, { width, height, channels }: Shape): Uint8Array {
+  const rgb = resizePhoto(resize, photo, width, height);
+  if (channels === 3) return rgb;
+  const pixels = new Uint8Array(width * height * 4).fill(255);
+  for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
+    pixels[to] = rgb[from]!;
+    pixels[to + 1] = rgb[from + 1]!;
+    pixels[to + 2] = rgb[from + 2]!;
+  }
+  return pixels;
 }

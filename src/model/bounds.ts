@@ -1,9 +1,12 @@
 import { reasonOf, SpikingYoloError } from '../errors.js';
-import { IMAGE, type Network, outputNames } from '../network/network.js';
+import { tableMismatch } from '../heads/table.js';
+import { IMAGE, isTableHead, type Network, outputNames } from '../network/network.js';
 import { hasNeurons, type NeuronLayer, operatorOf } from '../network/ops/index.js';
 import type { Synapses } from '../network/ops/operator.js';
 import { checkStructure, inferShapes } from '../network/shapes.js';
 import { type Origin, traceWires } from '../network/wires.js';
+import { runTail } from '../tail/tail.js';
+import type { Tensor } from '../tail/tensor.js';
 import {
   greatestInput,
   type SpikingLayer,
@@ -131,10 +134,31 @@ function checkNetwork(network: Network): void {
   }
 }
 
+/** Runs a tail once, on zeros: what it puts out must be what the heads read. */
+function checkTail(network: Network): void {
+  const { tail, heads, input } = network;
+  if (!tail) return;
+  const shapes = inferShapes(network);
+  const own = tail.inputs.map((name) => shapes.get(name)!);
+  let outputs: Tensor[];
+  try {
+    const zeros = own.map(({ height, width, channels }) => new Float64Array(height * width * channels));
+    outputs = runTail(tail, zeros, own);
+  } catch (error) {
+    throw fail(`what it computes behind its output layers does not go together: ${reasonOf(error)}`);
+  }
+  for (const head of heads) {
+    const table = outputs[tail.outputs.indexOf(head.input)];
+    const mismatch = isTableHead(head) && table && tableMismatch(head.kind, table.dims, head.classes, input);
+    if (mismatch || !table) throw fail(mismatch || 'a head reads nothing');
+  }
+}
+
 /** Proves the bounds of docs/engine.md for every channel; throws `MODEL`, naming layer and channel, if one fails. */
 export function checkModel(model: SpikingModel): void {
   const { network, layers, classes } = model;
   checkNetwork(network);
+  checkTail(network);
   for (const head of network.heads) {
     if (classes.length !== head.classes)
       throw fail(`${classes.length} class names for a network of ${head.classes} classes`);

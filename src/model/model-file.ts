@@ -1,8 +1,10 @@
 import { Fnv1a64 } from '../engine/checksum.js';
 import { modelError, reasonOf } from '../errors.js';
-import type { Anchors, Head, Layer, Network } from '../network/network.js';
+import { type Anchors, type Head, isTableHead, type Layer, type Network } from '../network/network.js';
 import { isKind, operatorOf } from '../network/ops/index.js';
 import { isWholeNumber } from '../network/ops/operator.js';
+import { OPERATORS } from '../tail/operators.js';
+import type { Tail } from '../tail/tail.js';
 import { checkModel, neuronLayers } from './bounds.js';
 import { type Container, decodeSafetensors, encodeSafetensors, type TensorData } from './safetensors.js';
 import {
@@ -17,6 +19,24 @@ const FORMAT = 'spiking-yolo';
 const FORMAT_VERSION = '2';
 /** Of a network that is a chain; its last layer is the head. */
 const CHAIN_VERSION = '1';
+
+/** Constants of the tail are tensors `tail:<name>`, F64. */
+const TAIL = 'tail:';
+
+/** A network as its header describes it: the tail's constants are tensors of their own. */
+const withoutConstants = (network: Network): Network =>
+  network.tail ? { ...network, tail: { ...network.tail, constants: {} } } : network;
+
+/** Puts the tail's constants back in place. */
+function withConstants(network: Network, tensors: Container['tensors']): Network {
+  if (!network.tail) return network;
+  const constants: Tail['constants'] = {};
+  for (const [name, { shape, data }] of tensors) {
+    if (name.startsWith(TAIL) && data instanceof Float64Array)
+      constants[name.slice(TAIL.length)] = { dims: shape, values: data };
+  }
+  return { ...network, tail: { ...network.tail, constants } };
+}
 
 /** FNV-1a 64 over everything a header says: finds a damaged header whose JSON is still valid. */
 function headerDigest({ metadata, tensors }: Container): string {
@@ -64,10 +84,12 @@ export function encodeModel(model: SpikingModel): Uint8Array<ArrayBuffer> {
     add('lambda', perChannel, layer.lambda);
     add('start_delay', [1], Int32Array.of(layer.startDelay));
   }
+  for (const [name, { dims, values }] of Object.entries(model.network.tail?.constants ?? {}))
+    tensors.set(`${TAIL}${name}`, { shape: dims, data: values });
   const metadata: Record<string, string> = {
     format: FORMAT,
     format_version: FORMAT_VERSION,
-    network: JSON.stringify(model.network),
+    network: JSON.stringify(withoutConstants(model.network)),
     classes: JSON.stringify(model.classes),
     resize: model.resize,
     provenance: JSON.stringify(model.provenance),
@@ -96,9 +118,10 @@ const isAnchors = (value: unknown): value is Anchors =>
 
 function isHead(value: unknown): value is Head {
   const head = value as Head;
-  const common =
-    typeof head?.input === 'string' && isWholeNumber(head.classes, 1, 10000) && isAnchors(head.anchors);
+  const common = typeof head?.input === 'string' && isWholeNumber(head.classes, 1, 10000);
   if (!common) return false;
+  if (isTableHead(head)) return true;
+  if (!isAnchors(head.anchors)) return false;
   switch (head.kind) {
     case 'region':
       return typeof head.softmax === 'boolean';
@@ -109,16 +132,43 @@ function isHead(value: unknown): value is Head {
   }
 }
 
+const isNames = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((name) => typeof name === 'string');
+
+/** What an attribute of the tail's operators may be. */
+const isAttribute = (value: unknown) =>
+  ['number', 'string'].includes(typeof value) ||
+  (Array.isArray(value) && value.every((each) => typeof each === 'number'));
+
+function isTail(value: unknown): value is Tail {
+  const tail = value as Tail;
+  return (
+    isNames(tail?.inputs) &&
+    isNames(tail.outputs) &&
+    Array.isArray(tail.nodes) &&
+    tail.nodes.length <= 5000 &&
+    tail.nodes.every(
+      (node) =>
+        Object.hasOwn(OPERATORS, node?.op) &&
+        isNames(node.inputs) &&
+        isNames(node.outputs) &&
+        typeof node.attributes === 'object' &&
+        Object.values(node.attributes ?? {}).every(isAttribute),
+    )
+  );
+}
+
 function isNetwork(value: unknown): value is Network {
   const network = value as Network;
   return (
     isWholeNumber(network?.input?.height, 1, 8192) &&
     isWholeNumber(network.input.width, 1, 8192) &&
-    network.input.channels === 3 &&
+    (network.input.channels === 3 || network.input.channels === 4) &&
     Array.isArray(network.layers) &&
     network.layers.every(isLayer) &&
     Array.isArray(network.heads) &&
-    network.heads.every(isHead)
+    network.heads.every(isHead) &&
+    (network.tail === undefined || isTail(network.tail))
   );
 }
 
@@ -151,9 +201,6 @@ function isProvenance(value: unknown): value is Provenance {
     isWholeNumber(provenance.calibrationPhotos, 1, Number.MAX_SAFE_INTEGER)
   );
 }
-
-const isNames = (value: unknown): value is string[] =>
-  Array.isArray(value) && value.every((name) => typeof name === 'string');
 
 function parseField<T>(
   metadata: Record<string, string>,
@@ -199,7 +246,8 @@ export function decodeModel(bytes: Uint8Array): SpikingModel {
   const resize = RESIZES.find((known) => known === metadata.resize);
   if (!resize)
     throw modelError(`the header's "resize" is "${metadata.resize}"; expected ${RESIZES.join(', ')}`);
-  const network = parseField(metadata, 'network', isNetwork, chain ? fromChain : undefined);
+  const described = parseField(metadata, 'network', isNetwork, chain ? fromChain : undefined);
+  const network = withConstants(described, tensors);
   let layers: SpikingLayer[];
   try {
     layers = neuronLayers(network).map(({ layer: { name } }) => {

@@ -1,8 +1,14 @@
 import type { Network } from '../network/network.js';
 
 /** How a photo is brought to the network's input size (docs/engine.md). */
-export type Resize = 'letterbox' | 'letterbox:darknet' | 'stretch';
-export const RESIZES: readonly Resize[] = ['letterbox', 'letterbox:darknet', 'stretch'];
+export type Resize = 'letterbox' | 'letterbox:darknet' | 'letterbox:114' | 'letterbox:corner' | 'stretch';
+export const RESIZES: readonly Resize[] = [
+  'letterbox',
+  'letterbox:darknet',
+  'letterbox:114',
+  'letterbox:corner',
+  'stretch',
+];
 
 /** channel: one λ per channel (paper eq. 5); layer: one per layer (eq. 4); none: λ = 1. */
 export type Normalisation = 'channel' | 'layer' | 'none';

@@ -1,3 +1,5 @@
+import type { Tail } from '../tail/tail.js';
+
 /** Height, width and channels of an activation map, stored channel-last: (H, W, C). */
 export interface Shape {
   height: number;
@@ -61,7 +63,20 @@ export interface WiringLayer {
   runs: { input: number; first: number; count: number }[];
 }
 
-export type Layer = ConvolutionalLayer | AddLayer | MaxPoolLayer | UpsampleLayer | WiringLayer;
+/** Bilinear upsampling ×2, centres of cells on each other (half-pixel), edges clamped. */
+export interface BilinearLayer {
+  kind: 'bilinear';
+  name: string;
+  inputs: string[];
+}
+
+export type Layer =
+  | ConvolutionalLayer
+  | AddLayer
+  | BilinearLayer
+  | MaxPoolLayer
+  | UpsampleLayer
+  | WiringLayer;
 
 /** Anchor widths and heights. */
 export type Anchors = [number, number][];
@@ -89,20 +104,46 @@ export interface YoloHead {
   scaleXY: number;
 }
 
-export type Head = RegionHead | YoloHead;
+/** A table of an exported network, which it computes itself (see Tail): rows of scores and boxes, each form as `kind` says. */
+export interface TableHead {
+  /**
+   * `nanodet`: (1, N, C + 4·bins), distributions of distances to left, top, right and bottom; `yolox`: (1, N, 5 + C) with raw
+   * boxes; `yolov5`: the same with boxes in pixels; `yolov8`: (1, 4 + C, N) in pixels; `fastestdet`: (1, 5 + C, h, w).
+   */
+  kind: 'nanodet' | 'yolox' | 'yolov5' | 'yolov8' | 'fastestdet';
+  /** The output of the tail. */
+  input: string;
+  classes: number;
+}
+
+export type Head = RegionHead | YoloHead | TableHead;
+export const TABLE_HEADS: readonly TableHead['kind'][] = [
+  'nanodet',
+  'yolox',
+  'yolov5',
+  'yolov8',
+  'fastestdet',
+];
+
+/** True for a head that reads a table behind the output layers. */
+export const isTableHead = (head: Head): head is TableHead =>
+  (TABLE_HEADS as readonly string[]).includes(head.kind);
 
 /** A directed acyclic graph of layers, inputs first, and the heads that read it; `image` stands for the network's input. */
 export interface Network {
   input: Shape;
   layers: Layer[];
+  /** What an exported network computes behind its output layers; heads then read what comes out of it. */
+  tail?: Tail;
   heads: Head[];
 }
 
 /** The name under which layers take the network's input. */
 export const IMAGE = 'image';
 
-/** Names of the output layers, which heads read, in the order of the heads. */
-export const outputNames = ({ heads }: Network): string[] => [...new Set(heads.map(({ input }) => input))];
+/** Names of the output layers, which the tail or heads read, in their order. */
+export const outputNames = ({ heads, tail }: Network): string[] =>
+  tail ? tail.inputs : [...new Set(heads.map(({ input }) => input))];
 
 /** Geometry of a convolution: (height, width, channels) → (outHeight, outWidth, filters). */
 export interface ConvolutionGeometry {

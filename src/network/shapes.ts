@@ -3,6 +3,7 @@ import {
   type ConvolutionGeometry,
   type Head,
   IMAGE,
+  isTableHead,
   type Layer,
   type Network,
   outputNames,
@@ -42,6 +43,7 @@ export function addShape(shapes: Map<string, Shape>, layer: Layer): void {
 
 /** Throws `CONVERSION` unless a head finds the channels that it reads. */
 export function checkHead(shapes: ReadonlyMap<string, Shape>, head: Head): void {
+  if (isTableHead(head)) return;
   const shape = shapes.get(head.input);
   if (!shape)
     throw conversionError(`the ${head.kind} head reads "${head.input.slice(0, 100)}", which is no layer`);
@@ -94,6 +96,13 @@ export function checkStructure(network: Network): void {
   const shapes = inferShapes(network);
   const { heads, layers } = network;
   if (heads.length === 0) throw conversionError('the network has no head');
+  for (const head of heads) {
+    if (
+      isTableHead(head) !== (network.tail !== undefined) ||
+      (network.tail && !network.tail.outputs.includes(head.input))
+    )
+      throw conversionError(`the ${head.kind} head does not read what the network puts out`);
+  }
   for (const head of heads) checkHead(shapes, head);
   for (const name of outputNames(network)) {
     const output = layers.find((layer) => layer.name === name);

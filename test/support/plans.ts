@@ -232,7 +232,10 @@ function gather(
     }
     sources.set([input, from++], 2 * channel);
   }
-  const out = { outHeight: height * scale, outWidth: width * scale, scale, channels, sources };
+  const shifts = Uint8Array.from({ length: channels }, () =>
+    scale === 2 && random() < 0.3 ? whole(0, 3) : 0,
+  );
+  const out = { outHeight: height * scale, outWidth: width * scale, scale, channels, sources, shifts };
   return { kind: 'gather', name: `gather${stages.length}`, inputs, height, width, ...out };
 }
 

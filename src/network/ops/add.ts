@@ -27,6 +27,7 @@ export const add: Operator<AddLayer> = {
       heard,
       perFilter: heard,
       wireOf: (j, i) => ({ input: i, channel: j }),
+      weightOf: () => 1,
     };
   },
 

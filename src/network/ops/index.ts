@@ -1,6 +1,7 @@
 /** Every kind of layer. A new kind is a file beside this one and a line here; the compiler lists what it lacks. */
-import type { Layer } from '../network.js';
+import type { Activation, Layer } from '../network.js';
 import { add } from './add.js';
+import { bilinear } from './bilinear.js';
 import { convolutional } from './convolutional.js';
 import { maxpool } from './maxpool.js';
 import type { Operator } from './operator.js';
@@ -10,6 +11,7 @@ import { wiring } from './wiring.js';
 const OPERATORS: { [Kind in Layer['kind']]: Operator<Extract<Layer, { kind: Kind }>> } = {
   convolutional,
   add,
+  bilinear,
   maxpool,
   upsample,
   wiring,
@@ -24,6 +26,10 @@ export const isKind = (kind: unknown): kind is Layer['kind'] =>
   typeof kind === 'string' && Object.hasOwn(OPERATORS, kind);
 
 /** The layers that have neurons: each has an activation. */
-export type NeuronLayer = Extract<Layer, { kind: 'convolutional' | 'add' }>;
+export type NeuronLayer = Extract<Layer, { kind: 'convolutional' | 'add' | 'bilinear' }>;
+
+/** The activation of a layer's neurons. */
+export const activationOf = (layer: NeuronLayer): Activation =>
+  layer.kind === 'bilinear' ? 'linear' : layer.activation;
 
 export const hasNeurons = (layer: Layer): layer is NeuronLayer => operatorOf(layer).synapses !== undefined;

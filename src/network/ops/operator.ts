@@ -21,6 +21,8 @@ export interface Synapses {
   heard: number;
   /** The wire that value i of filter j comes in on. */
   wireOf(j: number, i: number): Wire;
+  /** Its weight, where that is not trained. */
+  weightOf?(j: number, i: number): number;
 }
 
 /** What a kind of layer is: one file of this folder each. A layer either has synapses (neurons) or wires (wiring). */

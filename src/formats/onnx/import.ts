@@ -1,0 +1,633 @@
+import { onnxError, reasonOf } from '../../errors.js';
+import { IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
+import type { ConvolutionParameters, FoldedParameters } from '../../network/parameters.js';
+import { addShape } from '../../network/shapes.js';
+import { OPERATORS, sliceIndices, splitSizes } from '../../tail/operators.js';
+import { runTail, type Tail, type TailNode } from '../../tail/tail.js';
+import { axisOf, type Tensor } from '../../tail/tensor.js';
+import { attributesOf, simplify } from './fold.js';
+import type { OnnxGraph, OnnxNode } from './proto.js';
+import {
+  concatViews,
+  dimsOf,
+  reshapeView,
+  takeFromView,
+  transposeView,
+  type View,
+  viewOfLayer,
+} from './view.js';
+
+/** A file's network: its layers, what it computes behind them, and what comes out. */
+export interface ImportedGraph {
+  input: Shape;
+  layers: Layer[];
+  parameters: FoldedParameters;
+  tail: Tail;
+  /** Dimensions of the tail's outputs. */
+  outputDims: number[][];
+}
+
+/** Operators that are neurons or wiring, where their inputs are. */
+const WIRED = new Set(
+  'Conv BatchNormalization Relu LeakyRelu Add MaxPool AveragePool Pad Resize Upsample Concat Split Slice Gather Reshape Transpose Squeeze Unsqueeze Flatten'.split(
+    ' ',
+  ),
+);
+
+const SUPPORTED = [...WIRED, 'Identity', 'Dropout'].sort().join(', ');
+
+class Importer {
+  private readonly graph: OnnxGraph;
+  private readonly producers = new Map<string, OnnxNode>();
+  private readonly uses = new Map<string, number>();
+  private readonly views = new Map<string, View>();
+  private readonly wired = new Map<string, boolean>();
+  private readonly counts = new Map<string, number>();
+  /** Zeros around a value, waiting for the convolution or pool behind it: [top, left, bottom, right]. */
+  private readonly padding = new Map<string, number[]>();
+  private readonly layerOf = new Map<string, string>();
+  readonly layers: Layer[] = [];
+  readonly parameters = new Map<string, ConvolutionParameters>();
+  readonly shapes: Map<string, Shape>;
+
+  constructor(graph: OnnxGraph, input: Shape) {
+    this.graph = graph;
+    this.shapes = new Map([[IMAGE, input]]);
+    const { channels, height, width } = input;
+    this.views.set(graph.inputs[0]!.name, viewOfLayer(IMAGE, channels, height, width));
+    this.wired.set(graph.inputs[0]!.name, true);
+    for (const node of graph.nodes) {
+      for (const name of node.outputs) this.producers.set(name, node);
+      for (const name of node.inputs) this.uses.set(name, (this.uses.get(name) ?? 0) + 1);
+    }
+    for (const { name } of graph.outputs) this.uses.set(name, (this.uses.get(name) ?? 0) + 1);
+  }
+
+  private constant(name: string | undefined): Tensor | undefined {
+    return name ? this.graph.constants.get(name) : undefined;
+  }
+
+  private nameOf(kind: string): string {
+    const count = (this.counts.get(kind) ?? 0) + 1;
+    this.counts.set(kind, count);
+    return `${kind}${count}`;
+  }
+
+  /** True if a value is computed from the image by neurons and wiring alone. */
+  isWired(value: string): boolean {
+    const known = this.wired.get(value);
+    if (known !== undefined) return known;
+    this.wired.set(value, false);
+    const node = this.producers.get(value);
+    if (!node || !WIRED.has(node.op)) return false;
+    const data = node.inputs.filter((name) => name !== '' && !this.graph.constants.has(name));
+    const fixed = ['Add'].includes(node.op) && data.length < node.inputs.length;
+    const result = !fixed && data.length > 0 && data.every((name) => this.isWired(name));
+    for (const name of node.outputs) this.wired.set(name, result);
+    return result;
+  }
+
+  /** Operators before an output layer that are neither neurons nor wiring, each once. */
+  unsupported(values: readonly string[]): OnnxNode[] {
+    const found = new Set<OnnxNode>();
+    const seen = new Set<string>();
+    const visit = (value: string) => {
+      if (seen.has(value) || this.graph.constants.has(value)) return;
+      seen.add(value);
+      const node = this.producers.get(value);
+      if (!node) return;
+      if (
+        !WIRED.has(node.op) ||
+        (node.op === 'Add' && node.inputs.some((name) => this.graph.constants.has(name)))
+      )
+        found.add(node);
+      for (const name of node.inputs) visit(name);
+    };
+    for (const value of values) visit(value);
+    return [...found];
+  }
+
+  private put(layer: Layer, where: OnnxNode): View {
+    try {
+      addShape(this.shapes, layer);
+    } catch (error) {
+      throw onnxError(`node ${where.name} (${where.op}): ${reasonOf(error)}`, error);
+    }
+    this.layers.push(layer);
+    const { height, width, channels } = this.shapes.get(layer.name)!;
+    return viewOfLayer(layer.name, channels, height, width);
+  }
+
+  /** The layer whose whole output a view is; wiring is put in where it is not one's. */
+  private materialise(view: View, where: OnnxNode): string {
+    const [batch, , h, w] = view.axes;
+    if (view.axes.length !== 4 || batch !== 1 || h !== 'h' || w !== 'w')
+      throw onnxError(`node ${where.name} (${where.op}): takes ${dimsOf(view).join('×')}; expected 1×C×H×W`);
+    const [first] = view.channels;
+    const whole =
+      this.shapes.get(first!.layer)!.channels === view.channels.length &&
+      view.channels.every(({ layer, channel }, i) => layer === first!.layer && channel === i);
+    if (whole) return first!.layer;
+    const inputs = [...new Set(view.channels.map(({ layer }) => layer))];
+    const runs: { input: number; first: number; count: number }[] = [];
+    for (const { layer, channel } of view.channels) {
+      const input = inputs.indexOf(layer);
+      const last = runs.at(-1);
+      if (last && last.input === input && last.first + last.count === channel) last.count++;
+      else runs.push({ input, first: channel, count: 1 });
+    }
+    const key = JSON.stringify([inputs, runs]);
+    const known = this.layerOf.get(key);
+    if (known) return known;
+    const name = this.nameOf('wires');
+    this.put({ kind: 'wiring', name, inputs, runs }, where);
+    this.layerOf.set(key, name);
+    return name;
+  }
+
+  /** A value as channels of layers, its layers put in place; throws `ONNX`. */
+  view(value: string): View {
+    const known = this.views.get(value);
+    if (known) return known;
+    const node = this.producers.get(value);
+    if (!node) throw onnxError(`"${value.slice(0, 60)}" is computed by no node`);
+    // deep graphs: inputs first, without recursion that deep
+    const outputs = this.convert(node);
+    for (const [i, name] of node.outputs.entries()) if (outputs[i]) this.views.set(name, outputs[i]);
+    const view = this.views.get(value);
+    if (!view) throw this.refusal(node, 'it gives no such output');
+    return view;
+  }
+
+  private refusal(node: OnnxNode, reason: string) {
+    return onnxError(`node ${node.name} (${node.op}): ${reason}`);
+  }
+
+  private convert(node: OnnxNode): View[] {
+    const input = () => this.view(node.inputs[0]!);
+    const attributes = attributesOf(node);
+    const list = (name: string, place: number): number[] | undefined => {
+      const given = this.constant(node.inputs[place]);
+      return given ? [...given.values] : (attributes[name] as number[] | undefined);
+    };
+    const wiring = (view: View | undefined): View => {
+      if (!view) throw this.refusal(node, 'it mixes channels and cells, which no wiring does');
+      return view;
+    };
+    switch (node.op) {
+      case 'Conv':
+        return [this.convolution(node)];
+      case 'BatchNormalization':
+        return [this.batchNormalization(node)];
+      case 'Relu':
+        return [this.activation(node, 0)];
+      case 'LeakyRelu':
+        return [this.activation(node, (attributes.alpha as number | undefined) ?? 0.01)];
+      case 'Add': {
+        const inputs = node.inputs.map((name) => this.materialise(this.view(name), node));
+        return [this.put({ kind: 'add', name: this.nameOf('add'), inputs, activation: 'linear' }, node)];
+      }
+      case 'MaxPool':
+        return [this.maxPool(node)];
+      case 'AveragePool':
+        return [this.averagePool(node)];
+      case 'Pad': {
+        const pads = list('pads', 1) ?? [];
+        const value =
+          this.constant(node.inputs[2])?.values[0] ?? (attributes.value as number | undefined) ?? 0;
+        const mode = attributes.mode ?? 'constant';
+        if (
+          mode !== 'constant' ||
+          value !== 0 ||
+          pads.length !== 8 ||
+          [0, 1, 4, 5].some((i) => pads[i] !== 0)
+        )
+          throw this.refusal(node, 'only zeros around the cells of a map are supported');
+        this.padding.set(node.outputs[0]!, [pads[2]!, pads[3]!, pads[6]!, pads[7]!]);
+        return [input()];
+      }
+      case 'Resize':
+      case 'Upsample':
+        return [this.resize(node)];
+      case 'Reshape': {
+        const view = input();
+        const dims = dimsOf(view);
+        const shape = list('shape', 1)!.map((extent, axis) => (extent === 0 ? dims[axis]! : extent));
+        const rest = dims.reduce((a, b) => a * b, 1) / shape.reduce((a, b) => (b === -1 ? a : a * b), 1);
+        return [
+          wiring(
+            reshapeView(
+              view,
+              shape.map((extent) => (extent === -1 ? rest : extent)),
+            ),
+          ),
+        ];
+      }
+      case 'Flatten':
+      case 'Squeeze':
+      case 'Unsqueeze': {
+        const view = input();
+        const operands = node.inputs.slice(1).map((name) => this.constant(name)!);
+        const empty = { dims: dimsOf(view), values: new Float64Array() };
+        const [shaped] = OPERATORS[node.op]!([empty, ...operands], attributes);
+        return [wiring(reshapeView(view, shaped!.dims))];
+      }
+      case 'Transpose':
+        return [transposeView(input(), attributes.perm as number[])];
+      case 'Concat': {
+        const views = node.inputs.map((name) => this.view(name));
+        return [
+          wiring(
+            concatViews(
+              views,
+              axisOf(
+                (attributes.axis as number) ?? 1,
+                views[0]!.axes.map(() => 1),
+              ),
+            ),
+          ),
+        ];
+      }
+      case 'Split': {
+        const view = input();
+        const axis = axisOf((attributes.axis as number) ?? 0, dimsOf(view));
+        const sizes = splitSizes(dimsOf(view)[axis]!, node.outputs.length, list('split', 1));
+        let first = 0;
+        return sizes.map((size) => {
+          const indices = Array.from({ length: size }, (_, i) => first + i);
+          first += size;
+          return wiring(takeFromView(view, axis, indices));
+        });
+      }
+      case 'Slice': {
+        const view = input();
+        const taking = sliceIndices(
+          dimsOf(view),
+          list('starts', 1)!,
+          list('ends', 2)!,
+          list('axes', 3),
+          list('steps', 4),
+        );
+        return [
+          [...taking].reduce((part, [axis, indices]) => wiring(takeFromView(part, axis, indices)), view),
+        ];
+      }
+      case 'Gather': {
+        const view = input();
+        const indices = this.constant(node.inputs[1]);
+        if (!indices) throw this.refusal(node, 'its indices are not constants');
+        const axis = axisOf((attributes.axis as number) ?? 0, dimsOf(view));
+        const part = wiring(takeFromView(view, axis, [...indices.values]));
+        const dims = dimsOf(part);
+        return [
+          wiring(reshapeView(part, [...dims.slice(0, axis), ...indices.dims, ...dims.slice(axis + 1)])),
+        ];
+      }
+      default:
+        throw this.refusal(node, `not supported; supported are ${SUPPORTED}`);
+    }
+  }
+
+  /** Padding of a kernel: what the node says and zeros that were put around its input, [before, after], alike in both directions. */
+  private paddingOf(
+    node: OnnxNode,
+    size: number,
+    stride: number,
+    input: Shape,
+    zeros: boolean,
+  ): [number, number] {
+    const attributes = attributesOf(node);
+    const pads = [...((attributes.pads as number[] | undefined) ?? [0, 0, 0, 0])];
+    const auto = attributes.auto_pad ?? 'NOTSET';
+    if (auto === 'SAME_UPPER' || auto === 'SAME_LOWER') {
+      for (const [i, extent] of [input.height, input.width].entries()) {
+        const total = Math.max(0, (Math.ceil(extent / stride) - 1) * stride + size - extent);
+        const less = Math.floor(total / 2);
+        [pads[i], pads[i + 2]] = auto === 'SAME_UPPER' ? [less, total - less] : [total - less, less];
+      }
+    }
+    const around = this.padding.get(node.inputs[0]!);
+    if (around) {
+      if (!zeros) throw this.refusal(node, 'zeros in front of a max-pool are not supported');
+      for (const [i, cells] of around.entries()) pads[i]! += cells;
+    }
+    const [top, left, bottom, right] = pads as [number, number, number, number];
+    if (top !== left || bottom !== right)
+      throw this.refusal(
+        node,
+        `padding of ${pads.join(', ')} differs between rows and columns, which is not supported`,
+      );
+    return [top, bottom];
+  }
+
+  /** A kernel that is square and steps alike in both directions; throws `ONNX` for others. */
+  private kernelOf(node: OnnxNode, kernel: readonly number[]): { size: number; stride: number } {
+    const attributes = attributesOf(node);
+    const [height, width] = kernel;
+    const [down = 1, right = down] = (attributes.strides as number[] | undefined) ?? [1, 1];
+    if (kernel.length !== 2 || height !== width || down !== right)
+      throw this.refusal(
+        node,
+        `a kernel of ${kernel.join('×')} with strides of ${down} and ${right} is not supported; expected a square one`,
+      );
+    const dilations = (attributes.dilations as number[] | undefined) ?? [1, 1];
+    if (dilations.some((dilation) => dilation !== 1))
+      throw this.refusal(node, `dilations of ${dilations.join(' and ')} are not supported`);
+    return { size: height!, stride: down };
+  }
+
+  private convolution(node: OnnxNode): View {
+    const source = this.materialise(this.view(node.inputs[0]!), node);
+    const weights = this.constant(node.inputs[1]);
+    const bias = this.constant(node.inputs[2]);
+    if (weights?.dims.length !== 4)
+      throw this.refusal(node, 'its weights are not constants of four dimensions');
+    const [filters, heard, height, width] = weights.dims as [number, number, number, number];
+    const { size, stride } = this.kernelOf(node, [height, width]);
+    const input = this.shapes.get(source)!;
+    const [before, after] = this.paddingOf(node, size, stride, input, true);
+    if (before !== after)
+      throw this.refusal(node, `padding of ${before} before and ${after} after is not supported`);
+    const name = this.nameOf('conv');
+    const groups = (attributesOf(node).group as number | undefined) ?? 1;
+    const layer: Layer = {
+      kind: 'convolutional',
+      name,
+      inputs: [source],
+      filters,
+      size,
+      stride,
+      padding: before,
+      groups,
+      activation: 'linear',
+    };
+    if (heard * groups !== input.channels)
+      throw this.refusal(
+        node,
+        `its weights hear ${heard * groups} channels, its input has ${input.channels}`,
+      );
+    const view = this.put(layer, node);
+    const taps = size * size;
+    const packed = new Float32Array(filters * taps * heard);
+    for (let j = 0; j < filters; j++)
+      for (let c = 0; c < heard; c++)
+        for (let tap = 0; tap < taps; tap++)
+          packed[(j * taps + tap) * heard + c] = weights.values[(j * heard + c) * taps + tap]!;
+    this.parameters.set(name, {
+      weights: packed,
+      bias: bias ? Float32Array.from(bias.values) : new Float32Array(filters),
+    });
+    return view;
+  }
+
+  /** The convolution or sum that a value is, if nothing else reads it and it has no activation yet. */
+  private lonely(node: OnnxNode): Extract<Layer, { kind: 'convolutional' | 'add' }> {
+    const value = node.inputs[0]!;
+    const name = this.materialise(this.view(value), node);
+    const layer = this.layers.find((candidate) => candidate.name === name);
+    if (layer?.kind !== 'convolutional' && layer?.kind !== 'add')
+      throw this.refusal(node, 'it stands behind neither a convolution nor a sum');
+    if (layer.activation !== 'linear' || this.uses.get(value) !== 1)
+      throw this.refusal(node, 'other nodes read what it takes, too');
+    return layer;
+  }
+
+  private batchNormalization(node: OnnxNode): View {
+    const layer = this.lonely(node);
+    const [scale, shift, mean, variance] = node.inputs.slice(1).map((name) => this.constant(name)?.values);
+    if (layer.kind !== 'convolutional' || !scale || !shift || !mean || !variance)
+      throw this.refusal(node, 'it stands behind no convolution, or its parameters are not constants');
+    const epsilon = (attributesOf(node).epsilon as number | undefined) ?? 1e-5;
+    const { weights, bias } = this.parameters.get(layer.name)!;
+    const perFilter = weights.length / bias.length;
+    for (let j = 0; j < bias.length; j++) {
+      const factor = scale[j]! / Math.sqrt(variance[j]! + epsilon);
+      for (let i = j * perFilter; i < (j + 1) * perFilter; i++) weights[i]! *= factor;
+      bias[j] = shift[j]! + (bias[j]! - mean[j]!) * factor;
+    }
+    return this.view(node.inputs[0]!);
+  }
+
+  private activation(node: OnnxNode, slope: number): View {
+    const layer = this.lonely(node);
+    const name = slope === 0 ? 'relu' : Math.abs(slope - 0.1) < 1e-6 ? 'leaky' : undefined;
+    if (!name) throw this.refusal(node, `a slope of ${slope} is not supported; expected 0.1`);
+    layer.activation = name;
+    return this.view(node.inputs[0]!);
+  }
+
+  private maxPool(node: OnnxNode): View {
+    const source = this.materialise(this.view(node.inputs[0]!), node);
+    const attributes = attributesOf(node);
+    const { size, stride } = this.kernelOf(node, (attributes.kernel_shape as number[] | undefined) ?? []);
+    const input = this.shapes.get(source)!;
+    const [before, after] = this.paddingOf(node, size, stride, input, false);
+    const inputs = [source];
+    const name = this.nameOf('pool');
+    // windows that begin inside count where ceil_mode says so
+    const extra = attributes.ceil_mode ? stride - 1 : 0;
+    const padding = before + after + extra;
+    if (Math.floor(padding / 2) !== before)
+      throw this.refusal(node, `padding of ${before} before and ${after + extra} after is not supported`);
+    return this.put({ kind: 'maxpool', name, inputs, size, stride, padding }, node);
+  }
+
+  /** A depthwise convolution with equal weights. */
+  private averagePool(node: OnnxNode): View {
+    const source = this.materialise(this.view(node.inputs[0]!), node);
+    const attributes = attributesOf(node);
+    const { size, stride } = this.kernelOf(node, (attributes.kernel_shape as number[] | undefined) ?? []);
+    const input = this.shapes.get(source)!;
+    const own = ((attributes.pads as number[] | undefined) ?? []).some((pad) => pad !== 0);
+    if ((own && attributes.count_include_pad !== 1) || attributes.ceil_mode)
+      throw this.refusal(node, 'an average that leaves out its padding is not supported');
+    const [before, after] = this.paddingOf(node, size, stride, input, true);
+    if (before !== after)
+      throw this.refusal(node, `padding of ${before} before and ${after} after is not supported`);
+    const filters = input.channels;
+    const name = this.nameOf('conv');
+    const kernel = { filters, size, stride, padding: before, groups: filters };
+    const view = this.put(
+      { kind: 'convolutional', name, inputs: [source], ...kernel, activation: 'linear' },
+      node,
+    );
+    const weights = new Float32Array(filters * size * size).fill(1 / (size * size));
+    this.parameters.set(name, { weights, bias: new Float32Array(filters) });
+    return view;
+  }
+
+  private resize(node: OnnxNode): View {
+    const source = this.materialise(this.view(node.inputs[0]!), node);
+    const attributes = attributesOf(node);
+    const { height, width } = this.shapes.get(source)!;
+    const scalesInput = node.op === 'Upsample' || this.graph.opset < 11 ? 1 : 2;
+    const scales =
+      this.constant(node.inputs[scalesInput])?.values ?? (attributes.scales as number[] | undefined);
+    const sizes = this.constant(node.inputs[3])?.values;
+    const [down, right] = sizes?.length
+      ? [sizes[2]! / height, sizes[3]! / width]
+      : [scales?.[2], scales?.[3]];
+    const mode = attributes.mode ?? 'nearest';
+    const transform = (attributes.coordinate_transformation_mode as string | undefined) ?? 'asymmetric';
+    if (down === undefined || down !== right || !(Number.isInteger(down) && down >= 1))
+      throw this.refusal(
+        node,
+        `resizing by ${down} and ${right} is not supported; expected one whole factor`,
+      );
+    const inputs = [source];
+    if (mode === 'nearest')
+      return this.put({ kind: 'upsample', name: this.nameOf('upsample'), inputs, scale: down }, node);
+    if (mode === 'linear' && down === 2 && (transform === 'half_pixel' || transform === 'pytorch_half_pixel'))
+      return this.put({ kind: 'bilinear', name: this.nameOf('bilinear'), inputs }, node);
+    throw this.refusal(node, `resizing by ${down} in mode ${mode} (${transform}) is not supported`);
+  }
+}
+
+/** Height and width of a file's input; throws `ONNX` where they are not in the file nor given. */
+function inputOf({ inputs }: OnnxGraph, size: readonly [number, number] | undefined): Shape {
+  if (inputs.length !== 1) throw onnxError(`the file has ${inputs.length} inputs; expected the image alone`);
+  const { name, dims } = inputs[0]!;
+  const [batch, channels, height, width] = dims;
+  if (
+    dims.length !== 4 ||
+    (typeof batch === 'number' && batch > 1) ||
+    (typeof channels === 'number' && channels > 0 && channels !== 3)
+  )
+    throw onnxError(`the input ${name} is ${dims.join('×')}; expected 1×3×height×width`);
+  const known = (extent: unknown): extent is number => typeof extent === 'number' && extent > 0;
+  const [h, w] = [known(height) ? height : size?.[0], known(width) ? width : size?.[1]];
+  if (h === undefined || w === undefined)
+    throw onnxError(
+      'the file does not name the size of its input (it was exported with dynamic axes); say it with --size',
+    );
+  if (!(h <= 8192 && w <= 8192)) throw onnxError(`the input is ${h}×${w}; at most 8192×8192 are supported`);
+  return { height: h, width: w, channels: 3 };
+}
+
+/** Values whose dimensions are asked for, as constants: shapes that a file computes are known once its input's size is. */
+function foldShapes(
+  graph: OnnxGraph,
+  importer: (graph: OnnxGraph) => (value: string) => number[] | undefined,
+): OnnxGraph {
+  let folded = simplify(graph);
+  for (let round = 0; round < 50; round++) {
+    const dimsOfValue = importer(folded);
+    const constants = new Map(folded.constants);
+    let found = 0;
+    for (const node of folded.nodes) {
+      if (node.op !== 'Shape') continue;
+      const dims = dimsOfValue(node.inputs[0]!);
+      if (!dims) continue;
+      constants.set(node.outputs[0]!, { dims: [dims.length], values: Float64Array.from(dims) });
+      found++;
+    }
+    if (found === 0) return folded;
+    const nodes = folded.nodes.filter((node) => !(node.op === 'Shape' && constants.has(node.outputs[0]!)));
+    folded = simplify({ ...folded, nodes, constants });
+  }
+  return folded;
+}
+
+/**
+ * A network from an ONNX graph: layers of neurons and wiring up to the output layers, and the tail behind them. Throws
+ * `ONNX`, naming nodes and operators, for what cannot be one.
+ */
+export function importGraph(original: OnnxGraph, size?: readonly [number, number]): ImportedGraph {
+  const input = inputOf(original, size);
+  const graph = foldShapes(original, (current) => {
+    const trial = new Importer(current, input);
+    return (value) => {
+      if (!trial.isWired(value)) return undefined;
+      try {
+        return dimsOf(trial.view(value));
+      } catch {
+        return undefined;
+      }
+    };
+  });
+  const importer = new Importer(graph, input);
+  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+  const tailNodes = new Set<OnnxNode>();
+  const outputs = new Map<string, string>();
+  const unsupported = new Set<OnnxNode>();
+  const visit = (value: string): void => {
+    if (value === '' || graph.constants.has(value) || outputs.has(value)) return;
+    const node = producers.get(value);
+    if (!node) throw onnxError('the output is computed from the image by no convolution');
+    if (tailNodes.has(node)) return;
+    if (node.op === 'Conv' && importer.isWired(node.inputs[0]!)) {
+      outputs.set(value, '');
+      return;
+    }
+    tailNodes.add(node);
+    if (node.op === 'Conv' && node.inputs[1] !== undefined) {
+      // a convolution of the tail is a distribution head's; a larger one is of the network, behind something that is not
+      const weights = graph.constants.get(node.inputs[1]);
+      if (!weights || weights.dims[0]! > 1)
+        for (const bad of importer.unsupported(node.inputs)) unsupported.add(bad);
+    }
+    for (const name of node.inputs) visit(name);
+  };
+  for (const { name } of graph.outputs) visit(name);
+  const bad = [...unsupported, ...[...tailNodes].filter(({ op }) => !Object.hasOwn(OPERATORS, op))];
+  if (bad.length > 0) {
+    const named = [...new Map(bad.map((node) => [node.name, `${node.name} (${node.op})`])).values()];
+    throw onnxError(
+      `${named.length} nodes are not supported: ${named.slice(0, 8).join(', ')}${named.length > 8 ? ', …' : ''}; supported are ${SUPPORTED}`,
+    );
+  }
+  for (const value of outputs.keys()) {
+    const [first] = importer.view(value).channels;
+    outputs.set(value, first!.layer);
+  }
+  const tail = tailOf(graph, tailNodes, outputs);
+  const shapes = tail.inputs.map((name) => importer.shapes.get(name)!);
+  let outputDims: number[][];
+  try {
+    const zeros = shapes.map(({ height, width, channels }) => new Float64Array(height * width * channels));
+    outputDims = runTail(tail, zeros, shapes).map(({ dims }) => dims);
+  } catch (error) {
+    throw onnxError(
+      `what the file computes behind its output layers does not go together: ${reasonOf(error)}`,
+      error,
+    );
+  }
+  return { input, layers: importer.layers, parameters: importer.parameters, tail, outputDims };
+}
+
+/** The nodes behind the output layers in the file's order, with the constants that they take. */
+function tailOf(graph: OnnxGraph, nodes: ReadonlySet<OnnxNode>, outputs: ReadonlyMap<string, string>): Tail {
+  const constants: Record<string, Tensor> = {};
+  const names = new Map(outputs);
+  const rename = (value: string): string => {
+    if (value === '') return '';
+    const constant = graph.constants.get(value);
+    const name = names.get(value) ?? `${constant ? 'constant' : 'value'}${names.size}`;
+    names.set(value, name);
+    if (constant) constants[name] = constant;
+    return name;
+  };
+  const tailNodes = graph.nodes
+    .filter((node) => nodes.has(node))
+    .map(
+      (node): TailNode => ({
+        op: node.op,
+        inputs: node.inputs.map(rename),
+        outputs: node.outputs.map(rename),
+        attributes: attributesOf(node),
+      }),
+    );
+  return {
+    inputs: [...new Set(outputs.values())],
+    nodes: tailNodes,
+    constants,
+    outputs: graph.outputs.map(({ name }) => rename(name)),
+  };
+}
+
+/** The network of an imported graph, without heads. */
+export const networkOf = ({ input, layers, tail }: ImportedGraph): Omit<Network, 'heads'> => ({
+  input,
+  layers,
+  tail,
+});

@@ -1,0 +1,136 @@
+import type { TrainedNetwork } from '../../conversion/convert.js';
+import { onnxError, usageError, withPath } from '../../errors.js';
+import { readModelBytes, readText, sha256 } from '../../files.js';
+import { tableMismatch } from '../../heads/table.js';
+import type { Resize } from '../../model/spiking-model.js';
+import { TABLE_HEADS, type TableHead } from '../../network/network.js';
+import { foldPreparation, type Preparation } from '../../network/preparation.js';
+import { parseNames } from '../darknet/names.js';
+import { type ImportedGraph, importGraph, networkOf } from './import.js';
+import { type OnnxGraph, readOnnx } from './proto.js';
+import { parsePythonNames } from './python-names.js';
+
+/** An ONNX file and what it does not say itself. */
+export interface OnnxFiles {
+  onnx: string;
+  /** Class names, one a line; not needed where the file's metadata has them. */
+  names?: string | undefined;
+  head?: TableHead['kind'] | undefined;
+  /** Height and width of the input, where the file leaves them open. */
+  size?: readonly [number, number] | undefined;
+  /** Overrides of the head's preparation: see {@link Preparation}. */
+  order?: 'RGB' | 'BGR' | undefined;
+  mean?: readonly number[] | undefined;
+  std?: readonly number[] | undefined;
+  resize?: Resize | undefined;
+}
+
+const PREPARATIONS: Record<TableHead['kind'], Preparation> = {
+  nanodet: {
+    order: 'BGR',
+    mean: [103.53, 116.28, 123.675],
+    deviation: [57.375, 57.12, 58.395],
+    resize: 'stretch',
+  },
+  yolox: { order: 'BGR', mean: [0, 0, 0], deviation: [1, 1, 1], resize: 'letterbox:corner' },
+  yolov5: { order: 'RGB', mean: [0, 0, 0], deviation: [255, 255, 255], resize: 'letterbox:114' },
+  yolov8: { order: 'RGB', mean: [0, 0, 0], deviation: [255, 255, 255], resize: 'letterbox:114' },
+  fastestdet: { order: 'BGR', mean: [0, 0, 0], deviation: [255, 255, 255], resize: 'stretch' },
+};
+
+/** Three numbers, or one for all channels; throws `USAGE`. */
+function perChannel(name: string, values: readonly number[], positive: boolean): [number, number, number] {
+  const [first, second = first, third = first] = values;
+  const three = [first, second, third];
+  const good = three.every(
+    (value) => typeof value === 'number' && Number.isFinite(value) && (!positive || value > 0),
+  );
+  if (!good || (values.length !== 1 && values.length !== 3))
+    throw usageError(
+      `${name} is ${values.join(', ')}; expected one number or three${positive ? ', above 0' : ''}`,
+    );
+  return three as [number, number, number];
+}
+
+/** The kind of head whose form a file's output has; throws `ONNX` if none or several could be meant. */
+function recogniseHead(
+  graph: OnnxGraph,
+  { input, outputDims }: ImportedGraph,
+  classes: number,
+): TableHead['kind'] {
+  const fitting = TABLE_HEADS.filter(
+    (kind) => tableMismatch(kind, outputDims[0]!, classes, input) === undefined,
+  );
+  // exported with decoding, YOLOX has YOLOv5's form; a file that names its strides is Ultralytics'
+  const ultralytics = graph.metadata.has('stride') || graph.metadata.has('names');
+  const [kind] = ultralytics ? fitting.filter((each) => each !== 'yolox') : fitting;
+  if (kind) return kind;
+  throw onnxError(
+    `no head is known whose output is ${outputDims[0]!.join('×')} with ${classes} classes; expected one of ${TABLE_HEADS.join(', ')}`,
+  );
+}
+
+/** The class names of a file's metadata or of a names file. */
+async function namesOf(graph: OnnxGraph, files: OnnxFiles): Promise<string[]> {
+  if (files.names !== undefined) {
+    const text = await readText(files.names);
+    try {
+      return parseNames(text);
+    } catch (error) {
+      throw withPath(files.names, error);
+    }
+  }
+  const written = graph.metadata.get('names');
+  if (written === undefined)
+    throw usageError(`${files.onnx}: names its classes nowhere; add --names FILE, one a line`);
+  return parsePythonNames(written);
+}
+
+const TASKS: Record<string, string> = {
+  segment: 'segmentation',
+  pose: 'poses',
+  obb: 'turned boxes',
+  classify: 'whole photos',
+};
+
+/**
+ * Loads an ONNX file: its network up to the output layers, what it computes behind them, its head and how photos are
+ * prepared, which is folded into the first layer. Throws `FILE`, `ONNX`, `NAMES` or `USAGE`.
+ */
+export async function loadOnnx(files: OnnxFiles): Promise<TrainedNetwork> {
+  const bytes = await readModelBytes(files.onnx);
+  try {
+    const graph = readOnnx(bytes);
+    const task = graph.metadata.get('task') ?? 'detect';
+    if (task !== 'detect')
+      throw onnxError(
+        `the network was trained for ${TASKS[task] ?? task}; only detection is supported (task=detect)`,
+      );
+    const imported = importGraph(graph, files.size);
+    const classes = await namesOf(graph, files);
+    if (imported.outputDims.length !== 1)
+      throw onnxError(
+        `the file has ${imported.outputDims.length} outputs; expected one (more are of segmentation, or raw heads)`,
+      );
+    const kind = files.head ?? recogniseHead(graph, imported, classes.length);
+    const mismatch = tableMismatch(kind, imported.outputDims[0]!, classes.length, imported.input);
+    if (mismatch) throw onnxError(mismatch);
+    const usual = PREPARATIONS[kind];
+    const preparation: Preparation = {
+      order: files.order ?? usual.order,
+      mean: files.mean ? perChannel('mean', files.mean, false) : usual.mean,
+      deviation: files.std ? perChannel('std', files.std, true) : usual.deviation,
+      resize: files.resize ?? usual.resize,
+    };
+    const head: TableHead = { kind, input: imported.tail.outputs[0]!, classes: classes.length };
+    const prepared = foldPreparation(
+      { ...networkOf(imported), heads: [head] },
+      imported.parameters,
+      preparation,
+    );
+    const digest = sha256(bytes);
+    return { ...prepared, classes, resize: preparation.resize, cfgSha256: digest, weightsSha256: digest };
+  } catch (error) {
+    throw withPath(files.onnx, error);
+  }
+}
