@@ -16,7 +16,7 @@ import {
 import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
 import { SpikingYoloError, usageError, withPath } from './errors.js';
 import { readPhotoBytes, readShared } from './files.js';
-import { type DarknetFiles, loadDarknet } from './formats/darknet/load.js';
+import { loadTrained, mainFile, type TrainedFiles } from './formats/trained.js';
 import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
 import { decodeModel } from './model/model-file.js';
@@ -44,10 +44,10 @@ export interface DetectorOptions extends Partial<DetectionSettings> {
   backend?: 'native' | 'wasm' | 'reference';
   /** Instruction set of the native back-end, e.g. `avx2`. */
   isa?: string;
-  /** True for the float network instead of spikes: of the model (dequantised), or of `darknet` (as trained). */
+  /** True for the float network instead of spikes: of the model (dequantised), or of `trained` (as it is). */
   ann?: boolean;
-  /** darknet files, for `ann` only. */
-  darknet?: DarknetFiles;
+  /** Files of a trained network, for `ann` only. */
+  trained?: TrainedFiles;
   /** Threads that share one photo (native only). Default: all cores. */
   threads?: number;
   /** Worker threads of {@link Detector.detectAll}. Default: as many as cores, which share the `threads`. */
@@ -239,16 +239,16 @@ export class Detector {
   static async load(options: DetectorOptions = {}): Promise<Detector> {
     if (typeof options !== 'object' || options === null)
       throw usageError('the options of a detector must be an object');
-    return Detector.fromModel(options.darknet ? undefined : await readModel(options), options);
+    return Detector.fromModel(options.trained ? undefined : await readModel(options), options);
   }
 
   /**
-   * As {@link load}, from a model that is in memory already (or from `options.darknet`).
+   * As {@link load}, from a model that is in memory already (or from `options.trained`).
    *
    * @internal
    */
   static async fromModel(source: ModelSource | undefined, options: DetectorOptions): Promise<Detector> {
-    const { preset, darknet, ann, resize } = options;
+    const { preset, trained: files, ann, resize } = options;
     if (resize !== undefined && !RESIZES.includes(resize)) {
       throw usageError(`resize is "${resize}"; expected ${RESIZES.join(', ')}`);
     }
@@ -265,16 +265,16 @@ export class Detector {
     const { backend } = selectBackend(options);
     const threads = threadsFor(options);
     workersFor(options);
-    if (darknet) {
+    if (files) {
       if (!ann)
         throw usageError(
-          'darknet files are run as a float network only (ann); convert them to a model first',
+          'files of a trained network are run as a float network only (ann); convert them to a model first',
         );
-      const trained: TrainedNetwork = await loadDarknet(darknet);
+      const trained: TrainedNetwork = await loadTrained(files);
       const network = new FloatDetector(trained, 'trained', backend);
       return new Detector(
         network,
-        { name: darknet.cfg, classes: trained.classes, resize: 'letterbox' },
+        { name: mainFile(files), classes: trained.classes, resize: trained.resize ?? 'letterbox' },
         settings,
         options,
       );
@@ -382,7 +382,7 @@ export class Detector {
     const { options } = this;
     // loaded when needed: a single photo needs no threads
     const { DetectorPool } = await import('./workers/pool.js');
-    const model = options.darknet ? undefined : await readModel(options);
+    const model = options.trained ? undefined : await readModel(options);
     return new DetectorPool(model, options, workersFor(options));
   }
 

@@ -13,7 +13,7 @@ import { listPhotos } from '../files.js';
 import { PHOTO_FORMATS } from '../image/read-photo.js';
 import { readResized } from '../image/read-resized.js';
 import { NORMALISATIONS, RESIZES, type SpikingModel } from '../model/spiking-model.js';
-import { choice, numberArgument } from './options.js';
+import { addTrainedFileOptions, choice, numberArgument } from './options.js';
 import type { Progress } from './progress.js';
 
 /** Conversion options as a command line gives them. */
@@ -23,12 +23,15 @@ export interface GivenConversionOptions extends Partial<Omit<ConversionOptions, 
 
 /** Adds the options that name a trained network, its calibration photos, and how photos are resized. */
 export function addTrainedNetworkOptions(command: Command): Command {
-  return command
-    .requiredOption('--cfg <file>', 'darknet network description')
-    .requiredOption('--weights <file>', 'darknet weights')
-    .requiredOption('--names <file>', 'class names, one a line')
+  return addTrainedFileOptions(command)
     .requiredOption('--calibration <dir>', 'photos that show what activations are usual, some tens of them')
-    .addOption(choice('--resize <how>', 'how photos are resized (default letterbox)', RESIZES));
+    .addOption(
+      choice(
+        '--resize <how>',
+        'how photos are resized (default letterbox; of an ONNX file what its head is trained with)',
+        RESIZES,
+      ),
+    );
 }
 
 /** Adds the options that choose how a network is converted, `--resize` and `--preset` excepted. */
@@ -46,7 +49,10 @@ export function addConversionOptions(command: Command): Command {
 }
 
 /** Fills in what is not given; throws `USAGE`. */
-export function conversionOptions(given: GivenConversionOptions): ConversionOptions {
+export function conversionOptions(
+  given: GivenConversionOptions,
+  trained?: TrainedNetwork,
+): ConversionOptions {
   const preset = given.preset ?? DEFAULT_CONVERSION.preset;
   const percentile =
     given.percentile ?? (preset === 'paper' ? PAPER_PERCENTILE : DEFAULT_CONVERSION.percentile);
@@ -59,7 +65,7 @@ export function conversionOptions(given: GivenConversionOptions): ConversionOpti
     norm: given.norm ?? DEFAULT_CONVERSION.norm,
     percentile,
     weightBits,
-    resize: given.resize ?? DEFAULT_CONVERSION.resize,
+    resize: given.resize ?? trained?.resize ?? DEFAULT_CONVERSION.resize,
     preset,
   };
 }
@@ -80,10 +86,10 @@ export function convertWithPhotos(
   backend: Backend,
   progress: Progress,
 ): Promise<SpikingModel> {
-  const { width, height } = trained.network.input;
+  const { width, height, channels } = trained.network.input;
   return convertNetwork(
     trained,
-    () => readResized(paths, options.resize, width, height),
+    () => readResized(paths, options.resize, width, height, channels),
     options,
     backend,
     (done, pass) =>

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { selectBackend } from '../backend/select.js';
 import { PRESETS } from '../detection/settings.js';
 import { writeWhole } from '../files.js';
-import { loadDarknet } from '../formats/darknet/load.js';
+import { loadTrained } from '../formats/trained.js';
 import { encodeModel } from '../model/model-file.js';
 import {
   addConversionOptions,
@@ -12,13 +12,17 @@ import {
   type GivenConversionOptions,
   listCalibrationPhotos,
 } from './conversion-options.js';
-import { addBackendOptions, choice, refuseOverwriting } from './options.js';
+import {
+  addBackendOptions,
+  choice,
+  filesOf,
+  refuseOverwriting,
+  requiredTrainedFiles,
+  type TrainedFileOptions,
+} from './options.js';
 import { Progress } from './progress.js';
 
-interface ConvertOptions extends GivenConversionOptions {
-  cfg: string;
-  weights: string;
-  names: string;
+interface ConvertOptions extends GivenConversionOptions, TrainedFileOptions {
   calibration: string;
   out: string;
   backend?: string;
@@ -29,7 +33,7 @@ interface ConvertOptions extends GivenConversionOptions {
 export function addConvertCommand(program: Command): void {
   const command = program
     .command('convert')
-    .description('turn a trained darknet network into a spiking model file');
+    .description('turn a trained network (darknet or ONNX) into a spiking model file');
   addTrainedNetworkOptions(command)
     .requiredOption('--out <file>', 'model file to write (.safetensors)')
     .addOption(
@@ -43,17 +47,20 @@ export function addConvertCommand(program: Command): void {
 Example (in a checkout, where the small model's darknet files are):
   spiking-yolo convert --cfg models/darknet/tiny-yolo-lite-voc.cfg --weights models/darknet/tiny-yolo-lite-voc.weights \\
     --names models/darknet/voc.names --calibration samples --resize stretch --out mine.safetensors
-  spiking-yolo detect samples/cat.jpg --model mine.safetensors`,
+  spiking-yolo detect samples/cat.jpg --model mine.safetensors
+  spiking-yolo convert --onnx nanodet-plus-m_416.onnx --names coco.names --calibration photos --out nanodet.safetensors`,
   );
   command.action(convert);
 }
 
 async function convert(given: ConvertOptions): Promise<void> {
-  const options = conversionOptions(given);
+  conversionOptions(given);
+  const files = requiredTrainedFiles(given);
   const { backend } = selectBackend(given);
-  const trained = await loadDarknet(given);
+  const trained = await loadTrained(files);
+  const options = conversionOptions(given, trained);
   const paths = await listCalibrationPhotos(given.calibration);
-  await refuseOverwriting({ out: given.out }, [given.cfg, given.weights, given.names, ...paths]);
+  await refuseOverwriting({ out: given.out }, [...filesOf(given), ...paths]);
   const progress = new Progress(1, false);
   const model = await convertWithPhotos(trained, paths, options, backend, progress);
   progress.clear();

@@ -6,6 +6,7 @@ import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor
 import { fileError, SpikingYoloError, usageError, withoutPath } from '../errors.js';
 import type { PhotoRecord } from '../export/records.js';
 import { findSameFile, isFolder, isPicture } from '../files.js';
+import { mainFile } from '../formats/trained.js';
 import { PHOTO_FORMATS } from '../image/read-photo.js';
 import { lockFile } from '../lock.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
@@ -145,17 +146,17 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   for (const path of listed ?? []) targets?.of(path);
   if (watch !== undefined && draw !== undefined && (await findSameFile(watch, [draw])) !== undefined)
     throw usageError('--draw would put photos into the folder that is watched; name another folder');
-  const { cfg, weights, names, model: modelFile } = given;
+  const { cfg, weights, names, onnx, model: modelFile } = given;
   const drawn = draw !== undefined && !(await isFolder(draw)) ? draw : undefined;
-  await refuseOverwriting({ out, draw: drawn }, [cfg, weights, names, modelFile, ...(listed ?? [])]);
+  await refuseOverwriting({ out, draw: drawn }, [cfg, weights, names, onnx, modelFile, ...(listed ?? [])]);
   if (out !== undefined && isPicture(out))
     throw usageError(`--out is ${out}; results are text: name it as in found.ndjson`);
-  if (options.preset === 'paper' && options.model === undefined && !options.darknet) {
+  if (options.preset === 'paper' && options.model === undefined && !options.trained) {
     process.stderr.write(
       `the preset paper takes the model ${DEFAULT_PAPER_MODEL}, ${settings.steps} steps a photo\n`,
     );
   }
-  const model = options.darknet ? undefined : await readModel(options);
+  const model = options.trained ? undefined : await readModel(options);
   if (options.preset === 'paper' && options.model !== undefined && model && model.name !== options.model) {
     process.stderr.write(`the preset paper takes the model ${model.name}\n`);
   }
@@ -168,7 +169,7 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
       throw usageError(`--out ${out} holds results already: add --resume to go on in it, or delete it`);
   }
   const done = resume
-    ? await resumeFrom(out!, model?.name ?? options.darknet?.cfg, recorded)
+    ? await resumeFrom(out!, model?.name ?? (options.trained && mainFile(options.trained)), recorded)
     : new Set<string>();
   async function* tasks(paths: Iterable<string> | AsyncIterable<string>): AsyncGenerator<ListedPhoto> {
     for await (const path of paths) {

@@ -9,7 +9,7 @@ import { usageError } from '../errors.js';
 import { listAnnotatedPhotos, type PhotoSet } from '../evaluation/annotated-photos.js';
 import { runExperiment } from '../evaluation/experiment.js';
 import { writeWhole } from '../files.js';
-import { loadDarknet } from '../formats/darknet/load.js';
+import { loadTrained } from '../formats/trained.js';
 import {
   addConversionOptions,
   conversionOptions,
@@ -24,9 +24,9 @@ import {
   addPhotoSetOptions,
   addRunOptions,
   choice,
-  darknetFiles,
   type ModelCommandOptions,
   refuseOverwriting,
+  trainedFiles,
 } from './options.js';
 import { evaluationListener } from './print.js';
 import { Progress } from './progress.js';
@@ -54,15 +54,15 @@ export function addEvalCommand(program: Command): void {
     .option('--state <file>', 'keep what is measured in this file, photo by photo, and go on from it');
   addModelOptions(command);
   addConversionOptions(
-    command.option('--calibration <dir>', 'photos to convert darknet files with, without --model'),
+    command.option('--calibration <dir>', 'photos to convert a trained network with, without --model'),
   );
   addRunOptions(command, { lists: true });
   addBackendOptions(command);
   command.addHelpText(
     'after',
     `
-The network is --model, a converted one, or is converted for the occasion from --cfg, --weights, --names and
---calibration. With --model and darknet files beside it, the float network it is measured against is the trained one;
+The network is --model, a converted one, or is converted for the occasion from --cfg, --weights, --names (or
+--onnx) and --calibration. With --model and these files beside it, the float network it is measured against is the trained one;
 with --model alone, it is the model's own integers as floats.
 
 Examples (photos and annotations as in PASCAL VOC):
@@ -78,26 +78,27 @@ Examples (photos and annotations as in PASCAL VOC):
 
 /** The model to measure, converted now if darknet files and photos are given instead of one. */
 async function loadModel(given: EvalOptions, backend: Backend, progress: Progress) {
-  const files = darknetFiles(given);
-  const trained = files && (await loadDarknet(files));
+  const files = trainedFiles(given);
+  const trained = files && (await loadTrained(files));
   if (given.calibration === undefined) {
     const unused = (['norm', 'percentile', 'weightBits'] as const).find((name) => given[name] !== undefined);
     if (unused !== undefined) {
       throw usageError(
-        `${unused} is chosen when a model is converted and lives in its file; leave --model out and give --cfg, --weights, --names and --calibration`,
+        `${unused} is chosen when a model is converted and lives in its file; leave --model out and give --cfg, --weights, --names (or --onnx) and --calibration`,
       );
     }
     if (files && given.model === undefined) {
-      throw usageError('darknet files are converted with photos: add --calibration DIR (or --model FILE)');
+      throw usageError('a trained network is converted with photos: add --calibration DIR (or --model FILE)');
     }
     return { model: parseModel(await readModel(given), given.preset), trained };
   }
   if (given.model !== undefined)
     throw usageError('--model is converted already: give it or --calibration, not both');
-  if (!trained) throw usageError('--calibration converts darknet files: add --cfg, --weights and --names');
+  if (!trained)
+    throw usageError('--calibration converts a trained network: add --cfg, --weights and --names, or --onnx');
   const paths = await listCalibrationPhotos(given.calibration);
   return {
-    model: await convertWithPhotos(trained, paths, conversionOptions(given), backend, progress),
+    model: await convertWithPhotos(trained, paths, conversionOptions(given, trained), backend, progress),
     trained,
   };
 }
@@ -111,11 +112,12 @@ async function evaluate(given: EvalOptions): Promise<number> {
   const threads = threadsFor(given);
   const { backend } = selectBackend(given);
   const photos = await listAnnotatedPhotos(given);
-  const { cfg, weights, names, ids, model: modelFile } = given;
+  const { cfg, weights, names, onnx, ids, model: modelFile } = given;
   await refuseOverwriting({ out, state }, [
     cfg,
     weights,
     names,
+    onnx,
     ids,
     modelFile,
     ...photos.flatMap(({ path, annotation }) => [path, annotation]),

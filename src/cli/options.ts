@@ -6,8 +6,9 @@ import type { DetectorOptions } from '../detector.js';
 import { NEURONS, POOLS, SCHEDULES } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import { findSameFile } from '../files.js';
-import type { DarknetFiles } from '../formats/darknet/load.js';
+import type { TrainedFiles } from '../formats/trained.js';
 import { RESIZES } from '../model/spiking-model.js';
+import { TABLE_HEADS, type TableHead } from '../network/network.js';
 
 /** A number argument. */
 export function numberArgument(text: string): number {
@@ -132,12 +133,68 @@ export async function refuseOverwriting(
 
 /** Options that choose the network. */
 export function addModelOptions(command: Command): Command {
-  return command
+  command
     .option('--model <name|file>', 'a model by name or its .safetensors file')
-    .addOption(choice('--resize <how>', 'override how the model’s photos are resized', RESIZES))
-    .option('--cfg <file>', 'darknet cfg, with --weights and --names')
+    .addOption(choice('--resize <how>', 'override how the model’s photos are resized', RESIZES));
+  return addTrainedFileOptions(command);
+}
+
+/** Numbers separated by commas. */
+const numberList = (text: string) => text.split(',').map(numberArgument);
+
+function sizeArgument(text: string): [number, number] {
+  const [height, width = height, ...more] = text.split(/[x,]/).map(countArgument);
+  if (height === undefined || more.length > 0)
+    throw new InvalidArgumentError('expected a side, or height,width');
+  return [height, width!];
+}
+
+const onnxOption = () =>
+  new Option('--onnx <file>', 'an ONNX file, with --names where its metadata has none');
+const headOption = () =>
+  choice('--head <kind>', 'what the ONNX file’s output is (default: recognised by its form)', TABLE_HEADS);
+const sizeOption = () =>
+  new Option('--size <px>', 'input size of an ONNX file that leaves it open').argParser(sizeArgument);
+const orderOption = () =>
+  choice('--order <channels>', 'channels as the ONNX network was trained (default: the head’s)', [
+    'RGB',
+    'BGR',
+  ]);
+const meanOption = () =>
+  new Option('--mean <list>', 'what is taken from each channel’s bytes (default: the head’s)').argParser(
+    numberList,
+  );
+const stdOption = () =>
+  new Option('--std <list>', 'what they are divided by (default: the head’s)').argParser(numberList);
+
+/** Options that say what an ONNX file does not. */
+export const ONNX_OPTIONS = ['head', 'size', 'order', 'mean', 'std'] as const;
+
+/** Adds the options that name a trained network's files. */
+export function addTrainedFileOptions(command: Command): Command {
+  return command
+    .option('--cfg <file>', 'darknet network description')
     .option('--weights <file>', 'darknet weights')
-    .option('--names <file>', 'darknet class names');
+    .option('--names <file>', 'class names, one a line')
+    .addOption(onnxOption())
+    .addOption(headOption())
+    .addOption(sizeOption())
+    .addOption(orderOption())
+    .addOption(meanOption())
+    .addOption(stdOption());
+}
+
+/** Options of {@link addTrainedFileOptions}. */
+export interface TrainedFileOptions {
+  cfg?: string;
+  weights?: string;
+  names?: string;
+  onnx?: string;
+  head?: TableHead['kind'];
+  size?: [number, number];
+  order?: 'RGB' | 'BGR';
+  mean?: number[];
+  std?: number[];
 }
 
 /** Options of a command that runs models only, or with `--ann` float networks. */
@@ -151,11 +208,10 @@ export function addDetectionModelOptions(command: Command): Command {
 }
 
 /** Parsed options of a command with {@link addModelOptions}, {@link addRunOptions} and {@link addBackendOptions}. */
-export interface ModelCommandOptions extends Omit<DetectorOptions, 'darknet' | 'classes'> {
+export interface ModelCommandOptions
+  extends Omit<DetectorOptions, 'trained' | 'classes'>,
+    TrainedFileOptions {
   model?: string;
-  cfg?: string;
-  weights?: string;
-  names?: string;
   norm?: string;
   percentile?: string;
   weightBits?: string;
@@ -163,32 +219,38 @@ export interface ModelCommandOptions extends Omit<DetectorOptions, 'darknet' | '
   classes?: string;
 }
 
-/** The darknet files of a command, if any; throws `USAGE` unless all three are named. */
-export function darknetFiles({
-  cfg,
-  weights,
-  names,
-}: Pick<ModelCommandOptions, 'cfg' | 'weights' | 'names'>): DarknetFiles | undefined {
-  if (cfg === undefined && weights === undefined && names === undefined) return undefined;
-  if (cfg === undefined || weights === undefined || names === undefined) {
-    throw usageError('--cfg, --weights and --names go together');
+/** The trained network's files that a command names, if any; throws `USAGE` for some that do not go together. */
+export function trainedFiles(options: TrainedFileOptions): TrainedFiles | undefined {
+  const { cfg, weights, names, onnx } = options;
+  if (onnx !== undefined) {
+    if (cfg !== undefined || weights !== undefined)
+      throw usageError('--onnx and --cfg are two networks; give one');
+    const { head, size, order, mean, std } = options;
+    return { onnx, names, head, size, order, mean, std };
   }
+  const alone = ONNX_OPTIONS.find((name) => options[name] !== undefined);
+  if (alone) throw usageError(`--${alone} says how an ONNX file is read: add --onnx FILE`);
+  if (cfg === undefined && weights === undefined && names === undefined) return undefined;
+  if (cfg === undefined || weights === undefined || names === undefined)
+    throw usageError('--cfg, --weights and --names go together (or --onnx and --names)');
   return { cfg, weights, names };
 }
 
+/** The same where a network is needed; throws `USAGE` if none is named. */
+export function requiredTrainedFiles(options: TrainedFileOptions): TrainedFiles {
+  const files = trainedFiles(options);
+  if (!files) throw usageError('name a trained network: --cfg, --weights and --names, or --onnx');
+  return files;
+}
+
+/** All files of a trained network, for outputs not to overwrite. */
+export const filesOf = ({ cfg, weights, names, onnx }: TrainedFileOptions) => [cfg, weights, names, onnx];
+
 /** Detector options from the command line; throws `USAGE` for combinations that mean nothing. */
 export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
-  const {
-    cfg: _,
-    weights: __,
-    names: ___,
-    norm,
-    percentile,
-    weightBits,
-    calibration,
-    classes,
-    ...rest
-  } = options;
+  const { norm, percentile, weightBits, calibration, classes, ...given } = options;
+  const { cfg: _, weights: __, names: ___, onnx: ____, ...others } = given;
+  const { head: _____, size: ______, order: _______, mean: ________, std: _________, ...rest } = others;
   const conversion = { norm, percentile, 'weight-bits': weightBits, calibration };
   for (const [name, value] of Object.entries(conversion)) {
     if (value !== undefined) {
@@ -199,14 +261,15 @@ export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
   }
   const result: DetectorOptions = { ...rest };
   if (classes !== undefined) result.classes = classes.split(',').map((name) => name.trim());
-  const darknet = darknetFiles(options);
-  if (!darknet) return result;
-  if (options.model !== undefined) throw usageError('--model and --cfg are two networks; give one');
+  const trained = trainedFiles(options);
+  if (!trained) return result;
+  if (options.model !== undefined)
+    throw usageError(`--model and --${'onnx' in trained ? 'onnx' : 'cfg'} are two networks; give one`);
   if (!options.ann) {
     throw usageError(
-      'darknet files run as a float network only (--ann); for spikes convert them first: spiking-yolo convert --help',
+      'a trained network’s files run as a float network only (--ann); for spikes convert them first: spiking-yolo convert --help',
     );
   }
-  result.darknet = darknet;
+  result.trained = trained;
   return result;
 }

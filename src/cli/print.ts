@@ -20,6 +20,12 @@ export const evaluationListener = (progress: Progress, steps: number): Evaluatio
   },
   onBlock: (step) => progress.steps(step, steps),
   onPhoto: () => progress.photo(),
+  onUnknownClasses: (names) => {
+    progress.clear();
+    process.stderr.write(
+      `classes that the network does not have, left out: ${printable(names.join(', '))}\n`,
+    );
+  },
   onFailure: (path, message) => {
     progress.clear();
     printError(`${path}: ${message}`);

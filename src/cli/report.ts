@@ -5,18 +5,23 @@ import { DEFAULT_CONVERSION } from '../conversion/convert.js';
 import { threadsFor } from '../detector.js';
 import { usageError } from '../errors.js';
 import { listAnnotatedPhotos, type PhotoSet } from '../evaluation/annotated-photos.js';
-import { loadDarknet } from '../formats/darknet/load.js';
+import { loadTrained, mainFile } from '../formats/trained.js';
 import type { Resize } from '../model/spiking-model.js';
 import { makeReport } from '../report/report.js';
 import { addTrainedNetworkOptions, convertWithPhotos, listCalibrationPhotos } from './conversion-options.js';
-import { addBackendOptions, addPhotoSetOptions, countArgument, stepList, threadsOption } from './options.js';
+import {
+  addBackendOptions,
+  addPhotoSetOptions,
+  countArgument,
+  requiredTrainedFiles,
+  stepList,
+  type TrainedFileOptions,
+  threadsOption,
+} from './options.js';
 import { evaluationListener } from './print.js';
 import { Progress } from './progress.js';
 
-interface ReportCommandOptions extends PhotoSet {
-  cfg: string;
-  weights: string;
-  names: string;
+interface ReportCommandOptions extends PhotoSet, TrainedFileOptions {
   calibration: string;
   out: string;
   steps: number[];
@@ -63,7 +68,8 @@ Example:
 async function report(given: ReportCommandOptions): Promise<number> {
   const threads = threadsFor(given);
   const { backend } = selectBackend(given);
-  const trained = await loadDarknet(given);
+  const trained = await loadTrained(requiredTrainedFiles(given));
+  const main = mainFile(requiredTrainedFiles(given));
   const convolutions = trained.network.layers.filter((layer) => layer.kind === 'convolutional');
   const layer =
     given.layer === undefined ? convolutions[0] : convolutions.find(({ name }) => name === given.layer);
@@ -79,13 +85,13 @@ async function report(given: ReportCommandOptions): Promise<number> {
   const failures = await makeReport(
     {
       trained,
-      name: basename(given.cfg, extname(given.cfg)),
+      name: basename(main, extname(main)),
       convert: (options) => convertWithPhotos(trained, paths, options, backend, new Progress(1, true)),
       photos,
       photo: given.photo ?? photos[0]!.path,
       out: given.out,
       steps: given.steps,
-      resize: given.resize ?? DEFAULT_CONVERSION.resize,
+      resize: given.resize ?? trained.resize ?? DEFAULT_CONVERSION.resize,
       layer: layer.name,
       channel: given.channel,
       backend,

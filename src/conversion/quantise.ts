@@ -18,18 +18,26 @@ interface Channel {
   slope: number;
   fires: boolean;
   onImage: boolean;
+  /** Places of the weights of a channel that is 255 wherever there is a photo (see foldPreparation). */
+  constant: readonly number[];
 }
 
 /** The integers of a channel at scale s (docs/engine.md). */
-function atScale({ weights, bias, slope, fires, onImage }: Channel, s: number) {
+function atScale({ weights, bias, slope, fires, onImage, constant }: Channel, s: number) {
   const unit = inputScale(onImage);
+  const rounded = weights.map((w) => roundHalfUp(w * s));
+  // what rounding takes from the constant channel goes into the bias: only at borders a rest is left
+  const rest = constant.reduce((sum, i) => sum + weights[i]! * s - rounded[i]!, 0);
   return {
-    weights: weights.map((w) => roundHalfUp(w * s)),
-    bias: roundHalfUp(unit * bias * s),
+    weights: rounded,
+    bias: roundHalfUp(unit * (bias * s + rest)),
     threshold: unit * s,
     negativeThreshold: fires && slope > 0 ? roundHalfUp((unit * s) / slope) : 0,
   };
 }
+
+/** Places of the fourth channel's weights. */
+const everyFourth = (perFilter: number) => Array.from({ length: perFilter / 4 }, (_, tap) => 4 * tap + 3);
 
 /** The largest s ≥ 1 within the bounds, found by bisection (all of them grow with s); undefined if there is none. */
 function largestScale(channel: Channel, weightBits: 16 | 8): number | undefined {
@@ -97,6 +105,7 @@ export function quantise(
         slope,
         fires,
         onImage,
+        constant: onImage && synapses.heard === 4 ? everyFourth(perFilter) : [],
       };
       const s = largestScale(channel, weightBits);
       if (s === undefined) {

@@ -3,6 +3,7 @@ import { fileError, reasonOf, SpikingYoloError, withoutPath } from '../errors.js
 import { listPhotos, readText, readXml } from '../files.js';
 import { PHOTO_FORMATS } from '../image/read-photo.js';
 import { readPhotoFile } from '../image/read-resized.js';
+import { canonicalClassName } from './class-names.js';
 import type { Evaluator, PhotoMeasurement } from './evaluate.js';
 import type { GroundTruth } from './mean-average-precision.js';
 import type { EvaluationState } from './state.js';
@@ -81,12 +82,21 @@ async function readIds(path: string, photos: ReadonlyMap<string, string>): Promi
   return ids;
 }
 
-/** Objects of a photo; throws `FILE` for one of a class that the network does not know. */
-async function readGroundTruth(path: string, classes: readonly string[]): Promise<GroundTruth[]> {
-  const objects = parseVocAnnotation(await readXml(path));
-  const unknown = objects.find((object) => !classes.includes(object.class));
-  if (unknown) throw fileError(`class "${unknown.class}" is not one of the network's: ${classes.join(', ')}`);
-  return objects;
+/**
+ * Objects of a photo of classes that the network has, under its names: spelling of COCO or VOC, case and spaces make no
+ * difference. Names of other classes are added to `unknown`, their objects left out. Throws `FILE`.
+ */
+async function readGroundTruth(
+  path: string,
+  classes: readonly string[],
+  unknown: Set<string>,
+): Promise<GroundTruth[]> {
+  const known = new Map(classes.map((name) => [canonicalClassName(name), name]));
+  return parseVocAnnotation(await readXml(path)).flatMap((object) => {
+    const name = classes.includes(object.class) ? object.class : known.get(canonicalClassName(object.class));
+    if (name === undefined) unknown.add(object.class);
+    return name === undefined ? [] : [{ ...object, class: name }];
+  });
 }
 
 /** What is told about an evaluation under way. */
@@ -96,11 +106,13 @@ export interface EvaluationListener {
   onBlock?(step: number): void;
   onPhoto?(): void;
   onFailure?(path: string, message: string): void;
+  /** Classes that are annotated and that the network does not have: left out of the mean. */
+  onUnknownClasses?(names: readonly string[]): void;
 }
 
 /**
  * Measures the photos that the state does not hold yet and returns all that could be measured, in the order of the
- * list. A photo that cannot be read, or whose annotation is missing or names an unknown class, is reported and left out.
+ * list. A photo that cannot be read, or whose annotation is missing, is reported and left out.
  */
 export async function measurePhotos(
   evaluator: Evaluator,
@@ -110,12 +122,13 @@ export async function measurePhotos(
   listener: EvaluationListener,
 ): Promise<PhotoMeasurement[]> {
   listener.onResume?.(photos.filter(({ id }) => state.measurements.has(id)).length);
+  const unknown = new Set<string>();
   for (const { id, path, annotation } of photos) {
     if (state.measurements.has(id)) continue;
     let file = annotation;
     let measurement: PhotoMeasurement | undefined;
     try {
-      const groundTruth = await readGroundTruth(annotation, classes);
+      const groundTruth = await readGroundTruth(annotation, classes, unknown);
       file = path;
       const photo = await readPhotoFile(path);
       measurement = evaluator.measure(photo, groundTruth, listener.onBlock);
@@ -126,5 +139,6 @@ export async function measurePhotos(
     if (measurement) await state.add(id, measurement);
     listener.onPhoto?.();
   }
+  if (unknown.size > 0) listener.onUnknownClasses?.([...unknown].sort());
   return photos.flatMap(({ id }) => state.measurements.get(id) ?? []);
 }
