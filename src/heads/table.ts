@@ -200,7 +200,8 @@ export function tableMismatch(
     case 'nanodet': {
       const cells = cellsOf(input, NANODET_STRIDES).length;
       const bins = (third! - classes) / 4;
-      const fits = dims.length === 3 && second === cells && Number.isInteger(bins) && bins >= 2;
+      const fits =
+        dims.length === 3 && second === cells && Number.isInteger(bins) && bins >= 2 && bins <= 1024;
       return expect(fits, `1×${cells}×(${classes} + 4·bins)`);
     }
     case 'yolox': {

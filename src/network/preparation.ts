@@ -1,3 +1,4 @@
+import { onnxError } from '../errors.js';
 import type { Resize } from '../model/spiking-model.js';
 import { IMAGE, type Network } from './network.js';
 import type { FoldedParameters } from './parameters.js';
@@ -26,7 +27,10 @@ export function foldPreparation(
   const folded: FoldedParameters = new Map(parameters);
   for (const layer of network.layers) {
     if (!layer.inputs.includes(IMAGE)) continue;
-    const { weights, bias } = parameters.get(layer.name)!;
+    const own = parameters.get(layer.name);
+    if (!own || layer.kind !== 'convolutional' || layer.groups !== 1)
+      throw onnxError(`${layer.name} takes the image itself; only a convolution of all its channels can`);
+    const { weights, bias } = own;
     const taps = weights.length / 3;
     const prepared = new Float32Array(taps * channels);
     for (let tap = 0; tap < taps; tap++) {

@@ -107,8 +107,13 @@ export function taken(x: Tensor, axis: number, indices: readonly number[]): Tens
   return { dims: x.dims.map((each, i) => (i === axis ? indices.length : each)), values };
 }
 
-const rangeOf = (first: number, count: number, step = 1) =>
-  Array.from({ length: Math.max(0, count) }, (_, i) => first + i * step);
+/** Most indices along an axis, so many as a file could ask for. */
+const MAX_INDICES = 2 ** 22;
+
+function rangeOf(first: number, count: number, step = 1): number[] {
+  if (!(count <= MAX_INDICES)) throw new Error(`it would take ${count} indices`);
+  return Array.from({ length: Math.max(0, count) }, (_, i) => first + i * step);
+}
 
 /** Sizes of the parts that a tensor is split into. */
 export function splitSizes(extent: number, parts: number, given: readonly number[] | undefined): number[] {

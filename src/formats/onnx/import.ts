@@ -1,4 +1,4 @@
-import { onnxError, reasonOf } from '../../errors.js';
+import { onnxError, reasonOf, SpikingYoloError } from '../../errors.js';
 import { IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
 import type { ConvolutionParameters, FoldedParameters } from '../../network/parameters.js';
 import { addShape } from '../../network/shapes.js';
@@ -41,7 +41,7 @@ class Importer {
   private readonly producers = new Map<string, OnnxNode>();
   private readonly uses = new Map<string, number>();
   private readonly views = new Map<string, View>();
-  private readonly wired = new Map<string, boolean>();
+  private readonly wired = new Set<string>();
   private readonly counts = new Map<string, number>();
   /** Zeros around a value, waiting for the convolution or pool behind it: [top, left, bottom, right]. */
   private readonly padding = new Map<string, number[]>();
@@ -55,9 +55,13 @@ class Importer {
     this.shapes = new Map([[IMAGE, input]]);
     const { channels, height, width } = input;
     this.views.set(graph.inputs[0]!.name, viewOfLayer(IMAGE, channels, height, width));
-    this.wired.set(graph.inputs[0]!.name, true);
+    this.wired.add(graph.inputs[0]!.name);
     for (const node of graph.nodes) {
-      for (const name of node.outputs) this.producers.set(name, node);
+      const wired = this.isNeuronsOrWiring(node);
+      for (const name of node.outputs) {
+        this.producers.set(name, node);
+        if (wired) this.wired.add(name);
+      }
       for (const name of node.inputs) this.uses.set(name, (this.uses.get(name) ?? 0) + 1);
     }
     for (const { name } of graph.outputs) this.uses.set(name, (this.uses.get(name) ?? 0) + 1);
@@ -75,36 +79,34 @@ class Importer {
 
   /** True if a value is computed from the image by neurons and wiring alone. */
   isWired(value: string): boolean {
-    const known = this.wired.get(value);
-    if (known !== undefined) return known;
-    this.wired.set(value, false);
-    const node = this.producers.get(value);
-    if (!node || !WIRED.has(node.op)) return false;
-    const data = node.inputs.filter((name) => name !== '' && !this.graph.constants.has(name));
-    const fixed = ['Add'].includes(node.op) && data.length < node.inputs.length;
-    const result = !fixed && data.length > 0 && data.every((name) => this.isWired(name));
-    for (const name of node.outputs) this.wired.set(name, result);
-    return result;
+    return this.wired.has(value);
+  }
+
+  private isNeuronsOrWiring({ op, inputs }: OnnxNode): boolean {
+    const data = inputs.filter((name) => name !== '' && !this.graph.constants.has(name));
+    const fixed = op === 'Add' && data.length < inputs.length;
+    return WIRED.has(op) && !fixed && data.length > 0 && data.every((name) => this.wired.has(name));
+  }
+
+  /** Nodes that values are computed by, in the file's order, as far as they have no views yet. */
+  private nodesBehind(values: readonly string[]): OnnxNode[] {
+    const found = new Set<OnnxNode>();
+    const left = [...values];
+    for (let value = left.pop(); value !== undefined; value = left.pop()) {
+      const node = this.views.has(value) ? undefined : this.producers.get(value);
+      if (!node || found.has(node)) continue;
+      found.add(node);
+      left.push(...node.inputs);
+    }
+    return this.graph.nodes.filter((node) => found.has(node));
   }
 
   /** Operators before an output layer that are neither neurons nor wiring, each once. */
   unsupported(values: readonly string[]): OnnxNode[] {
-    const found = new Set<OnnxNode>();
-    const seen = new Set<string>();
-    const visit = (value: string) => {
-      if (seen.has(value) || this.graph.constants.has(value)) return;
-      seen.add(value);
-      const node = this.producers.get(value);
-      if (!node) return;
-      if (
-        !WIRED.has(node.op) ||
-        (node.op === 'Add' && node.inputs.some((name) => this.graph.constants.has(name)))
-      )
-        found.add(node);
-      for (const name of node.inputs) visit(name);
-    };
-    for (const value of values) visit(value);
-    return [...found];
+    return this.nodesBehind(values).filter(
+      ({ op, inputs }) =>
+        !WIRED.has(op) || (op === 'Add' && inputs.some((name) => this.graph.constants.has(name))),
+    );
   }
 
   private put(layer: Layer, where: OnnxNode): View {
@@ -149,13 +151,12 @@ class Importer {
   view(value: string): View {
     const known = this.views.get(value);
     if (known) return known;
-    const node = this.producers.get(value);
-    if (!node) throw onnxError(`"${value.slice(0, 60)}" is computed by no node`);
-    // deep graphs: inputs first, without recursion that deep
-    const outputs = this.convert(node);
-    for (const [i, name] of node.outputs.entries()) if (outputs[i]) this.views.set(name, outputs[i]);
+    for (const node of this.nodesBehind([value])) {
+      const outputs = this.convert(node);
+      for (const [i, name] of node.outputs.entries()) if (outputs[i]) this.views.set(name, outputs[i]);
+    }
     const view = this.views.get(value);
-    if (!view) throw this.refusal(node, 'it gives no such output');
+    if (!view) throw onnxError(`"${value.slice(0, 60)}" is computed by no node`);
     return view;
   }
 
@@ -532,7 +533,17 @@ function foldShapes(
  * A network from an ONNX graph: layers of neurons and wiring up to the output layers, and the tail behind them. Throws
  * `ONNX`, naming nodes and operators, for what cannot be one.
  */
-export function importGraph(original: OnnxGraph, size?: readonly [number, number]): ImportedGraph {
+export function importGraph(graph: OnnxGraph, size?: readonly [number, number]): ImportedGraph {
+  try {
+    return importNodes(graph, size);
+  } catch (error) {
+    // a file may give any node any inputs and attributes: what none of the checks names ends here
+    if (error instanceof SpikingYoloError) throw error;
+    throw onnxError(`the nodes of the graph do not go together: ${reasonOf(error)}`, error);
+  }
+}
+
+function importNodes(original: OnnxGraph, size?: readonly [number, number]): ImportedGraph {
   const input = inputOf(original, size);
   const graph = foldShapes(original, (current) => {
     const trial = new Importer(current, input);
@@ -550,14 +561,16 @@ export function importGraph(original: OnnxGraph, size?: readonly [number, number
   const tailNodes = new Set<OnnxNode>();
   const outputs = new Map<string, string>();
   const unsupported = new Set<OnnxNode>();
-  const visit = (value: string): void => {
-    if (value === '' || graph.constants.has(value) || outputs.has(value)) return;
+  let imageRead = false;
+  const left = graph.outputs.map(({ name }) => name);
+  for (let value = left.pop(); value !== undefined; value = left.pop()) {
+    if (value === '' || graph.constants.has(value) || outputs.has(value)) continue;
     const node = producers.get(value);
-    if (!node) throw onnxError('the output is computed from the image by no convolution');
-    if (tailNodes.has(node)) return;
+    if (!node) imageRead = true;
+    if (!node || tailNodes.has(node)) continue;
     if (node.op === 'Conv' && importer.isWired(node.inputs[0]!)) {
       outputs.set(value, '');
-      return;
+      continue;
     }
     tailNodes.add(node);
     if (node.op === 'Conv' && node.inputs[1] !== undefined) {
@@ -566,9 +579,8 @@ export function importGraph(original: OnnxGraph, size?: readonly [number, number
       if (!weights || weights.dims[0]! > 1)
         for (const bad of importer.unsupported(node.inputs)) unsupported.add(bad);
     }
-    for (const name of node.inputs) visit(name);
-  };
-  for (const { name } of graph.outputs) visit(name);
+    left.push(...[...node.inputs].reverse());
+  }
   const bad = [...unsupported, ...[...tailNodes].filter(({ op }) => !Object.hasOwn(OPERATORS, op))];
   if (bad.length > 0) {
     const named = [...new Map(bad.map((node) => [node.name, `${node.name} (${node.op})`])).values()];
@@ -576,6 +588,7 @@ export function importGraph(original: OnnxGraph, size?: readonly [number, number
       `${named.length} nodes are not supported: ${named.slice(0, 8).join(', ')}${named.length > 8 ? ', …' : ''}; supported are ${SUPPORTED}`,
     );
   }
+  if (imageRead) throw onnxError('the output is computed from the image by no convolution');
   for (const value of outputs.keys()) {
     const [first] = importer.view(value).channels;
     outputs.set(value, first!.layer);

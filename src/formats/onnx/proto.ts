@@ -64,7 +64,8 @@ const SCHEMA = {
     }),
   },
 };
-const Model = protobuf.Root.fromJSON(SCHEMA).lookupType('ModelProto');
+/** The protobuf message of a whole file. */
+export const Model = protobuf.Root.fromJSON(SCHEMA).lookupType('ModelProto');
 
 interface TensorProto {
   dims?: unknown[];
@@ -259,6 +260,7 @@ export function readOnnx(bytes: Uint8Array): OnnxGraph {
   const constants = new Map<string, Tensor>();
   for (const proto of graph.initializer ?? [])
     constants.set(proto.name ?? '', tensorOf(proto, `initializer ${(proto.name ?? '').slice(0, 60)}`));
+  const known = new Set([...constants.keys(), ...(graph.input ?? []).map(({ name = '' }) => name)]);
   const nodes = graph.node.map((proto): OnnxNode => {
     const { input = [], output = [], opType = '', attribute = [] } = proto;
     const name = (proto.name || output[0] || opType).slice(0, 100);
@@ -268,6 +270,10 @@ export function readOnnx(bytes: Uint8Array): OnnxGraph {
       if (value !== undefined) attributes.set(each.name ?? '', value);
     }
     const op = proto.domain && proto.domain !== 'ai.onnx' ? `${proto.domain}:${opType}` : opType;
+    for (const value of input)
+      if (value !== '' && !known.has(value))
+        throw onnxError(`node ${name}: takes "${value.slice(0, 60)}", which no node before it puts out`);
+    for (const value of output) known.add(value);
     return { name, op, inputs: [...input], outputs: [...output], attributes };
   });
   return {

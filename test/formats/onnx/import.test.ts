@@ -1,0 +1,375 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { referenceBackend } from '../../../src/engine/reference.js';
+import { importGraph, networkOf } from '../../../src/formats/onnx/import.js';
+import { readOnnx } from '../../../src/formats/onnx/proto.js';
+import { createFloatNetwork } from '../../../src/network/float-network.js';
+import { inferShapes } from '../../../src/network/shapes.js';
+import { runTail } from '../../../src/tail/tail.js';
+import {
+  describeWithOnnxruntime,
+  randomNumbers,
+  runOnnxruntime,
+  type WrittenGraph,
+  type WrittenNode,
+  writeOnnx,
+} from '../../support/onnx.js';
+
+const HEIGHT = 12;
+const WIDTH = 20;
+const random = randomNumbers(7);
+
+/** Bytes (H, W, 3) and the same image as planes of byte / 255. */
+function image(): { bytes: Uint8Array; planes: Float32Array } {
+  const bytes = Uint8Array.from(random(HEIGHT * WIDTH * 3, 127.9), (value) => value + 128);
+  const planes = new Float32Array(bytes.length);
+  for (let i = 0; i < HEIGHT * WIDTH; i++)
+    for (let c = 0; c < 3; c++) planes[c * HEIGHT * WIDTH + i] = bytes[3 * i + c]! / 255;
+  return { bytes, planes };
+}
+
+/** Puts a graph together: each call adds a node and gives its output's name. */
+class Builder {
+  readonly nodes: WrittenNode[] = [];
+  readonly constants: NonNullable<WrittenGraph['constants']> = {};
+  private count = 0;
+
+  constant(dims: number[], values: ArrayLike<number>, integer = false): string {
+    const name = `c${this.count++}`;
+    this.constants[name] = { dims, values, integer };
+    return name;
+  }
+
+  integers(...values: number[]): string {
+    return this.constant([values.length], values, true);
+  }
+
+  add(
+    op: string,
+    inputs: string[],
+    attributes: WrittenNode['attributes'] = {},
+    floats: string[] = [],
+  ): string {
+    return this.several(op, inputs, 1, attributes, floats)[0]!;
+  }
+
+  several(
+    op: string,
+    inputs: string[],
+    count: number,
+    attributes: WrittenNode['attributes'] = {},
+    floats: string[] = [],
+  ): string[] {
+    const outputs = Array.from({ length: count }, () => `v${this.count++}`);
+    this.nodes.push({ op, inputs, outputs, attributes, floats });
+    return outputs;
+  }
+
+  convolution(
+    input: string,
+    [filters, channels, size]: [number, number, number],
+    attributes: Record<string, number | number[]> = {},
+  ): string {
+    const weights = this.constant(
+      [filters, channels, size, size],
+      random(filters * channels * size ** 2, 1.5 / Math.sqrt(channels * size ** 2)),
+    );
+    const bias = this.constant([filters], random(filters, 0.2));
+    const pad = size >> 1;
+    return this.add('Conv', [input, weights, bias], { pads: [pad, pad, pad, pad], ...attributes });
+  }
+
+  leaky(input: string): string {
+    return this.add('LeakyRelu', [input], { alpha: 0.1 }, ['alpha']);
+  }
+
+  graph(...outputs: string[]): WrittenGraph {
+    return {
+      nodes: this.nodes,
+      constants: this.constants,
+      inputs: { image: [1, 3, HEIGHT, WIDTH] },
+      outputs,
+    };
+  }
+}
+
+function evaluate(file: Uint8Array, bytes: Uint8Array) {
+  const imported = importGraph(readOnnx(file));
+  const network = { ...networkOf(imported), heads: [] };
+  const known = inferShapes(network);
+  const float = createFloatNetwork(network, imported.parameters, referenceBackend);
+  const shapes = imported.tail.inputs.map((name) => known.get(name)!);
+  const [output] = runTail(imported.tail, float.forward(bytes), shapes);
+  expect(imported.outputDims[0]).toEqual(output!.dims);
+  return { ...output!, layers: network.layers };
+}
+
+async function expectAsOnnxruntime(graph: WrittenGraph): Promise<string[]> {
+  const file = writeOnnx(graph);
+  const { bytes, planes } = image();
+  const ours = evaluate(file, bytes);
+  const theirs = await runOnnxruntime(file, planes, HEIGHT, WIDTH);
+  expect(ours.dims).toEqual(theirs.dims);
+  const largest = theirs.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  expect(largest).toBeGreaterThan(0);
+  for (const [i, value] of theirs.values.entries())
+    expect(Math.abs(ours.values[i]! - value)).toBeLessThan(2e-5 * Math.max(1, largest));
+  return ours.layers.map(({ kind }) => kind);
+}
+
+describeWithOnnxruntime('a graph gives what onnxruntime gives', () => {
+  it('convolutions, grouped and depthwise, with strides and batch normalisation, ReLU and leaky ReLU', async () => {
+    const b = new Builder();
+    const first = b.convolution('image', [8, 3, 3], { strides: [2, 2] });
+    const normalised = b.add(
+      'BatchNormalization',
+      [
+        first,
+        b.constant([8], random(8, 2)),
+        b.constant([8], random(8)),
+        b.constant([8], random(8)),
+        b.constant(
+          [8],
+          random(8).map((value) => value ** 2 + 0.1),
+        ),
+      ],
+      { epsilon: 1e-3 },
+      ['epsilon'],
+    );
+    const grouped = b.convolution(b.leaky(normalised), [12, 4, 3], { group: 2 });
+    const depthwise = b.convolution(b.add('Relu', [grouped]), [12, 1, 5], { group: 12, strides: [2, 2] });
+    const out = b.convolution(b.leaky(depthwise), [6, 12, 1]);
+    expect(await expectAsOnnxruntime(b.graph(out))).toEqual([
+      'convolutional',
+      'convolutional',
+      'convolutional',
+      'convolutional',
+    ]);
+  });
+
+  it('sums, concatenations, splits, slices, gathers and a channel shuffle', async () => {
+    const b = new Builder();
+    const x = b.add('Relu', [b.convolution('image', [8, 3, 3])]);
+    const y = b.convolution(x, [8, 8, 1]);
+    const sum = b.add('Relu', [b.add('Add', [x, y])]);
+    const [left, right] = b.several('Split', [sum, b.integers(3, 5)], 2, { axis: 1 });
+    const sliced = b.add('Slice', [sum, b.integers(7), b.integers(0), b.integers(1), b.integers(-2)]);
+    const gathered = b.add('Gather', [x, b.integers(6, 0, 1)], { axis: 1 });
+    const joined = b.add('Concat', [right!, gathered, sliced, left!], { axis: 1 });
+    const parted = b.add('Reshape', [joined, b.integers(1, 5, 3, HEIGHT, WIDTH)]);
+    const turned = b.add('Transpose', [parted], { perm: [0, 2, 1, 3, 4] });
+    const shuffled = b.add('Reshape', [turned, b.integers(1, -1, HEIGHT, WIDTH)]);
+    const kinds = await expectAsOnnxruntime(b.graph(b.convolution(shuffled, [4, 15, 3])));
+    expect(kinds).toContain('add');
+    expect(kinds).toContain('wiring');
+  }, 20_000);
+
+  it('pools, averages, zeros around a map, nearest and bilinear upsampling', async () => {
+    const b = new Builder();
+    const x = b.add('Relu', [b.convolution('image', [4, 3, 3])]);
+    const pooled = b.add('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] });
+    const wide = b.add('MaxPool', [pooled], { kernel_shape: [5, 5], strides: [1, 1], pads: [2, 2, 2, 2] });
+    const average = b.add('AveragePool', [wide], { kernel_shape: [2, 2], strides: [2, 2] });
+    const scale = () => b.constant([4], [1, 1, 2, 2]);
+    const nearest = b.add('Resize', [average, '', scale()], {
+      mode: 'nearest',
+      coordinate_transformation_mode: 'asymmetric',
+      nearest_mode: 'floor',
+    });
+    const smooth = b.add('Resize', [average, '', scale()], {
+      mode: 'linear',
+      coordinate_transformation_mode: 'half_pixel',
+    });
+    const joined = b.add('Concat', [pooled, nearest, smooth], { axis: 1 });
+    const around = b.add('Pad', [joined, b.integers(0, 0, 1, 1, 0, 0, 1, 1)], { mode: 'constant' });
+    const out = b.convolution(around, [5, 12, 3], { pads: [0, 0, 0, 0] });
+    const kinds = await expectAsOnnxruntime(b.graph(out));
+    expect(kinds).toEqual(expect.arrayContaining(['maxpool', 'upsample', 'bilinear']));
+  }, 20_000);
+
+  it('what stands behind the output layers', async () => {
+    const b = new Builder();
+    const out = b.convolution(b.leaky(b.convolution('image', [6, 3, 3])), [8, 6, 1]);
+    const flat = b.add('Reshape', [out, b.integers(1, 8, -1)]);
+    const [boxes, scores] = b.several('Split', [flat, b.integers(4, 4)], 2, { axis: 1 });
+    const exponents = b.add('Exp', [b.add('Mul', [boxes!, b.constant([1], [0.3])])]);
+    const powers = b.add('Pow', [
+      b.add('Sigmoid', [b.add('Sub', [exponents, b.constant([4, 1], [1, 2, 3, 4])])]),
+      b.constant([], [2]),
+    ]);
+    const most = b.add('Max', [powers, b.constant([1], [0.2])]);
+    const clipped = b.add('Clip', [most, b.constant([], [0.3]), b.constant([], [0.9])]);
+    const bins = b.add('Softmax', [b.add('Unsqueeze', [scores!, b.integers(2)])], { axis: 1 });
+    const again = b.add('Squeeze', [bins, b.integers(2)]);
+    const ratio = b.add('Div', [b.add('Tanh', [again]), b.add('Sqrt', [b.constant([1], [2])])]);
+    const joined = b.add('Concat', [clipped, b.add('Neg', [ratio])], { axis: 1 });
+    const rows = b.add('Transpose', [joined], { perm: [0, 2, 1] });
+    const odd = b.add('Slice', [rows, b.integers(-1), b.integers(-1000), b.integers(1), b.integers(-3)]);
+    await expectAsOnnxruntime(b.graph(odd));
+  });
+
+  it('shapes that the file computes are known once its input is', async () => {
+    const b = new Builder();
+    const out = b.convolution('image', [6, 3, 3], { strides: [2, 2] });
+    const shape = b.add('Shape', [out]);
+    const height = b.add('Gather', [shape, b.constant([], [2], true)], { axis: 0 });
+    const length = b.add(
+      'Concat',
+      [
+        b.integers(1, 3, 2),
+        b.add('Unsqueeze', [b.add('Mul', [height, b.constant([], [WIDTH / 2], true)]), b.integers(0)]),
+      ],
+      { axis: 0 },
+    );
+    await expectAsOnnxruntime(b.graph(b.add('Reshape', [out, length])));
+  });
+});
+
+describe('a graph that cannot be a network of neurons', () => {
+  const refused = (graph: WrittenGraph) => {
+    try {
+      importGraph(readOnnx(writeOnnx(graph)));
+    } catch (error) {
+      const { code, message } = error as { code: string; message: string };
+      return `${code}: ${message}`;
+    }
+    return 'accepted';
+  };
+  const behind = (op: string, attributes: WrittenNode['attributes'] = {}, floats: string[] = []) => {
+    const b = new Builder();
+    const first = b.convolution('image', [4, 3, 3]);
+    const x = b.add(op, [first], attributes, floats);
+    return refused(b.graph(b.convolution(x, [4, 4, 1])));
+  };
+
+  it('names the node and the operator', () => {
+    expect(behind('GridSample')).toMatch(
+      /^ONNX: 1 nodes are not supported: n1 \(GridSample\); supported are Add,/,
+    );
+    expect(behind('Relu')).toBe('accepted');
+    expect(behind('LeakyRelu', { alpha: 0.3 }, ['alpha'])).toMatch(
+      /^ONNX: node n1 \(LeakyRelu\): a slope of 0\.3/,
+    );
+    expect(behind('MaxPool', { kernel_shape: [3, 1] })).toMatch(/n1 \(MaxPool\): a kernel of 3×1/);
+    expect(behind('MaxPool', { kernel_shape: [2, 2], dilations: [2, 2] })).toMatch(/dilations of 2 and 2/);
+    expect(behind('MaxPool')).toMatch(/^ONNX: node n1 \(MaxPool\): a kernel of {2}with/);
+    expect(behind('MaxPool', { kernel_shape: 'xx' })).toMatch(/^ONNX: /);
+    expect(behind('Transpose', { perm: [0, 1, 3, 2] })).toMatch(/^ONNX: node n2 \(Conv\): takes/);
+  });
+
+  it('refuses inputs, outputs and kernels that it cannot have', () => {
+    const plain = (change: (graph: WrittenGraph) => void) => {
+      const b = new Builder();
+      const graph = b.graph(b.convolution('image', [4, 3, 3]));
+      change(graph);
+      return refused(graph);
+    };
+    expect(plain(() => {})).toBe('accepted');
+    expect(
+      plain((graph) => {
+        graph.inputs = { image: [1, 4, 8, 8] };
+      }),
+    ).toMatch(/ONNX: the input image is 1×4×8×8/);
+    expect(
+      plain((graph) => {
+        graph.inputs = { image: [1, 3, 8, 8], more: [1] };
+      }),
+    ).toMatch(/ONNX: the file has 2 inputs/);
+    expect(
+      plain((graph) => {
+        graph.inputs = { image: ['batch', 3, 'height', 'width'] };
+      }),
+    ).toMatch(/ONNX: the file does not name the size .*--size/);
+    expect(
+      plain((graph) => {
+        graph.inputs = { image: [1, 3, 9000, 9] };
+      }),
+    ).toMatch(/ONNX: the input is 9000×9/);
+    expect(
+      plain((graph) => {
+        graph.opset = 8;
+      }),
+    ).toMatch(/ONNX: the file uses operator set 8; expected 9 to 22/);
+    expect(
+      plain((graph) => {
+        graph.outputs = ['nothing'];
+      }),
+    ).toMatch(/^ONNX: /);
+    expect(
+      plain((graph) => {
+        graph.outputs = [];
+      }),
+    ).toMatch(/^ONNX: /);
+    expect(
+      plain((graph) => {
+        graph.nodes[0]!.attributes = { pads: [0, 1, 0, 1] };
+      }),
+    ).toMatch(/padding of 0, 1, 0, 1 differs/);
+    expect(
+      plain((graph) => {
+        graph.nodes[0]!.attributes = { group: 3 };
+      }),
+    ).toMatch(/^ONNX: node n0 \(Conv\): /);
+    expect(
+      plain((graph) => {
+        graph.nodes[0]!.domain = 'com.microsoft';
+      }),
+    ).toMatch(/^ONNX: .*com\.microsoft:Conv/);
+    expect(
+      plain((graph) => {
+        graph.nodes[0]!.inputs[0] = graph.nodes[0]!.outputs[0]!;
+      }),
+    ).toMatch(/n0: takes "v2", which no node before it puts out/);
+  });
+
+  it('takes a deep graph and refuses an endless one', () => {
+    const b = new Builder();
+    let x = b.convolution('image', [1, 3, 1]);
+    for (let i = 0; i < 4900; i++) x = b.add('Transpose', [x], { perm: [0, 1, 2, 3] });
+    expect(refused(b.graph(b.convolution(x, [1, 1, 1])))).toBe('accepted');
+    for (let i = 0; i < 100; i++) x = b.add('Transpose', [x], { perm: [0, 1, 2, 3] });
+    expect(refused(b.graph(b.convolution(x, [1, 1, 1])))).toMatch(
+      /ONNX: the graph has 500\d nodes; at most 5000/,
+    );
+  });
+
+  it('asks for no more memory than a network could need', () => {
+    const b = new Builder();
+    const out = b.convolution('image', [1, 3, 1]);
+    const many = b.add('ConstantOfShape', [b.integers(100_000, 100_000)]);
+    expect(refused(b.graph(b.add('Add', [out, many])))).toMatch(
+      /^ONNX: node n1 \(ConstantOfShape\): it would put out 10000000000 values/,
+    );
+    const c = new Builder();
+    const map = c.convolution('image', [1, 3, 1]);
+    const range = c.add('Range', [
+      c.constant([], [0], true),
+      c.constant([], [1e12], true),
+      c.constant([], [1], true),
+    ]);
+    expect(refused(c.graph(c.add('Add', [map, range])))).toMatch(
+      /^ONNX: node n1 \(Range\): it would take 1000000000000 indices/,
+    );
+  });
+});
+
+describe('a file that is none', () => {
+  const tried = (bytes: Uint8Array) => {
+    try {
+      readOnnx(bytes);
+      return 'read';
+    } catch (error) {
+      return (error as { code?: string }).code;
+    }
+  };
+
+  it('is refused wherever it is cut', () => {
+    const b = new Builder();
+    const file = writeOnnx(b.graph(b.convolution('image', [4, 3, 3])));
+    expect(tried(file)).toBe('read');
+    for (let length = 0; length < file.length; length += 7)
+      expect(tried(file.subarray(0, length))).not.toBeUndefined();
+    expect(tried(file.subarray(0, file.length >> 1))).toBe('ONNX');
+    expect(tried(readFileSync(new URL(import.meta.url)))).toBe('ONNX');
+  });
+});

@@ -1,0 +1,132 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { describe } from 'vitest';
+import { Model } from '../../src/formats/onnx/proto.js';
+import { programsRequired } from './programs.js';
+import { root } from './shared.js';
+
+/** A node to be written: attributes as plain values; numbers are integers unless listed in `floats`. */
+export interface WrittenNode {
+  op: string;
+  inputs: string[];
+  outputs: string[];
+  attributes?: Record<string, number | string | number[]>;
+  /** Attributes that are floats, not integers. */
+  floats?: string[];
+  domain?: string;
+}
+
+export interface WrittenGraph {
+  nodes: WrittenNode[];
+  /** Dimensions and values; whole numbers of 64 bits where `integer`. */
+  constants?: Record<string, { dims: number[]; values: ArrayLike<number>; integer?: boolean }>;
+  inputs?: Record<string, (number | string)[]>;
+  outputs: string[];
+  metadata?: Record<string, string>;
+  opset?: number;
+}
+
+const attributeOf = (name: string, value: number | string | number[], float: boolean) => {
+  if (typeof value === 'string') return { name, type: 3, s: new TextEncoder().encode(value) };
+  if (typeof value === 'number') return float ? { name, type: 1, f: value } : { name, type: 2, i: value };
+  return float ? { name, type: 6, floats: value } : { name, type: 7, ints: value };
+};
+
+const valueInfo = (name: string, dims: (number | string)[]) => ({
+  name,
+  type: {
+    tensorType: {
+      elemType: 1,
+      ...(dims.length > 0 && {
+        shape: {
+          dim: dims.map((dim) => (typeof dim === 'number' ? { dimValue: dim } : { dimParam: dim })),
+        },
+      }),
+    },
+  },
+});
+
+/** Bytes of an ONNX file. */
+export function writeOnnx({
+  nodes,
+  constants = {},
+  inputs = {},
+  outputs,
+  metadata = {},
+  opset = 13,
+}: WrittenGraph) {
+  const initializer = Object.entries(constants).map(([name, { dims, values, integer = false }]) => {
+    const raw = integer ? BigInt64Array.from(values as number[], BigInt) : Float32Array.from(values);
+    return { name, dims, dataType: integer ? 7 : 1, rawData: new Uint8Array(raw.buffer) };
+  });
+  return Model.encode(
+    Model.fromObject({
+      irVersion: 8,
+      opsetImport: [{ domain: '', version: opset }],
+      metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
+      graph: {
+        node: nodes.map(
+          ({ op, inputs: input, outputs: output, attributes = {}, floats = [], domain }, i) => ({
+            name: `n${i}`,
+            opType: op,
+            input,
+            output,
+            ...(domain === undefined ? {} : { domain }),
+            attribute: Object.entries(attributes).map(([name, value]) =>
+              attributeOf(name, value, floats.includes(name)),
+            ),
+          }),
+        ),
+        initializer,
+        input: Object.entries(inputs).map(([name, dims]) => valueInfo(name, dims)),
+        output: outputs.map((name) => valueInfo(name, [])),
+      },
+    }),
+  ).finish();
+}
+
+interface Session {
+  inputNames: string[];
+  outputNames: string[];
+  run(feeds: Record<string, unknown>): Promise<Record<string, { dims: number[]; data: Float32Array }>>;
+  release(): Promise<void>;
+}
+
+const peers = `${root}bench/peers/`;
+const installed = existsSync(`${peers}node_modules/onnxruntime-node`);
+const absent = !installed && !programsRequired;
+
+/** `describe` for comparisons with onnxruntime, skipped by its name where it is not installed. */
+export const describeWithOnnxruntime = (title: string, tests: () => void) =>
+  describe.skipIf(absent)(
+    absent ? `${title} (skipped: onnxruntime-node is not installed in bench/peers)` : title,
+    tests,
+  );
+
+/** Runs a file in onnxruntime on an image (3, H, W); gives its first output. */
+export async function runOnnxruntime(
+  file: string | Uint8Array,
+  planes: Float32Array,
+  height: number,
+  width: number,
+): Promise<{ dims: number[]; values: Float32Array }> {
+  const ort = createRequire(`${peers}package.json`)('onnxruntime-node');
+  const session: Session = await ort.InferenceSession.create(file, { logSeverityLevel: 4 });
+  try {
+    const image = new ort.Tensor('float32', planes, [1, 3, height, width]);
+    const { dims, data } = (await session.run({ [session.inputNames[0]!]: image }))[session.outputNames[0]!]!;
+    return { dims: [...dims], values: data };
+  } finally {
+    await session.release();
+  }
+}
+
+/** A uniform number in [−1, 1) and so on, from a seed. */
+export function randomNumbers(seed: number): (count: number, scale?: number) => Float32Array {
+  let state = seed >>> 0 || 1;
+  return (count, scale = 1) =>
+    Float32Array.from({ length: count }, () => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return (state / 2 ** 31 - 1) * scale;
+    });
+}
