@@ -17,6 +17,7 @@ export {
   FloatDetector,
   type FloatResult,
   type HeadOptions,
+  type OutputMaps,
   SpikingDetector,
   type SpikingResult,
 } from './detection/detector.js';
@@ -41,6 +42,7 @@ export {
   type ConvolutionStage,
   DEFAULT_RUN_OPTIONS,
   type EnginePlan,
+  type GatherStage,
   type Method,
   type Neuron,
   type Pool,
@@ -79,11 +81,33 @@ export type { Candidate } from './heads/candidate.js';
 export type { DetectionOptions } from './heads/detections.js';
 export { type Box, type Detection, intersectionOverUnion, suppress } from './heads/nms.js';
 export { decodeRegion } from './heads/region.js';
+export { decodeTable } from './heads/table.js';
 export { decodeYolo } from './heads/yolo.js';
 export { type Photo, type Placement, placementOf, resizePhoto } from './image/resize.js';
 export { decodeModel, encodeModel } from './model/model-file.js';
 export type { Normalisation, Provenance, Resize, SpikingLayer, SpikingModel } from './model/spiking-model.js';
 export { type ActivationObserver, createFloatNetwork, type FloatNetwork } from './network/float-network.js';
-export * from './network/network.js';
-export * from './network/parameters.js';
+export {
+  type Activation,
+  type AddLayer,
+  type Anchors,
+  type BilinearLayer,
+  type ConvolutionalLayer,
+  type Head,
+  IMAGE,
+  type Layer,
+  type MaxPoolLayer,
+  type Network,
+  type RegionHead,
+  type Shape,
+  type TableHead,
+  type UpsampleLayer,
+  type WiringLayer,
+  type YoloHead,
+} from './network/network.js';
+export type { NeuronLayer } from './network/ops/index.js';
+export type { ConvolutionParameters, FoldedParameters, Parameters } from './network/parameters.js';
 export { inferShapes } from './network/shapes.js';
+export type { Attributes } from './tail/operators.js';
+export type { Tail, TailNode } from './tail/tail.js';
+export type { Tensor } from './tail/tensor.js';

@@ -23,6 +23,8 @@ export { parseVocAnnotation } from './evaluation/voc-annotation.js';
 export type { DetectedPhoto } from './export/detected-photo.js';
 export type { PhotoRecord } from './export/records.js';
 export { type DarknetFiles, loadDarknet } from './formats/darknet/load.js';
+export { loadOnnx, type OnnxFiles } from './formats/onnx/load.js';
+export type { TrainedFiles } from './formats/trained.js';
 export { drawDetections } from './image/draw.js';
 export { decodePhoto } from './image/read-photo.js';
 export { readResized } from './image/read-resized.js';

@@ -1,4 +1,5 @@
 import type { Backend } from '../engine/backend.js';
+import { usageError } from '../errors.js';
 import { checkModel } from '../model/bounds.js';
 import type { Normalisation, Resize, SpikingModel } from '../model/spiking-model.js';
 import { createFloatNetwork } from '../network/float-network.js';
@@ -96,8 +97,15 @@ export async function convertNetwork(
   return model;
 }
 
-/** Gives a network another input size (its convolutions and pools fit any); throws `CFG` if a layer would vanish. */
+/**
+ * Gives a network another input size (its convolutions and pools fit any); throws `USAGE` for one that was exported with
+ * what it computes behind its output layers, which fits one size only.
+ */
 export function withInputSize<T extends { network: Network }>(trained: T, size: number): T {
+  if (trained.network.tail) {
+    const { width, height } = trained.network.input;
+    throw usageError(`the network was exported for ${width}×${height} and takes no other size`);
+  }
   const network = { ...trained.network, input: { height: size, width: size, channels: 3 } };
   return { ...trained, network };
 }

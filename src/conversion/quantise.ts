@@ -65,8 +65,8 @@ function largestScale(channel: Channel, weightBits: 16 | 8): number | undefined 
  * const layer = { kind: 'convolutional', name: 'out', inputs: ['image'], ...size, activation: 'linear' };
  * const network = { input: { height: 4, width: 4, channels: 1 }, layers: [layer], heads: [] };
  * const parameters = new Map([['out', { weights: Float32Array.of(0.5), bias: Float32Array.of(0) }]]);
- * const [layer] = quantise(network, parameters, new Map([['out', Float64Array.of(2)]]), 8);
- * console.log((layer.weights[0] / layer.scale[0]).toFixed(2)); // 0.25
+ * const [converted] = quantise(network, parameters, new Map([['out', Float64Array.of(2)]]), 8);
+ * console.log((converted.weights[0] / converted.scale[0]).toFixed(2)); // 0.25
  * ```
  */
 export function quantise(

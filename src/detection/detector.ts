@@ -58,7 +58,7 @@ export interface HeadOptions extends DetectionOptions {
   resize: Resize;
 }
 
-/** Maps of a network's output layers, each (H, W, C), in the order of {@link outputNames}. */
+/** Maps of a network's output layers, each (H, W, C), in the order of the output layers. */
 export type OutputMaps = readonly ArrayLike<number>[];
 
 /** What the spiking and the float network share: how photos come in, and boxes out of the heads. */

@@ -46,10 +46,10 @@ describe('eval', () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(/error: .*unannotated\.xml: cannot read it: there is no such file/);
     expect(stderr).toMatch(/error: .*broken\.jpg: not a JPEG/);
-    expect(stderr).toMatch(/error: .*dragon\.xml: class "dragon" is not one of the network's/);
+    expect(stderr).toMatch(/^classes that the network does not have, left out: dragon$/m);
     expect(stderr.trim().split('\n')).toHaveLength(3);
     const { images: count, failures, snn, ann } = JSON.parse(stdout);
-    expect([count, failures]).toEqual([2, 3]);
+    expect([count, failures]).toEqual([3, 2]);
     expect(snn.map(({ steps }: { steps: number }) => steps)).toEqual([4, 16]);
     expect(snn[1].relativeError).toBeLessThan(snn[0].relativeError);
     expect(ann.perClass.cat.ap11).toBe(1);

@@ -10,6 +10,8 @@ import { referenceBackend } from '../../dist/engine/reference.js';
 import { Simulation } from '../../dist/engine/simulation.js';
 import { parseVocAnnotation } from '../../dist/evaluation/voc-annotation.js';
 import { checkRecord } from '../../dist/export/records.js';
+import { parseOnnx } from '../../dist/formats/onnx/load.js';
+import { Model } from '../../dist/formats/onnx/proto.js';
 import {
   decodeModel,
   decodePhoto,
@@ -63,6 +65,55 @@ function bmp(width, height, pixels) {
   header.writeUInt16LE(1, 26);
   header.writeUInt16LE(24, 28);
   return Buffer.concat([header, pixels]);
+}
+
+/** An ONNX file: a convolution, what a YOLOv8 head computes behind it, names in the metadata. */
+function onnx() {
+  const floats = (...dims) => ({
+    dims,
+    dataType: 1,
+    floatData: Array.from({ length: dims.reduce((a, b) => a * b) }, (_, i) => ((i * 7) % 11) / 11 - 0.4),
+  });
+  const integers = (...int64Data) => ({ dims: [int64Data.length], dataType: 7, int64Data });
+  const constants = {
+    w: floats(4, 3, 3, 3),
+    b: floats(4),
+    v: floats(6, 4, 1, 1),
+    shape: integers(1, 6, -1),
+    parts: integers(4, 2),
+  };
+  const ints = (name, ...values) => ({ name, type: 7, ints: values });
+  const node = (opType, input, output, ...attribute) => ({ opType, input, output, attribute });
+  const value = (name, ...dims) => ({
+    name,
+    type: { tensorType: { elemType: 1, shape: { dim: dims.map((dimValue) => ({ dimValue })) } } },
+  });
+  return Buffer.from(
+    Model.encode(
+      Model.fromObject({
+        irVersion: 8,
+        opsetImport: [{ domain: '', version: 13 }],
+        metadataProps: [{ key: 'names', value: "{0: 'cat', 1: 'dog'}" }],
+        graph: {
+          node: [
+            node('Conv', ['image', 'w', 'b'], ['x1'], ints('strides', 2, 2), ints('pads', 1, 1, 1, 1)),
+            node('LeakyRelu', ['x1'], ['x2'], { name: 'alpha', type: 1, f: 0.1 }),
+            node('MaxPool', ['x2'], ['x3'], ints('kernel_shape', 2, 2), ints('strides', 2, 2)),
+            node('Split', ['x3'], ['x4', 'x5'], { name: 'axis', type: 2, i: 1 }),
+            node('Concat', ['x5', 'x4'], ['x6'], { name: 'axis', type: 2, i: 1 }),
+            node('Conv', ['x6', 'v'], ['x7']),
+            node('Reshape', ['x7', 'shape'], ['x8']),
+            node('Split', ['x8', 'parts'], ['boxes', 'x9'], { name: 'axis', type: 2, i: 1 }),
+            node('Sigmoid', ['x9'], ['scores']),
+            node('Concat', ['boxes', 'scores'], ['output'], { name: 'axis', type: 2, i: 1 }),
+          ],
+          initializer: Object.entries(constants).map(([name, tensor]) => ({ name, ...tensor })),
+          input: [value('image', 1, 3, 8, 8)],
+          output: [value('output')],
+        },
+      }),
+    ).finish(),
+  );
 }
 
 async function pictures() {
@@ -308,6 +359,10 @@ export const targets = {
       parseWeights(parseCfg(TINY_CFG), bytes);
       return 'weights';
     },
+  },
+  onnx: {
+    seeds: () => [onnx()],
+    run: (bytes) => `${parseOnnx(bytes, {}).network.layers.length} layers`,
   },
   names: {
     seeds: () => [Buffer.from('cat\ndog\n')],

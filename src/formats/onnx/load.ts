@@ -1,5 +1,5 @@
 import type { TrainedNetwork } from '../../conversion/convert.js';
-import { onnxError, usageError, withPath } from '../../errors.js';
+import { namesError, onnxError, usageError, withPath } from '../../errors.js';
 import { readModelBytes, readText, sha256 } from '../../files.js';
 import { tableMismatch } from '../../heads/table.js';
 import type { Resize } from '../../model/spiking-model.js';
@@ -18,7 +18,7 @@ export interface OnnxFiles {
   head?: TableHead['kind'] | undefined;
   /** Height and width of the input, where the file leaves them open. */
   size?: readonly [number, number] | undefined;
-  /** Overrides of the head's preparation: see {@link Preparation}. */
+  /** Overrides of how the head's photos are prepared: bytes are taken in this order, less the mean, over the deviation. */
   order?: 'RGB' | 'BGR' | undefined;
   mean?: readonly number[] | undefined;
   std?: readonly number[] | undefined;
@@ -70,19 +70,23 @@ function recogniseHead(
   );
 }
 
-/** The class names of a file's metadata or of a names file. */
-async function namesOf(graph: OnnxGraph, files: OnnxFiles): Promise<string[]> {
-  if (files.names !== undefined) {
-    const text = await readText(files.names);
-    try {
-      return parseNames(text);
-    } catch (error) {
-      throw withPath(files.names, error);
-    }
+/** The class names of a names file, if one is given. */
+async function namesOf(path: string | undefined): Promise<string[] | undefined> {
+  if (path === undefined) return undefined;
+  const text = await readText(path);
+  try {
+    const names = parseNames(text);
+    if (names.length === 0) throw namesError('names no class; expected one a line');
+    return names;
+  } catch (error) {
+    throw withPath(path, error);
   }
+}
+
+/** The class names of a file's metadata. */
+function ownNames(graph: OnnxGraph): string[] {
   const written = graph.metadata.get('names');
-  if (written === undefined)
-    throw usageError(`${files.onnx}: names its classes nowhere; add --names FILE, one a line`);
+  if (written === undefined) throw usageError('it names its classes nowhere; add --names FILE, one a line');
   return parsePythonNames(written);
 }
 
@@ -96,41 +100,62 @@ const TASKS: Record<string, string> = {
 /**
  * Loads an ONNX file: its network up to the output layers, what it computes behind them, its head and how photos are
  * prepared, which is folded into the first layer. Throws `FILE`, `ONNX`, `NAMES` or `USAGE`.
+ *
+ * @example
+ * ```ts
+ * import { loadOnnx } from 'spiking-yolo';
+ *
+ * try {
+ *   const trained = await loadOnnx({ onnx: 'samples/cat.jpg' });
+ *   console.log(trained.network.layers.length, trained.classes);
+ * } catch ({ code }) {
+ *   console.log(code); // ONNX
+ * }
+ * ```
  */
 export async function loadOnnx(files: OnnxFiles): Promise<TrainedNetwork> {
   const bytes = await readModelBytes(files.onnx);
+  const names = await namesOf(files.names);
   try {
-    const graph = readOnnx(bytes);
-    const task = graph.metadata.get('task') ?? 'detect';
-    if (task !== 'detect')
-      throw onnxError(
-        `the network was trained for ${TASKS[task] ?? task}; only detection is supported (task=detect)`,
-      );
-    const imported = importGraph(graph, files.size);
-    const classes = await namesOf(graph, files);
-    if (imported.outputDims.length !== 1)
-      throw onnxError(
-        `the file has ${imported.outputDims.length} outputs; expected one (more are of segmentation, or raw heads)`,
-      );
-    const kind = files.head ?? recogniseHead(graph, imported, classes.length);
-    const mismatch = tableMismatch(kind, imported.outputDims[0]!, classes.length, imported.input);
-    if (mismatch) throw onnxError(mismatch);
-    const usual = PREPARATIONS[kind];
-    const preparation: Preparation = {
-      order: files.order ?? usual.order,
-      mean: files.mean ? perChannel('mean', files.mean, false) : usual.mean,
-      deviation: files.std ? perChannel('std', files.std, true) : usual.deviation,
-      resize: files.resize ?? usual.resize,
-    };
-    const head: TableHead = { kind, input: imported.tail.outputs[0]!, classes: classes.length };
-    const prepared = foldPreparation(
-      { ...networkOf(imported), heads: [head] },
-      imported.parameters,
-      preparation,
-    );
-    const digest = sha256(bytes);
-    return { ...prepared, classes, resize: preparation.resize, cfgSha256: digest, weightsSha256: digest };
+    return parseOnnx(bytes, { ...files, names });
   } catch (error) {
     throw withPath(files.onnx, error);
   }
+}
+
+/** The same from a file's bytes; throws `ONNX`, `NAMES` or `USAGE`. */
+export function parseOnnx(
+  bytes: Uint8Array,
+  options: Omit<OnnxFiles, 'onnx' | 'names'> & { names?: string[] | undefined },
+): TrainedNetwork {
+  const graph = readOnnx(bytes);
+  const task = graph.metadata.get('task') ?? 'detect';
+  if (task !== 'detect')
+    throw onnxError(
+      `the network was trained for ${TASKS[task] ?? task}; only detection is supported (task=detect)`,
+    );
+  const imported = importGraph(graph, options.size);
+  const classes = options.names ?? ownNames(graph);
+  if (imported.outputDims.length !== 1)
+    throw onnxError(
+      `the file has ${imported.outputDims.length} outputs; expected one (more are of segmentation, or raw heads)`,
+    );
+  const kind = options.head ?? recogniseHead(graph, imported, classes.length);
+  const mismatch = tableMismatch(kind, imported.outputDims[0]!, classes.length, imported.input);
+  if (mismatch) throw onnxError(mismatch);
+  const usual = PREPARATIONS[kind];
+  const preparation: Preparation = {
+    order: options.order ?? usual.order,
+    mean: options.mean ? perChannel('mean', options.mean, false) : usual.mean,
+    deviation: options.std ? perChannel('std', options.std, true) : usual.deviation,
+    resize: options.resize ?? usual.resize,
+  };
+  const head: TableHead = { kind, input: imported.tail.outputs[0]!, classes: classes.length };
+  const prepared = foldPreparation(
+    { ...networkOf(imported), heads: [head] },
+    imported.parameters,
+    preparation,
+  );
+  const digest = sha256(bytes);
+  return { ...prepared, classes, resize: preparation.resize, cfgSha256: digest, weightsSha256: digest };
 }

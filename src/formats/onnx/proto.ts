@@ -222,7 +222,7 @@ function attributeOf(proto: AttributeProto, where: string): Attribute | undefine
     case 2:
       return integerOf(proto.i);
     case 3:
-      return new TextDecoder().decode(proto.s);
+      return new TextDecoder().decode(Uint8Array.from(proto.s ?? []));
     case 4:
       return tensorOf(proto.t ?? {}, where);
     case 6:

@@ -1,0 +1,257 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { selectBackend } from '../../../src/backend/select.js';
+import { convertNetwork, DEFAULT_CONVERSION } from '../../../src/conversion/convert.js';
+import { SpikingDetector } from '../../../src/detection/detector.js';
+import { DEFAULT_SETTINGS } from '../../../src/detection/settings.js';
+import { loadOnnx, type OnnxFiles } from '../../../src/formats/onnx/load.js';
+import { readPhotoFile } from '../../../src/image/read-resized.js';
+import { networkInput, resizePhoto } from '../../../src/image/resize.js';
+import { decodeModel, encodeModel } from '../../../src/model/model-file.js';
+import { createFloatNetwork } from '../../../src/network/float-network.js';
+import { inferShapes } from '../../../src/network/shapes.js';
+import { runTail } from '../../../src/tail/tail.js';
+import {
+  describeWithOnnxruntime,
+  randomNumbers,
+  runOnnxruntime,
+  type WrittenGraph,
+  writeOnnx,
+} from '../../support/onnx.js';
+import { hasShared, root, shared } from '../../support/shared.js';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'onnx-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A YOLOv8 head of 2 classes over a 32×32 image: 1×6×64, four of it boxes in pixels. */
+function small(
+  metadata: Record<string, string> = { names: "{0: 'cat', 1: 'dog'}", stride: '4', task: 'detect' },
+) {
+  const random = randomNumbers(3);
+  const bias = Float32Array.of(16, 16, 12, 12, 0, -3);
+  const graph: WrittenGraph = {
+    nodes: [
+      {
+        op: 'Conv',
+        inputs: ['image', 'w1', 'b1'],
+        outputs: ['x1'],
+        attributes: { strides: [4, 4], pads: [1, 1, 1, 1] },
+      },
+      { op: 'LeakyRelu', inputs: ['x1'], outputs: ['x2'], attributes: { alpha: 0.1 }, floats: ['alpha'] },
+      { op: 'Conv', inputs: ['x2', 'w2', 'b2'], outputs: ['x3'] },
+      { op: 'Reshape', inputs: ['x3', 'dims'], outputs: ['x4'] },
+      { op: 'Split', inputs: ['x4', 'parts'], outputs: ['boxes', 'x5'], attributes: { axis: 1 } },
+      { op: 'Sigmoid', inputs: ['x5'], outputs: ['scores'] },
+      { op: 'Concat', inputs: ['boxes', 'scores'], outputs: ['output'], attributes: { axis: 1 } },
+    ],
+    constants: {
+      w1: { dims: [8, 3, 3, 3], values: random(8 * 27, 0.5) },
+      b1: { dims: [8], values: random(8, 0.2) },
+      w2: { dims: [6, 8, 1, 1], values: random(48, 0.5) },
+      b2: { dims: [6], values: bias },
+      dims: { dims: [3], values: [1, 6, -1], integer: true },
+      parts: { dims: [2], values: [4, 2], integer: true },
+    },
+    inputs: { image: [1, 3, 32, 32] },
+    outputs: ['output'],
+    metadata,
+  };
+  return graph;
+}
+
+/** Writes a small file and gives its path. */
+function written(name: string, graph: WrittenGraph = small()): string {
+  const path = join(folder, name);
+  writeFileSync(path, writeOnnx(graph));
+  return path;
+}
+
+const failure = async (files: OnnxFiles) => {
+  try {
+    await loadOnnx(files);
+  } catch (error) {
+    const { code, message } = error as { code: string; message: string };
+    return `${code}: ${message.replaceAll(folder, '')}`;
+  }
+  return 'loaded';
+};
+
+/** An image as a file's own network takes it. */
+const planesOf = (rgb: Uint8Array, cells: number, prepare: (rgb: [number, number, number]) => number[]) => {
+  const planes = new Float32Array(3 * cells);
+  for (let i = 0; i < cells; i++) {
+    const values = prepare([rgb[3 * i]!, rgb[3 * i + 1]!, rgb[3 * i + 2]!]);
+    for (const [c, value] of values.entries()) planes[c * cells + i] = value;
+  }
+  return planes;
+};
+
+/** Largest difference from onnxruntime on a photo, relative to the largest number. */
+async function difference(
+  files: OnnxFiles,
+  photoPath: string,
+  prepare: (rgb: [number, number, number]) => number[],
+): Promise<number> {
+  const trained = await loadOnnx(files);
+  const { network, parameters, resize = 'letterbox' } = trained;
+  const float = createFloatNetwork(network, parameters, selectBackend().backend);
+  const photo = await readPhotoFile(photoPath);
+  const { height, width } = network.input;
+  const shapes = inferShapes(network);
+  const tail = network.tail!;
+  const [ours] = runTail(
+    tail,
+    float.forward(networkInput(resize, photo, network.input)),
+    tail.inputs.map((name) => shapes.get(name)!),
+  );
+  const planes = planesOf(resizePhoto(resize, photo, width, height), height * width, prepare);
+  const theirs = await runOnnxruntime(files.onnx, planes, height, width);
+  expect(ours!.dims).toEqual(theirs.dims);
+  let [largest, apart] = [0, 0];
+  for (const [i, value] of theirs.values.entries()) {
+    largest = Math.max(largest, Math.abs(value));
+    apart = Math.max(apart, Math.abs(value - ours!.values[i]!));
+  }
+  expect(largest).toBeGreaterThan(0);
+  return apart / largest;
+}
+
+describeWithOnnxruntime('a file and its preparation give what onnxruntime gives', () => {
+  const cat = `${root}samples/cat.jpg`;
+
+  it('BGR, means with zeros around the photo, deviations', async () => {
+    const onnx = written('prepared.onnx');
+    const files: OnnxFiles = {
+      onnx,
+      order: 'BGR',
+      mean: [103, 116, 123],
+      std: [57, 58, 59],
+      resize: 'stretch',
+    };
+    const apart = await difference(files, cat, ([r, g, b]) => [
+      (b - 103) / 57,
+      (g - 116) / 58,
+      (r - 123) / 59,
+    ]);
+    expect(apart).toBeLessThan(1e-5);
+  });
+
+  const real: [string, OnnxFiles, (rgb: [number, number, number]) => number[]][] = [
+    [
+      'tiny-yolo-plus',
+      {
+        onnx: `${shared}models/tiny-yolo-plus/tiny-yolo-plus.onnx`,
+        names: `${shared}models/tiny-yolo-plus/coco.names`,
+        order: 'RGB',
+        mean: [0],
+        std: [255],
+      },
+      ([r, g, b]) => [r / 255, g / 255, b / 255],
+    ],
+    [
+      'NanoDet-Plus',
+      {
+        onnx: `${shared}data/weights/nanodet-plus-m-416/nanodet-plus-m_416.onnx`,
+        names: `${shared}data/weights/coco.names`,
+      },
+      ([r, g, b]) => [(b - 103.53) / 57.375, (g - 116.28) / 57.12, (r - 123.675) / 58.395],
+    ],
+    [
+      'FastestDet',
+      {
+        onnx: `${shared}data/weights/fastestdet/FastestDet.onnx`,
+        names: `${shared}data/weights/coco.names`,
+      },
+      ([r, g, b]) => [b / 255, g / 255, r / 255],
+    ],
+  ];
+  for (const [title, files, prepare] of real) {
+    it.skipIf(!hasShared)(
+      `${title}, on a photo`,
+      async () => {
+        expect(await difference(files, `${shared}data/photos/dog.jpg`, prepare)).toBeLessThan(5e-5);
+      },
+      60_000,
+    );
+  }
+});
+
+describe('an ONNX file', () => {
+  it('is converted, stored, read again and detects the same', async () => {
+    const trained = await loadOnnx({ onnx: written('small.onnx') });
+    expect(trained.classes).toEqual(['cat', 'dog']);
+    expect(trained.resize).toBe('letterbox:114');
+    expect(trained.network.heads).toEqual([{ kind: 'yolov8', input: expect.any(String), classes: 2 }]);
+    const { backend } = selectBackend();
+    const photo = await readPhotoFile(`${root}samples/cat.jpg`);
+    const { input } = trained.network;
+    const model = await convertNetwork(
+      trained,
+      async function* () {
+        yield networkInput('letterbox:114', photo, input);
+      },
+      { ...DEFAULT_CONVERSION, resize: 'letterbox:114' },
+      backend,
+    );
+    const again = decodeModel(encodeModel(model));
+    expect(again.network).toEqual(model.network);
+    expect(Object.keys(again.network.tail!.constants).length).toBeGreaterThan(0);
+    const results = [model, again].map((each) => {
+      const settings = { ...DEFAULT_SETTINGS, resize: each.resize, conf: 0.1 };
+      const detector = new SpikingDetector(each, settings, backend);
+      const { detections } = detector.detect(photo, settings);
+      detector.close();
+      return detections;
+    });
+    expect(results[0]!.length).toBeGreaterThan(0);
+    expect(results[1]).toEqual(results[0]);
+  });
+
+  it('says what is missing or does not fit', async () => {
+    const unnamed = written('unnamed.onnx', small({}));
+    expect(await failure({ onnx: unnamed })).toMatch(
+      /^USAGE: \/unnamed\.onnx: it names its classes nowhere; add --names FILE/,
+    );
+    expect(await failure({ onnx: join(folder, 'absent.onnx') })).toMatch(/^FILE: .*absent\.onnx/);
+    const names = join(folder, 'three.names');
+    writeFileSync(names, 'a\nb\nc\n');
+    expect(await failure({ onnx: unnamed, names })).toMatch(
+      /^ONNX: \/unnamed\.onnx: no head is known whose output is 1×6×64 with 3 classes/,
+    );
+    expect(await failure({ onnx: unnamed, names, head: 'yolov8' })).toMatch(
+      /^ONNX: .*a yolov8 head of 3 classes reads 1×7×N/,
+    );
+    writeFileSync(names, '\n');
+    expect(await failure({ onnx: unnamed, names })).toMatch(/^NAMES: /);
+    expect(
+      await failure({ onnx: written('seg.onnx', small({ names: "{0: 'a'}", task: 'segment' })) }),
+    ).toMatch(/^ONNX: .*trained for segmentation; only detection/);
+    expect(await failure({ onnx: written('mean.onnx'), mean: [1, 2] })).toMatch(
+      /^USAGE: .*mean is 1, 2; expected one number or three/,
+    );
+    expect(await failure({ onnx: written('std.onnx'), std: [0] })).toMatch(/^USAGE: .*above 0/);
+    const two = { ...small(), outputs: ['boxes', 'scores'] };
+    expect(await failure({ onnx: written('two.onnx', two) })).toMatch(
+      /^ONNX: .*the file has 2 outputs; expected one/,
+    );
+    const open = { ...small(), inputs: { image: ['n', 3, 'h', 'w'] } };
+    expect(await failure({ onnx: written('open.onnx', open) })).toMatch(/^ONNX: .*--size/);
+    expect(await failure({ onnx: written('open.onnx', open), size: [32, 32] })).toBe('loaded');
+    writeFileSync(join(folder, 'photo.onnx'), 'not a network at all');
+    expect(await failure({ onnx: join(folder, 'photo.onnx') })).toMatch(
+      /^ONNX: \/photo\.onnx: not an ONNX file/,
+    );
+  });
+
+  it('folds the means away where there are none: three channels', async () => {
+    const { network } = await loadOnnx({ onnx: written('three.onnx') });
+    expect(network.input.channels).toBe(3);
+    const { network: four } = await loadOnnx({ onnx: written('four.onnx'), mean: [1], std: [2] });
+    expect(four.input.channels).toBe(4);
+  });
+});
