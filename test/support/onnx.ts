@@ -130,3 +130,39 @@ export function randomNumbers(seed: number): (count: number, scale?: number) => 
       return (state / 2 ** 31 - 1) * scale;
     });
 }
+
+/** A YOLOv8 head of 2 classes over a 32×32 image: 1×6×64, four of it boxes in pixels. */
+export function yolov8Graph(
+  metadata: Record<string, string> = { names: "{0: 'cat', 1: 'dog'}", stride: '4', task: 'detect' },
+) {
+  const random = randomNumbers(3);
+  const bias = Float32Array.of(16, 16, 12, 12, 0, -3);
+  const graph: WrittenGraph = {
+    nodes: [
+      {
+        op: 'Conv',
+        inputs: ['image', 'w1', 'b1'],
+        outputs: ['x1'],
+        attributes: { strides: [4, 4], pads: [1, 1, 1, 1] },
+      },
+      { op: 'LeakyRelu', inputs: ['x1'], outputs: ['x2'], attributes: { alpha: 0.1 }, floats: ['alpha'] },
+      { op: 'Conv', inputs: ['x2', 'w2', 'b2'], outputs: ['x3'] },
+      { op: 'Reshape', inputs: ['x3', 'dims'], outputs: ['x4'] },
+      { op: 'Split', inputs: ['x4', 'parts'], outputs: ['boxes', 'x5'], attributes: { axis: 1 } },
+      { op: 'Sigmoid', inputs: ['x5'], outputs: ['scores'] },
+      { op: 'Concat', inputs: ['boxes', 'scores'], outputs: ['output'], attributes: { axis: 1 } },
+    ],
+    constants: {
+      w1: { dims: [8, 3, 3, 3], values: random(8 * 27, 0.5) },
+      b1: { dims: [8], values: random(8, 0.2) },
+      w2: { dims: [6, 8, 1, 1], values: random(48, 0.5) },
+      b2: { dims: [6], values: bias },
+      dims: { dims: [3], values: [1, 6, -1], integer: true },
+      parts: { dims: [2], values: [4, 2], integer: true },
+    },
+    inputs: { image: [1, 3, 32, 32] },
+    outputs: ['output'],
+    metadata,
+  };
+  return graph;
+}

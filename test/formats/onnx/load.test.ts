@@ -15,10 +15,10 @@ import { inferShapes } from '../../../src/network/shapes.js';
 import { runTail } from '../../../src/tail/tail.js';
 import {
   describeWithOnnxruntime,
-  randomNumbers,
   runOnnxruntime,
   type WrittenGraph,
   writeOnnx,
+  yolov8Graph,
 } from '../../support/onnx.js';
 import { hasShared, root, shared } from '../../support/shared.js';
 
@@ -28,44 +28,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A YOLOv8 head of 2 classes over a 32×32 image: 1×6×64, four of it boxes in pixels. */
-function small(
-  metadata: Record<string, string> = { names: "{0: 'cat', 1: 'dog'}", stride: '4', task: 'detect' },
-) {
-  const random = randomNumbers(3);
-  const bias = Float32Array.of(16, 16, 12, 12, 0, -3);
-  const graph: WrittenGraph = {
-    nodes: [
-      {
-        op: 'Conv',
-        inputs: ['image', 'w1', 'b1'],
-        outputs: ['x1'],
-        attributes: { strides: [4, 4], pads: [1, 1, 1, 1] },
-      },
-      { op: 'LeakyRelu', inputs: ['x1'], outputs: ['x2'], attributes: { alpha: 0.1 }, floats: ['alpha'] },
-      { op: 'Conv', inputs: ['x2', 'w2', 'b2'], outputs: ['x3'] },
-      { op: 'Reshape', inputs: ['x3', 'dims'], outputs: ['x4'] },
-      { op: 'Split', inputs: ['x4', 'parts'], outputs: ['boxes', 'x5'], attributes: { axis: 1 } },
-      { op: 'Sigmoid', inputs: ['x5'], outputs: ['scores'] },
-      { op: 'Concat', inputs: ['boxes', 'scores'], outputs: ['output'], attributes: { axis: 1 } },
-    ],
-    constants: {
-      w1: { dims: [8, 3, 3, 3], values: random(8 * 27, 0.5) },
-      b1: { dims: [8], values: random(8, 0.2) },
-      w2: { dims: [6, 8, 1, 1], values: random(48, 0.5) },
-      b2: { dims: [6], values: bias },
-      dims: { dims: [3], values: [1, 6, -1], integer: true },
-      parts: { dims: [2], values: [4, 2], integer: true },
-    },
-    inputs: { image: [1, 3, 32, 32] },
-    outputs: ['output'],
-    metadata,
-  };
-  return graph;
-}
-
 /** Writes a small file and gives its path. */
-function written(name: string, graph: WrittenGraph = small()): string {
+function written(name: string, graph: WrittenGraph = yolov8Graph()): string {
   const path = join(folder, name);
   writeFileSync(path, writeOnnx(graph));
   return path;
@@ -213,7 +177,7 @@ describe('an ONNX file', () => {
   });
 
   it('says what is missing or does not fit', async () => {
-    const unnamed = written('unnamed.onnx', small({}));
+    const unnamed = written('unnamed.onnx', yolov8Graph({}));
     expect(await failure({ onnx: unnamed })).toMatch(
       /^USAGE: \/unnamed\.onnx: it names its classes nowhere; add --names FILE/,
     );
@@ -229,17 +193,17 @@ describe('an ONNX file', () => {
     writeFileSync(names, '\n');
     expect(await failure({ onnx: unnamed, names })).toMatch(/^NAMES: /);
     expect(
-      await failure({ onnx: written('seg.onnx', small({ names: "{0: 'a'}", task: 'segment' })) }),
+      await failure({ onnx: written('seg.onnx', yolov8Graph({ names: "{0: 'a'}", task: 'segment' })) }),
     ).toMatch(/^ONNX: .*trained for segmentation; only detection/);
     expect(await failure({ onnx: written('mean.onnx'), mean: [1, 2] })).toMatch(
       /^USAGE: .*mean is 1, 2; expected one number or three/,
     );
     expect(await failure({ onnx: written('std.onnx'), std: [0] })).toMatch(/^USAGE: .*above 0/);
-    const two = { ...small(), outputs: ['boxes', 'scores'] };
+    const two = { ...yolov8Graph(), outputs: ['boxes', 'scores'] };
     expect(await failure({ onnx: written('two.onnx', two) })).toMatch(
       /^ONNX: .*the file has 2 outputs; expected one/,
     );
-    const open = { ...small(), inputs: { image: ['n', 3, 'h', 'w'] } };
+    const open = { ...yolov8Graph(), inputs: { image: ['n', 3, 'h', 'w'] } };
     expect(await failure({ onnx: written('open.onnx', open) })).toMatch(/^ONNX: .*--size/);
     expect(await failure({ onnx: written('open.onnx', open), size: [32, 32] })).toBe('loaded');
     writeFileSync(join(folder, 'photo.onnx'), 'not a network at all');

@@ -1,0 +1,60 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectError, run } from '../support/command.js';
+import { writeOnnx, yolov8Graph } from '../support/onnx.js';
+
+let folder: string;
+let onnx: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'onnx-'));
+  onnx = join(folder, 'small.onnx');
+  writeFileSync(onnx, writeOnnx(yolov8Graph()));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('an ONNX file on the command line', () => {
+  it('is converted, and the model and the file itself detect', () => {
+    const out = join(folder, 'small.safetensors');
+    expect(run(['convert', '--onnx', onnx, '--calibration', 'samples', '--out', out]).status).toBe(0);
+    const found = (...args: string[]) => {
+      const { stdout, status } = run([
+        'detect',
+        'samples/cat.jpg',
+        '--conf',
+        '0.01',
+        '--format',
+        'json',
+        ...args,
+      ]);
+      expect(status).toBe(0);
+      return JSON.parse(stdout)[0];
+    };
+    const spiking = found('--model', out, '--checksum');
+    const float = found('--ann', '--onnx', onnx);
+    expect(spiking.resize).toBe('letterbox:114');
+    expect(float.resize).toBe('letterbox:114');
+    expect(spiking.detections.length).toBeGreaterThan(0);
+    expect(spiking.detections[0].class).toBe(float.detections[0].class);
+    for (const backend of ['wasm', 'reference'])
+      expect(found('--model', out, '--checksum', '--backend', backend).spikeChecksum).toBe(
+        spiking.spikeChecksum,
+      );
+  }, 60_000);
+
+  it('with wrong options: one error, and nothing is written', () => {
+    const out = join(folder, 'none.safetensors');
+    const convert = (...args: string[]) =>
+      run(['convert', '--calibration', 'samples', '--out', out, ...args]);
+    expectError(convert('--onnx', join(folder, 'absent.onnx')), 1, /absent\.onnx: .*no such file/);
+    expectError(convert('--onnx', 'samples/cat.jpg'), 1, /cat\.jpg: not an ONNX file/);
+    expectError(convert(), 2, /name a trained network/);
+    expectError(convert('--onnx', onnx, '--head', 'yolov5'), 1, /a yolov5 head of 2 classes reads 1×N×7/);
+    expectError(convert('--onnx', onnx, '--mean', 'a'), 2, /--mean/);
+    expectError(convert('--onnx', onnx, '--std', '0'), 2, /above 0/);
+    expectError(convert('--onnx', onnx, '--cfg', 'x.cfg'), 2, /--cfg/);
+    expectError(run(['detect', 'samples/cat.jpg', '--onnx', onnx]), 2, /float network only \(--ann\)/);
+    expect(existsSync(out)).toBe(false);
+  }, 60_000);
+});
