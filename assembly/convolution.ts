@@ -364,6 +364,49 @@ function fireSumsRow(c: Convolution, y: i32, times: i64): void {
   }
 }
 
+/** Counts of a neuron of filter f whose input came to S, before they are clipped (src/engine/curve.ts). */
+// @ts-ignore: decorator
+@inline
+function curveCount(c: Convolution, f: usize, s: i64): i64 {
+  const stride = <usize>c.filters * 4;
+  const factors = c.curveFactors + f * 4;
+  const last = <i64>(c.curveEntries - 1) << 16;
+  let place = ((s * <i64>load<i32>(factors)) >> <i64>load<i32>(factors + stride)) + last / 2;
+  place = min<i64>(max<i64>(place, 0), last - 1);
+  const entry = c.curve + <usize>(place >> 16) * 4;
+  const low = <i64>load<i32>(entry);
+  const value = low + (((<i64>load<i32>(entry, 4) - low) * (place & 65535)) >> 16);
+  let part = (value * <i64>load<i32>(factors + 4 * stride)) >> <i64>load<i32>(factors + 5 * stride);
+  if (c.curveLinear && s > 0) part += (s * <i64>load<i32>(factors + 2 * stride)) >> <i64>load<i32>(factors + 3 * stride);
+  return ((part >> 16) + 128) >> 8;
+}
+
+/** As fireSumsRow, for neurons whose activation is a curve: they fire once, by S = sums + times·(B or current), which stays as V. */
+function fireCurveRow(c: Convolution, y: i32, times: i64): void {
+  const gamma = <i64>c.gamma;
+  const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * <usize>c.filters * 2;
+  let spikes: i64 = 0;
+  let clipped: i64 = 0;
+  for (let x: usize = 0; x < <usize>c.outWidth; x++) {
+    for (let f: usize = 0; f < <usize>c.ownFilters; f++) {
+      const inRow = x * <usize>c.filters + f;
+      const neuron = <usize>y * <usize>c.outWidth * <usize>c.filters + inRow;
+      const constant = c.current != 0 ? load<i32>(c.current + neuron * 4) : load<i32>(c.bias + f * 4);
+      let s = times * <i64>constant;
+      if (c.current == 0) s += load<i64>(c.sums + inRow * 8);
+      const wanted = curveCount(c, f, s);
+      const n = min<i64>(max<i64>(wanted, -gamma), gamma);
+      if (n != wanted) clipped++;
+      spikes += abs<i64>(n);
+      store<i32>(c.potential + neuron * 4, <i32>min<i64>(max<i64>(s, -(<i64>LIMIT)), <i64>LIMIT));
+      store<i32>(c.counts + neuron * 4, <i32>n);
+      store<i16>(outRow + inRow * 2, <i16>n);
+    }
+  }
+  store<f64>(c.statistics, load<f64>(c.statistics) + <f64>spikes);
+  store<f64>(c.statistics, load<f64>(c.statistics, 8) + <f64>clipped, 8);
+}
+
 /** Computes the constant current of a layer on the image, (outHeight, outWidth, filters): Σ W·p + B. */
 export function present(pointer: usize, pixels: usize): void {
   const c = changetype<Convolution>(pointer);
@@ -377,7 +420,7 @@ export function present(pointer: usize, pixels: usize): void {
   }
 }
 
-/** Runs all rows of a firing layer over a block; `window` if a start delay ends in its only step. */
+/** Runs all rows of a firing layer over a block; `window` if its whole input comes at once, in the block's only step. */
 export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
   const c = changetype<Convolution>(pointer);
   const planes = window && c.current == 0 && c.heard == 0 ? windowOf(c, 0) : 0;
@@ -387,7 +430,8 @@ export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
     if (window) {
       if (planes > 0) sumRow(c, y, planes);
       else if (c.heard > 0) sumChannelsRow(c, y);
-      fireSumsRow(c, y, <i64>step + 1);
+      if (c.curve != 0) fireCurveRow(c, y, <i64>step + 1);
+      else fireSumsRow(c, y, <i64>step + 1);
     } else if (c.heard > 0) {
       fireChannelsRow(c, y, steps);
     } else {

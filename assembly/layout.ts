@@ -50,6 +50,11 @@ export class Convolution {
   /** Channels that a filter hears alone (j, filters + j, …), or 0 if it hears all; their `filters` without padding. */
   heard: i32;
   ownFilters: i32;
+  /** Of neurons whose activation is a curve (src/engine/curve.ts): its table, and factors (6, filters); else 0. */
+  curve: usize;
+  curveEntries: i32;
+  curveLinear: i32;
+  curveFactors: usize;
 }
 
 /** Wiring; see native/engine.h. */

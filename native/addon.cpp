@@ -150,7 +150,7 @@ void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
 // could free an array; looking into arrays runs none.
 struct StageReading {
   StageSpec spec{};
-  Napi::Value weights, bias, firing, startPotential, sources, shifts;
+  Napi::Value weights, bias, firing, startPotential, sources, shifts, curve, curveFactors;
 };
 
 // Wiring: its stages one by one; the array of sources is taken later.
@@ -220,6 +220,16 @@ StageReading readStage(Napi::Env env, Napi::Value value, int index) {
   if (spec.channelwise && (!spec.fires || spec.input < 0 || spec.channels % spec.filters != 0)) {
     fail(env, where + "channelwise filters fire, hear spikes, and share the channels evenly");
   }
+  const Napi::Value curve = object.Get("curve");
+  if (!curve.IsUndefined()) {
+    const Napi::Object table = objectOf(env, curve, where + "curve");
+    const Napi::Value linear = table.Get("linear");
+    if (!linear.IsBoolean()) fail(env, where + "the curve's linear must be true or false");
+    spec.curveLinear = linear.As<Napi::Boolean>();
+    reading.curve = table.Get("values");
+    reading.curveFactors = table.Get("factors");
+    spec.curveEntries = 1;
+  }
   reading.weights = object.Get("weights");
   reading.bias = object.Get("bias");
   reading.firing = object.Get("firing");
@@ -241,6 +251,30 @@ void takeSources(Napi::Env env, std::vector<StageReading>& readings, size_t inde
   }
 }
 
+// Takes a curve's table and factors, and proves that 64 bits hold every product: a sum is below 2^38, a factor's m at most 2^24
+// (2^30 for the table's values), its shift below 63.
+void takeCurve(Napi::Env env, StageReading& reading, const std::string& where) {
+  StageSpec& spec = reading.spec;
+  const auto table = arrayOf(env, reading.curve, where + "the curve's values");
+  if (table.type != napi_int32_array || table.length < 2 || table.length > (1 << 16)) {
+    fail(env, where + "the curve's values must be an Int32Array of 2 to 65536");
+  }
+  if (spec.startDelay > 126) fail(env, where + "a curve fires within 127 steps");
+  if (!spec.fires) fail(env, where + "only layers that fire have a curve");
+  spec.curveEntries = int(table.length);
+  spec.curve = static_cast<const int32_t*>(table.data);
+  for (int i = 0; i < spec.curveEntries; i++) {
+    if (spec.curve[i] < -(1 << 24) || spec.curve[i] > (1 << 24)) fail(env, where + "a value of the curve is too large");
+  }
+  const size_t factors = size_t(6) * spec.filters;
+  spec.curveFactors = arrayOf<int32_t>(env, reading.curveFactors, where + "the curve's factors", napi_int32_array, factors);
+  for (size_t i = 0; i < factors; i++) {
+    const size_t row = i / spec.filters;
+    const int32_t most = row % 2 == 1 ? 62 : row == 4 ? 1 << 30 : 1 << 24;
+    if (spec.curveFactors[i] < 0 || spec.curveFactors[i] > most) fail(env, where + "a factor of the curve is out of range");
+  }
+}
+
 // Takes the arrays of a convolution and proves its bounds.
 void takeArrays(Napi::Env env, StageReading& reading, const std::string& where) {
   StageSpec& spec = reading.spec;
@@ -254,6 +288,7 @@ void takeArrays(Napi::Env env, StageReading& reading, const std::string& where) 
   spec.bias = integers(reading.bias, "bias", 1);
   spec.firing = integers(reading.firing, "firing", spiking::kFiringRows);
   spec.startPotential = integers(reading.startPotential, "startPotential", 1);
+  if (spec.curveEntries > 0) takeCurve(env, reading, where);
   for (int i = 0; i < spiking::kFiringRows * spec.filters; i++) {
     // limits are at least 1, so that a neuron cannot fire up and down at once
     const int row = i / spec.filters;

@@ -194,6 +194,14 @@ void Engine::planConvolution(Stage& stage) {
   c.tileRows = kernels_.tileRows(spec.wide, c.tileGroups);
   c.listRows = c.tileRows;
   c.channelwise = spec.channelwise;
+  if (spec.curveEntries > 0) {
+    stage.curve = copyPadded(spec.curve, spec.curveEntries, spec.curveEntries, 1, 0);
+    stage.curveFactors = copyPadded(spec.curveFactors, spec.filters, filters, 6, 0);
+    c.curve = stage.curve.as<int32_t>();
+    c.curveEntries = spec.curveEntries;
+    c.curveLinear = spec.curveLinear;
+    c.curveFactors = stage.curveFactors.as<int32_t>();
+  }
   if (spec.channelwise) {
     const int taps = spec.size * spec.size * (spec.channels / spec.filters);
     stage.channelWeights = Memory(size_t(taps) * filters * 4);
@@ -506,7 +514,8 @@ const char* Engine::run(int index, int step, int steps) {
   }
   const int delay = stage.spec.isConvolution() ? stage.spec.startDelay : 0;
   if (step < delay && step + steps > delay) return "a block must end where a start delay does";
-  if (delay > 0 && step == delay && steps != 1) return "the step in which a start delay ends must come alone";
+  const bool window = delay > 0 || stage.convolution.curve;
+  if (window && step == delay && steps != 1) return "the step in which a start delay ends must come alone";
   if (stage.spec.kind == StageKind::kPool) runPool(stage, step, steps);
   else if (stage.spec.kind == StageKind::kGather) runGather(stage, steps);
   else runConvolution(stage, step, steps);
@@ -637,12 +646,12 @@ void Engine::runConvolution(Stage& stage, int step, int steps) {
   if (stage.spec.input >= 0) observe(stage, steps);
   if (!stage.spec.fires) return;
   const int delay = stage.spec.startDelay;
-  if (step < delay) {
+  if (step < delay || (c.curve && step > delay)) {
     stage.silent = true;
     return;
   }
   stage.silent = false;
-  if (delay > 0 && step == delay) {
+  if ((delay > 0 || c.curve) && step == delay) {
     endWindow(stage, step);
     return;
   }
@@ -666,7 +675,7 @@ void Engine::endWindow(Stage& stage, int step) {
   if (c.channelwise) return endChannelsWindow(stage, times, narrow);
   WindowBuffer window{};
   if (!c.current) window = countsWindow(stage);
-  if (narrow && window.planes <= 1) {
+  if (narrow && !c.curve && window.planes <= 1) {
     int32_t* bias = scaledBias_.as<int32_t>();
     for (int f = 0; !c.current && f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
     runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
@@ -681,7 +690,8 @@ void Engine::endWindow(Stage& stage, int step) {
     if (sums) {
       kernels_.sumRow(c, y, window, strip.firstFilter, strip.filters, sums, worker.scratch.as<uint8_t>());
     }
-    kernels_.fireSumsRow(c, y, sums, times, strip, worker.counters);
+    const auto fireRow = c.curve ? kernels_.fireCurveRow : kernels_.fireSumsRow;
+    fireRow(c, y, sums, times, strip, worker.counters);
   });
 }
 
@@ -689,7 +699,7 @@ void Engine::endWindow(Stage& stage, int step) {
 void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow) {
   Convolution& c = stage.convolution;
   const int step = int(times) - 1;
-  if (narrow && largestCount(stage) <= 127) {
+  if (narrow && !c.curve && largestCount(stage) <= 127) {
     int32_t* bias = scaledBias_.as<int32_t>();
     for (int f = 0; f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
     runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
@@ -699,31 +709,35 @@ void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow) {
   }
   settle(stages_[stage.spec.input]);
   settle(stage);
-  const int heard = c.channels / c.filters;
   runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
     int64_t* sums = worker.sums.as<int64_t>();
-    std::fill(sums, sums + size_t(c.outWidth) * strip.filters, 0);
-    for (int i = 0; i < c.size; i++) {
-      const int row = y * c.stride - c.padding + i;
-      for (int j = 0; row >= 0 && row < c.height && j < c.size; j++) {
-        for (int x = 0; x < c.outWidth; x++) {
-          const int column = x * c.stride - c.padding + j;
-          if (column < 0 || column >= c.width) continue;
-          const int32_t* counts = c.input->counts + (size_t(row) * c.width + column) * c.input->paddedChannels;
-          for (int h = 0; h < heard; h++) {
-            const int32_t* weights = c.channelWeights + (size_t(i * c.size + j) * heard + h) * c.paddedFilters;
-            for (int f = 0; f < strip.filters; f++) {
-              const int filter = strip.firstFilter + f;
-              if (filter < c.filters) {
-                sums[size_t(x) * strip.filters + f] += int64_t(weights[filter]) * counts[size_t(h) * c.filters + filter];
-              }
-            }
-          }
+    sumChannels(c, y, strip, sums);
+    const auto fireRow = c.curve ? kernels_.fireCurveRow : kernels_.fireSumsRow;
+    fireRow(c, y, sums, times, strip, worker.counters);
+  });
+}
+
+// Σ W·N of a channelwise convolution for output row y and the strip's filters, exact.
+void Engine::sumChannels(const Convolution& c, int y, const Strip& strip, int64_t* sums) {
+  const int heard = c.channels / c.filters;
+  const int filters = std::min(strip.filters, c.filters - strip.firstFilter);
+  std::fill(sums, sums + size_t(c.outWidth) * strip.filters, 0);
+  for (int i = 0; i < c.size; i++) {
+    const int row = y * c.stride - c.padding + i;
+    for (int j = 0; row >= 0 && row < c.height && j < c.size; j++) {
+      for (int x = 0; x < c.outWidth; x++) {
+        const int column = x * c.stride - c.padding + j;
+        if (column < 0 || column >= c.width) continue;
+        const int32_t* counts = c.input->counts + (size_t(row) * c.width + column) * c.input->paddedChannels + strip.firstFilter;
+        int64_t* target = sums + size_t(x) * strip.filters;
+        for (int h = 0; h < heard; h++) {
+          const int32_t* weights =
+              c.channelWeights + (size_t(i * c.size + j) * heard + h) * c.paddedFilters + strip.firstFilter;
+          for (int f = 0; f < filters; f++) target[f] += int64_t(weights[f]) * counts[size_t(h) * c.filters + f];
         }
       }
     }
-    kernels_.fireSumsRow(c, y, sums, times, strip, worker.counters);
-  });
+  }
 }
 
 namespace {

@@ -17,7 +17,10 @@ struct StageSpec {
   int height, width, channels, outHeight, outWidth, size, stride;
   // convolution
   int filters, padding;
-  bool wide, fires, channelwise;
+  bool wide, fires, channelwise, curveLinear;
+  int curveEntries;              // 0 if the neurons have no curve
+  const int32_t* curve;
+  const int32_t* curveFactors;
   int reach;  // filters that a spike reaches at an output cell
   int startDelay;
   const void* weights;
@@ -110,7 +113,7 @@ class Engine {
     Load load{};
     int64_t largestCurrent = 0;
     std::shared_ptr<Memory> weights;
-    Memory channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+    Memory curve, curveFactors, channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 
@@ -121,6 +124,7 @@ class Engine {
   void planGather(Stage& stage);
   void runGather(Stage& stage, int steps);
   void endChannelsWindow(Stage& stage, int64_t times, bool narrow);
+  void sumChannels(const Convolution& c, int y, const Strip& strip, int64_t* sums);
   bool isWide() const;
   int64_t largestCount(const Stage& stage);
   void observe(Stage& stage, int steps);

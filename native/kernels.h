@@ -36,6 +36,10 @@ struct Convolution {
   int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
   int paddedFilters;
   int words;                     // 4-byte words per input cell and step
+  const int32_t* curve;          // g of a curve (src/engine/curve.ts), or null
+  int curveEntries;
+  bool curveLinear;
+  const int32_t* curveFactors;   // (6, paddedFilters)
   bool channelwise;              // filter j hears channels j, filters + j, … alone
   const int32_t* channelWeights; // (size, size, channels / filters, paddedFilters), if channelwise
   int tileGroups;                // filter groups of a tile (the last may have fewer)
@@ -142,6 +146,8 @@ struct Kernels {
   void (*sumRow)(const Convolution&, int y, const WindowBuffer&, int firstFilter, int filters, int64_t* sums,
                  uint8_t* scratch);
   void (*fireSumsRow)(const Convolution&, int y, const int64_t* sums, int64_t times, const Strip&, Counters&);
+  // The same for neurons whose activation is a curve: they fire once, by S = sums + times·(B or current), which stays as V.
+  void (*fireCurveRow)(const Convolution&, int y, const int64_t* sums, int64_t times, const Strip&, Counters&);
   // Of a channelwise convolution: convolves and fires output row y over a block of steps, or as fireWindowRow does, with the
   // input's counts in place of a window.
   void (*fireChannelsRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);

@@ -824,6 +824,51 @@ static void fireChannelsRowOf(const Convolution& c, int y, int steps, const Stri
   fireChannels<Spike>(c, y, reinterpret_cast<const Spike*>(c.input->data), steps, c.bias, strip, scratch, counters);
 }
 
+// Counts of a neuron of filter f whose input came to S, before they are clipped (src/engine/curve.ts).
+static inline int64_t curveCount(const Convolution& c, int f, int64_t s) {
+  const size_t stride = c.paddedFilters;
+  const int32_t* factor = c.curveFactors + f;
+  const int64_t last = int64_t(c.curveEntries - 1) << 16;
+  int64_t place = ((s * factor[0]) >> factor[stride]) + last / 2;
+  place = place < 0 ? 0 : place > last - 1 ? last - 1 : place;
+  const int32_t low = c.curve[place >> 16];
+  const int64_t value = low + ((int64_t(c.curve[(place >> 16) + 1] - low) * (place & 65535)) >> 16);
+  const int64_t above = c.curveLinear && s > 0 ? (s * factor[2 * stride]) >> factor[3 * stride] : 0;
+  const int64_t part = (above + ((value * factor[4 * stride]) >> factor[5 * stride])) >> 16;
+  return (part + 128) >> 8;
+}
+
+template <class Op>
+static void fireCurveRowOf(const Convolution& c, int y, const int64_t* sums, int64_t times, const Strip& strip,
+                           Counters& counters) {
+  using Spike = typename Op::Spike;
+  uint8_t* outRow = strip.data + (y % strip.rowCount) * strip.rowBytes;
+  int64_t spikes = 0, clipped = 0;
+  for (int x = 0; x < c.outWidth; x++) {
+    Spike* out = reinterpret_cast<Spike*>(outRow + x * strip.cellBytes);
+    for (int i = 0; i < strip.filters; i++) {
+      const int f = strip.firstFilter + i;
+      const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + f;
+      if (f >= c.filters) {
+        c.potential[neuron] = c.counts[neuron] = 0;
+        out[i] = 0;
+        continue;
+      }
+      const int64_t constant = c.current ? c.current[neuron] : c.bias[f];
+      const int64_t s = (sums ? sums[size_t(x) * strip.filters + i] : 0) + times * constant;
+      const int64_t wanted = curveCount(c, f, s);
+      const int64_t n = wanted > c.gamma ? c.gamma : wanted < -c.gamma ? -c.gamma : wanted;
+      clipped += n != wanted;
+      spikes += n < 0 ? -n : n;
+      c.potential[neuron] = int32_t(s > kPotentialLimit ? kPotentialLimit : s < -kPotentialLimit ? -kPotentialLimit : s);
+      c.counts[neuron] = int32_t(n);
+      out[i] = Spike(n);
+    }
+  }
+  counters.spikes += double(spikes);
+  counters.clipped += double(clipped);
+}
+
 // Where an input cell of a pooling window has its spikes and counts, for the lanes at hand.
 struct PoolCell {
   const uint8_t* spikes;
@@ -1110,6 +1155,11 @@ static void fireSumsRow(const Convolution& c, int y, const int64_t* sums, int64_
   c.wide ? fireSumsRowOf<Op16>(c, y, sums, times, strip, counters)
          : fireSumsRowOf<Op8>(c, y, sums, times, strip, counters);
 }
+static void fireCurveRow(const Convolution& c, int y, const int64_t* sums, int64_t times, const Strip& strip,
+                         Counters& counters) {
+  c.wide ? fireCurveRowOf<Op16>(c, y, sums, times, strip, counters)
+         : fireCurveRowOf<Op8>(c, y, sums, times, strip, counters);
+}
 static void fireChannelsRow(const Convolution& c, int y, int steps, const Strip& strip, uint8_t* scratch,
                             Counters& counters) {
   c.wide ? fireChannelsRowOf<Op16>(c, y, steps, strip, scratch, counters)
@@ -1129,6 +1179,7 @@ static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip&
 
 static Kernels tableNamed(const char* name) {
   return {name,       spikeBytes,    tileGroups, tileRows, eventCosts, packWeights, countWords, observeRow,
-          fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow, fireChannelsRow, fireChannelsWindowRow,
+          fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow, fireCurveRow,
+          fireChannelsRow, fireChannelsWindowRow,
           poolRow,    convolveFloat};
 }

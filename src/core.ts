@@ -27,6 +27,7 @@ export {
   PAPER_SETTINGS,
   type Preset,
   resolveSettings,
+  usualSchedule,
 } from './detection/settings.js';
 export type {
   Backend,

@@ -12,6 +12,7 @@ import {
   type DetectionSettings,
   type Preset,
   resolveSettings,
+  usualSchedule,
 } from './detection/settings.js';
 import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
 import { SpikingYoloError, usageError, withPath } from './errors.js';
@@ -261,7 +262,8 @@ export class Detector {
       throw usageError(`${unused.join(', ')}: the float network (ann) has no such choice`);
     if (ann && options.checksum)
       throw usageError('the float network (ann) has no spikes to take a checksum of');
-    const settings = resolveSettings(given, preset);
+    const model = files ? undefined : parseModel(source!, preset);
+    const settings = resolveSettings(given, preset, model && usualSchedule(model.network));
     const { backend } = selectBackend(options);
     const threads = threadsFor(options);
     workersFor(options);
@@ -279,13 +281,12 @@ export class Detector {
         options,
       );
     }
-    const model = parseModel(source!, preset);
     const network = ann
-      ? FloatDetector.ofModel(model, backend)
-      : new SpikingDetector(model, settings, backend, threads);
+      ? FloatDetector.ofModel(model!, backend)
+      : new SpikingDetector(model!, settings, backend, threads);
     return new Detector(
       network,
-      { name: source!.name, classes: model.classes, resize: model.resize },
+      { name: source!.name, classes: model!.classes, resize: model!.resize },
       settings,
       options,
     );

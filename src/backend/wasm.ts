@@ -6,17 +6,20 @@ import type {
   StageState,
   StageStatistics,
 } from '../engine/backend.js';
+import { FACTOR_ROWS } from '../engine/curve.js';
 import {
   type ConvolutionStage,
   type EnginePlan,
   FIRING_ROWS,
   type GatherStage,
   inputsOf,
+  isSilent,
   NEVER,
   outputShapeOf,
   POOLS,
   type PoolStage,
   type Stage,
+  takesWindow,
 } from '../engine/plan.js';
 import { backendError, reasonOf } from '../errors.js';
 import { fanOut } from '../network/shapes.js';
@@ -222,7 +225,7 @@ interface Placed {
 }
 
 const POOL_FIELDS = 19;
-const CONVOLUTION_FIELDS = 35;
+const CONVOLUTION_FIELDS = 39;
 const GATHER_FIELDS = 10;
 const RUN_FIELDS = 7;
 /** Index of Pool.estimateStart in assembly/layout.ts. */
@@ -305,7 +308,8 @@ class WasmInstance implements EngineInstance {
     const output = memory.reserve(stage.fires ? ringRows * outWidth * filters * blockLength * 2 + SLACK : 0);
     const windowWidth = Math.max(width + 2 * padding, (outWidth - 1 + TILE_ROWS) * stride + size);
     const windowCells = (Math.max(height + 2 * padding, (outHeight - 1) * stride + size) + 1) * windowWidth;
-    const windows = onImage || !stage.fires || stage.startDelay > 0;
+    const { curve } = stage;
+    const windows = onImage || !stage.fires || stage.startDelay > 0 || curve !== undefined;
     const window =
       windows && !channelwise
         ? memory.reserve(windowCells * words * 4 * (onImage ? 2 : WINDOW_PLANES) + SLACK)
@@ -315,6 +319,8 @@ class WasmInstance implements EngineInstance {
     const allWords = Int16Array.from({ length: words }, (_, i) => i);
     memory.writeAt(taps + size * size * 16, allWords);
     const z = memory.reserve(TILE_ROWS * FILTER_GROUP * 4);
+    const curveValues = curve ? memory.place(curve.values) : 0;
+    const curveFactors = curve ? memory.place(padRows(curve.factors, FACTOR_ROWS, 0)) : 0;
     const statistics = memory.reserve(24);
     const pointer = memory.structure(() => {
       const input = this.placed[stage.input];
@@ -354,6 +360,10 @@ class WasmInstance implements EngineInstance {
         fusedPool < 0 ? 0 : this.placed[fusedPool]!.pointer,
         channelwise ? stage.channels / stage.filters : 0,
         stage.filters,
+        curveValues,
+        curve?.values.length ?? 0,
+        curve?.linear ? 1 : 0,
+        curveFactors,
       ];
     }, CONVOLUTION_FIELDS);
     return {
@@ -525,14 +535,14 @@ class WasmInstance implements EngineInstance {
       else this.exports.observe(pointer, steps);
     }
     if (!stage.fires) return;
-    placed.silent = step < stage.startDelay;
+    placed.silent = isSilent(stage, step);
     if (placed.silent) return;
     // what is silent is not written; a channelwise layer reads it all the same
     if (stage.channelwise && source!.silent) {
       const bytes = stage.height * stage.width * padded(stage.channels) * steps * 2;
       new Uint8Array(this.memory, source!.output, bytes).fill(0);
     }
-    this.exports.run(pointer, step, steps, stage.startDelay > 0 && step === stage.startDelay);
+    this.exports.run(pointer, step, steps, takesWindow(stage, step));
     if (placed.fusedWith >= 0) this.swapEstimates(this.placed[placed.fusedWith]!);
   }
 

@@ -1,14 +1,16 @@
 import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { resolveSettings } from '../detection/settings.js';
+import { resolveSettings, usualSchedule } from '../detection/settings.js';
 import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
+import type { Schedule } from '../engine/plan.js';
 import { fileError, SpikingYoloError, usageError, withoutPath } from '../errors.js';
 import type { PhotoRecord } from '../export/records.js';
 import { findSameFile, isFolder, isPicture } from '../files.js';
 import { mainFile } from '../formats/trained.js';
 import { PHOTO_FORMATS } from '../image/read-photo.js';
 import { lockFile } from '../lock.js';
+import { readNetwork } from '../model/model-file.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
 import { DetectorPool } from '../workers/pool.js';
 import { describeError, type PhotoOutcome, processPhoto } from '../workers/process-photo.js';
@@ -123,6 +125,15 @@ async function collect(paths: AsyncIterable<string>): Promise<string[]> {
   return all;
 }
 
+/** The schedule that a model runs by if none is asked for; a damaged one is refused later, by the detector. */
+function scheduleOf({ bytes }: ModelSource): Schedule | undefined {
+  try {
+    return usualSchedule(readNetwork(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Checks everything that can be checked at once, and lists the photos. */
 async function prepare(inputs: readonly string[], given: DetectOptions): Promise<Batch> {
   const { format: _, out, resume = false, shard: shardText, watch, draw, ...rest } = given;
@@ -138,7 +149,7 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   const options = detectorOptions(rest);
   workersFor(options);
   const settings = resolveSettings(options, options.preset);
-  const recorded = recordedSettings(options, settings);
+
   const controller = new AbortController();
   const streamed = watch !== undefined || isStreamed(inputs);
   const listed = streamed ? undefined : await collect(listPaths(inputs, shard));
@@ -160,6 +171,8 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   if (options.preset === 'paper' && options.model !== undefined && model && model.name !== options.model) {
     process.stderr.write(`the preset paper takes the model ${model.name}\n`);
   }
+  const schedule = model && !options.ann ? scheduleOf(model) : undefined;
+  const recorded = recordedSettings(options, resolveSettings(options, options.preset, schedule));
   let skipped = 0;
   let unlock = () => {};
   if (out !== undefined && format === 'ndjson') {

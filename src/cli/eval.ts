@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { selectBackend } from '../backend/select.js';
 import type { Decoder } from '../decoding/readout.js';
 import { FloatDetector } from '../detection/detector.js';
-import { resolveSettings } from '../detection/settings.js';
+import { resolveSettings, usualSchedule } from '../detection/settings.js';
 import { parseModel, pickSettings, readModel, threadsFor } from '../detector.js';
 import type { Backend } from '../engine/backend.js';
 import { usageError } from '../errors.js';
@@ -105,10 +105,8 @@ async function loadModel(given: EvalOptions, backend: Backend, progress: Progres
 
 async function evaluate(given: EvalOptions): Promise<number> {
   const { format, out, state, steps: listed, resize } = given;
-  const settings = resolveSettings(
-    pickSettings({ ...given, steps: listed?.at(-1), decode: undefined }),
-    given.preset,
-  );
+  const chosen = pickSettings({ ...given, steps: listed?.at(-1), decode: undefined });
+  const { steps } = resolveSettings(chosen, given.preset);
   const threads = threadsFor(given);
   const { backend } = selectBackend(given);
   const photos = await listAnnotatedPhotos(given);
@@ -124,6 +122,7 @@ async function evaluate(given: EvalOptions): Promise<number> {
   ]);
   const progress = new Progress(photos.length, true);
   const { model, trained } = await loadModel(given, backend, progress);
+  const settings = resolveSettings(chosen, given.preset, usualSchedule(model.network));
   const float = trained
     ? new FloatDetector(trained, 'trained', backend)
     : FloatDetector.ofModel(model, backend);
@@ -133,7 +132,7 @@ async function evaluate(given: EvalOptions): Promise<number> {
       float,
       floatWeights: trained?.weightsSha256,
       settings,
-      steps: listed ?? [settings.steps],
+      steps: listed ?? [steps],
       decoders: given.decode ?? ['vmem'],
       resize,
     },
@@ -141,7 +140,7 @@ async function evaluate(given: EvalOptions): Promise<number> {
     state,
     backend,
     threads,
-    evaluationListener(progress, settings.steps),
+    evaluationListener(progress, steps),
   );
   progress.clear();
   const text = formatEvaluation(report, format);

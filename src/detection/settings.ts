@@ -1,7 +1,10 @@
 import { DECODERS, type Decoder } from '../decoding/readout.js';
-import { DEFAULT_RUN_OPTIONS, type RunOptions } from '../engine/plan.js';
+import { DEFAULT_RUN_OPTIONS, type RunOptions, type Schedule } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import type { DetectionOptions } from '../heads/detections.js';
+import { isCurve } from '../network/activations.js';
+import type { Network } from '../network/network.js';
+import { activationOf, hasNeurons } from '../network/ops/index.js';
 
 /** Choices made when a model is run, and which detections are reported. */
 export interface DetectionSettings extends RunOptions, Omit<DetectionOptions, 'classIds'> {
@@ -33,8 +36,23 @@ export type Preset = 'default' | 'paper';
 export const PRESETS: readonly Preset[] = ['default', 'paper'];
 
 /**
+ * The schedule of a network if none is asked for: curves (SiLU and the like) can only run layer by layer.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, usualSchedule } from 'spiking-yolo';
+ *
+ * console.log(usualSchedule(decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors')).network)); // steps
+ * ```
+ */
+export const usualSchedule = ({ layers }: Pick<Network, 'layers'>): Schedule =>
+  layers.some((layer) => hasNeurons(layer) && isCurve(activationOf(layer))) ? 'layered' : 'steps';
+
+/**
  * Fills in what is not given from a preset; throws `USAGE` for combinations that mean nothing.
- * Ranges of the run options are checked where the engine is planned.
+ * Ranges of the run options are checked where the engine is planned. `usual` is the schedule that is taken if none is given
+ * (see {@link usualSchedule}).
  *
  * @example
  * ```ts
@@ -47,10 +65,15 @@ export const PRESETS: readonly Preset[] = ['default', 'paper'];
 export function resolveSettings(
   given: Partial<DetectionSettings>,
   preset: Preset = 'default',
+  usual: Schedule = DEFAULT_SETTINGS.schedule,
 ): DetectionSettings {
   if (!PRESETS.includes(preset)) throw usageError(`preset is "${preset}"; expected ${PRESETS.join(', ')}`);
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const settings: DetectionSettings = { ...(preset === 'paper' ? PAPER_SETTINGS : DEFAULT_SETTINGS), ...set };
+  const settings: DetectionSettings = {
+    ...(preset === 'paper' ? PAPER_SETTINGS : DEFAULT_SETTINGS),
+    schedule: usual,
+    ...set,
+  };
   for (const [name, value] of Object.entries(settings)) {
     const kind = typeof DEFAULT_SETTINGS[name as keyof DetectionSettings];
     if (kind !== 'undefined' && typeof value !== kind) throw usageError(`${name} must be a ${kind}`);

@@ -1,10 +1,11 @@
 import { conversionError, usageError } from '../errors.js';
 import type { SpikingModel } from '../model/spiking-model.js';
 import { spreadGroups } from '../network/float-network.js';
-import { type ConvolutionGeometry, IMAGE, outputNames, type Shape } from '../network/network.js';
-import { type NeuronLayer, operatorOf } from '../network/ops/index.js';
+import { type ConvolutionGeometry, IMAGE, isCurve, outputNames, type Shape } from '../network/network.js';
+import { activationOf, type NeuronLayer, operatorOf } from '../network/ops/index.js';
 import type { Wire } from '../network/ops/operator.js';
 import { inferShapes } from '../network/shapes.js';
+import { type CurveTable, curveTable } from './curve.js';
 
 /** Neuron rules of docs/engine.md: `ibt` is the paper's eq. 7, `ibt-memory` takes back what was sent too early. */
 export type Neuron = 'if' | 'signed' | 'ibt' | 'ibt-memory';
@@ -84,6 +85,8 @@ export interface ConvolutionStage extends ConvolutionGeometry {
   startPotential: Int32Array;
   /** Steps in which the layer may not fire. */
   startDelay: number;
+  /** Set if the neurons' activation is a curve: they then fire once, when their whole input has come. */
+  curve?: CurveTable;
   /** True for a sum of maps, whose float pass adds and does not multiply. */
   adds?: true;
   /** False for an output layer, whose potential is computed from counts when it is read. */
@@ -129,6 +132,14 @@ export interface GatherStage {
 }
 
 export type Stage = ConvolutionStage | PoolStage | GatherStage;
+
+/** True if a firing layer takes its whole input so far at once in a step: its start delay ends, or its curve fires. */
+export const takesWindow = ({ startDelay, curve }: ConvolutionStage, step: number): boolean =>
+  step === startDelay && (step > 0 || curve !== undefined);
+
+/** True if a firing layer sends nothing in a step: before its start delay ends, or after its curve fired. */
+export const isSilent = ({ startDelay, curve }: ConvolutionStage, step: number): boolean =>
+  step < startDelay || (curve !== undefined && step > startDelay);
 
 /** The stages whose spikes come into a stage; none if that is the image. */
 export const inputsOf = (stage: Stage): readonly number[] =>
@@ -240,11 +251,14 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
   const stages: Stage[] = [];
   const index = new Map<string, number>([[IMAGE, -1]]);
   const put = (stage: Stage): number => stages.push(stage) - 1;
+  const curved: string[] = [];
 
   const neurons = (layer: NeuronLayer, fields: Omit<NeuronFields, 'fires'>): number => {
     const spiking = model.layers.find(({ name }) => name === layer.name);
     if (!spiking) throw conversionError(`layer ${layer.name}: the model holds no integers for it`);
-    const { bias, threshold, negativeThreshold, startDelay } = spiking;
+    const { bias, threshold, negativeThreshold, startDelay, lambda } = spiking;
+    const activation = activationOf(layer);
+    if (isCurve(activation) && !layered) curved.push(`${layer.name} (${activation})`);
     return put({
       kind: 'convolution',
       name: layer.name,
@@ -255,6 +269,7 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
       startPotential: threshold.map((theta) => Math.floor(options.v0 * theta)),
       startDelay: layered ? options.steps - 1 : startDelay,
       fires: !outputs.has(layer.name),
+      ...(isCurve(activation) ? { curve: curveTable(activation, threshold, lambda, options.steps) } : {}),
     });
   };
   /** Channels of some layers side by side, each cell `scale` times. */
@@ -356,6 +371,10 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
       }
     }
   }
+  if (curved.length > 0)
+    throw usageError(
+      `the schedule steps cannot run curves, which wait for their whole input: ${curved.slice(0, 5).join(', ')}${curved.length > 5 ? `, … (${curved.length} layers)` : ''}; use the schedule layered`,
+    );
   return { stages, gamma: layered ? 127 : options.gamma, blockLength: options.blockLength };
 }
 

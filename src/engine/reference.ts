@@ -11,15 +11,18 @@ import type {
   StageState,
   StageStatistics,
 } from './backend.js';
+import { type CurveTable, curveCount } from './curve.js';
 import {
   type ConvolutionStage,
   type EnginePlan,
   type GatherStage,
   inputsOf,
+  isSilent,
   outputShapeOf,
   POTENTIAL_LIMIT,
   type PoolStage,
   type Stage,
+  takesWindow,
 } from './plan.js';
 
 const saturate = (v: number) => Math.min(Math.max(v, -POTENTIAL_LIMIT), POTENTIAL_LIMIT);
@@ -129,10 +132,21 @@ class ConvolutionState {
       const z = this.input(cell, input, start, times);
       for (let j = 0; j < filters; j++) {
         const i = cell * filters + j;
-        potential[i] = saturate(potential[i]! + z[j]!);
-        output.spikes[t * neurons + i] = this.fire(i, j);
+        potential[i] = saturate((stage.curve ? 0 : potential[i]!) + z[j]!);
+        output.spikes[t * neurons + i] = stage.curve ? this.bend(stage.curve, i, j, z[j]!) : this.fire(i, j);
       }
     }
+  }
+
+  /** Fires neuron i (channel j), whose activation is a curve, once: by its exact sum, which stays as its potential. */
+  private bend(curve: CurveTable, i: number, j: number, sum: number): number {
+    const { output, gamma, statistics } = this;
+    const wanted = curveCount(curve, j, sum);
+    const count = Math.min(Math.max(wanted, -gamma), gamma);
+    if (count !== wanted) statistics.clipped++;
+    output.counts[i] = count;
+    statistics.spikes += Math.abs(count);
+    return count;
   }
 
   /** Fires up to Γ spikes of neuron i (channel j) by the plan's limits: eq. 7 and its relatives; returns their sum. */
@@ -167,9 +181,9 @@ class ConvolutionState {
     const cells = stage.height * stage.width * stage.channels;
     if (input) this.countOperations(input, steps);
     if (!stage.fires) return;
-    if (step + steps <= stage.startDelay) {
+    if (isSilent(stage, step)) {
       this.output.spikes.fill(0);
-    } else if (step === stage.startDelay && step > 0) {
+    } else if (takesWindow(stage, step)) {
       this.step(0, input?.counts, 0, step + 1);
     } else {
       for (let t = 0; t < steps; t++) this.step(t, input?.spikes, t * cells, 1);

@@ -1,7 +1,7 @@
 import { denseMultiplications } from '../network/shapes.js';
 import type { Backend, ConvolutionLoad, EngineInstance, StageStatistics } from './backend.js';
 import { Fnv1a64, updateInt32, updateInt64 } from './checksum.js';
-import type { EnginePlan } from './plan.js';
+import { type EnginePlan, takesWindow } from './plan.js';
 
 /** What a run has cost so far; "as sent" means before the pool, a burst of k counted as k. */
 export interface RunStatistics {
@@ -52,7 +52,9 @@ export class Simulation {
     );
     this.plan = { ...plan, stages };
     const delays = plan.stages.flatMap((stage) =>
-      stage.kind === 'convolution' && stage.startDelay > 0 ? [stage.startDelay, stage.startDelay + 1] : [],
+      stage.kind === 'convolution' && takesWindow(stage, stage.startDelay)
+        ? [stage.startDelay, stage.startDelay + 1]
+        : [],
     );
     this.cuts = [...new Set(delays)].sort((a, b) => a - b);
   }

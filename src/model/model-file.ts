@@ -219,6 +219,24 @@ function parseField<T>(
   return value;
 }
 
+/** The network that a container's header describes, if it is a model's and undamaged; throws `MODEL`. */
+function networkOf(container: Container): Network {
+  const { metadata, tensors } = container;
+  if (metadata.format !== FORMAT) throw modelError('this safetensors file is not a spiking-yolo model');
+  const chain = metadata.format_version === CHAIN_VERSION;
+  if (!chain && metadata.format_version !== FORMAT_VERSION) {
+    throw modelError(
+      `the model has format version ${metadata.format_version}, this program reads version ${FORMAT_VERSION}`,
+    );
+  }
+  if (metadata.digest !== headerDigest(container))
+    throw modelError('the header does not match its digest: the file is damaged');
+  return withConstants(parseField(metadata, 'network', isNetwork, chain ? fromChain : undefined), tensors);
+}
+
+/** The network of a model file alone, its bounds not proved; throws `MODEL`. */
+export const readNetwork = (bytes: Uint8Array): Network => networkOf(decodeSafetensors(bytes));
+
 /**
  * Reads a model file and proves its bounds; throws `MODEL` for anything damaged, truncated or of another format.
  *
@@ -234,20 +252,11 @@ function parseField<T>(
 export function decodeModel(bytes: Uint8Array): SpikingModel {
   const container = decodeSafetensors(bytes);
   const { metadata, tensors } = container;
-  if (metadata.format !== FORMAT) throw modelError('this safetensors file is not a spiking-yolo model');
-  const chain = metadata.format_version === CHAIN_VERSION;
-  if (!chain && metadata.format_version !== FORMAT_VERSION) {
-    throw modelError(
-      `the model has format version ${metadata.format_version}, this program reads version ${FORMAT_VERSION}`,
-    );
-  }
-  if (metadata.digest !== headerDigest(container))
-    throw modelError('the header does not match its digest: the file is damaged');
+  const network = networkOf(container);
+
   const resize = RESIZES.find((known) => known === metadata.resize);
   if (!resize)
     throw modelError(`the header's "resize" is "${metadata.resize}"; expected ${RESIZES.join(', ')}`);
-  const described = parseField(metadata, 'network', isNetwork, chain ? fromChain : undefined);
-  const network = withConstants(described, tensors);
   let layers: SpikingLayer[];
   try {
     layers = neuronLayers(network).map(({ layer: { name } }) => {

@@ -1,7 +1,9 @@
 import type { Backend, FloatConvolution, FloatKernels } from '../engine/backend.js';
+import { activate } from './activations.js';
 import {
   type ConvolutionalLayer,
   IMAGE,
+  isCurve,
   type Network,
   negativeSlope,
   outputNames,
@@ -74,9 +76,13 @@ export function createFloatNetwork(
       for (const layer of network.layers) {
         const inputs = layer.inputs.map((name) => maps.get(name)!);
         const output = maps.get(layer.name)!;
-        if (layer.kind === 'convolutional')
+        if (layer.kind === 'convolutional') {
           kernels.convolve(indexOf.get(layer.name)!, inputs[0]!.values, output.values);
-        else operatorOf(layer).forward!(layer, inputs, output);
+          // kernels know slopes; a curve comes after them
+          if (isCurve(layer.activation)) activate(layer.activation, output.values);
+        } else {
+          operatorOf(layer).forward!(layer, inputs, output);
+        }
         if (hasNeurons(layer)) observe?.(layer, output.values);
       }
       return outputs.map((name) => maps.get(name)!.values);
@@ -105,7 +111,7 @@ function floatConvolution(
     channelwise,
     weights: channelwise || groups === 1 ? weights : spreadGroups(layer, input.channels, weights),
     bias,
-    slope: Math.fround(negativeSlope(activation)),
+    slope: isCurve(activation) ? 1 : Math.fround(negativeSlope(activation)),
   };
 }
 

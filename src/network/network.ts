@@ -1,4 +1,13 @@
 import type { Tail } from '../tail/tail.js';
+import type { Activation } from './activations.js';
+
+export {
+  ACTIVATIONS,
+  type Activation,
+  type CurveActivation,
+  isCurve,
+  negativeSlope,
+} from './activations.js';
 
 /** Height, width and channels of an activation map, stored channel-last: (H, W, C). */
 export interface Shape {
@@ -6,15 +15,6 @@ export interface Shape {
   width: number;
   channels: number;
 }
-
-/** leaky: max(x, α·x), α = 0.1 unless the layer names another; linear: x; relu: max(x, 0). */
-export type Activation = 'leaky' | 'linear' | 'relu';
-
-const NEGATIVE_SLOPES: Record<Activation, number> = { leaky: 0.1, linear: 1, relu: 0 };
-export const ACTIVATIONS = Object.keys(NEGATIVE_SLOPES) as Activation[];
-
-/** Slope α of an activation's negative side (paper section 3.3, eq. 7). */
-export const negativeSlope = (activation: Activation): number => NEGATIVE_SLOPES[activation];
 
 /** A convolution, zero-padded by `padding` cells on each side; `groups` of channels hear their own filters only. */
 export interface ConvolutionalLayer {

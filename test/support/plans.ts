@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { curveTable } from '../../src/engine/curve.js';
 import {
   type ConvolutionStage,
   type EnginePlan,
@@ -241,6 +242,23 @@ function gather(
 
 const isFiring = (stage: Stage) => stage.kind !== 'convolution' || stage.fires;
 
+const CURVES = ['silu', 'hardswish', 'mish', 'relu6', 'elu'] as const;
+
+/** Lets every layer fire once, in the last step, most of them by a curve. */
+function bend(random: () => number, stages: Stage[], steps: number): void {
+  for (const [index, stage] of stages.entries()) {
+    if (stage.kind !== 'convolution' || !stage.fires) continue;
+    const threshold = Int32Array.from({ length: stage.filters }, () => 2 ** (1 + 22 * random()));
+    const lambda = Float64Array.from(threshold, (theta) => theta ** random() / 8);
+    const curve = CURVES[Math.floor(random() * CURVES.length)]!;
+    stages[index] = {
+      ...stage,
+      startDelay: steps - 1,
+      ...(random() < 0.7 && { curve: curveTable(curve, threshold, lambda, steps) }),
+    };
+  }
+}
+
 /** Builds a random network from a seed: mostly a chain, sometimes with stages that several others read. */
 function buildCase(
   seed: number,
@@ -250,6 +268,7 @@ function buildCase(
   gamma: number,
   delays: number[],
   method: Method | undefined,
+  curves: boolean,
 ): RandomCase {
   const random = randomNumbers(seed);
   const whole = (min: number, max: number) => min + Math.floor(random() * (max - min + 1));
@@ -297,10 +316,11 @@ function buildCase(
   }
   stages.push(convolution(random, shape, bits, false, from, stages.length, choices, 0));
   const steps = whole(1, 21);
+  if (curves) bend(random, stages, steps);
   return {
     plan: {
       stages,
-      gamma,
+      gamma: curves ? 127 : gamma,
       blockLength: whole(1, 16),
       ...(method === undefined ? {} : { method }),
     },
@@ -321,7 +341,8 @@ export const randomCase = fc
     gamma: fc.constantFrom(1, 2, 3, 4, 127),
     delays: fc.oneof(fc.constant<number[]>([]), fc.array(fc.integer({ min: 0, max: 6 }), { maxLength: 3 })),
     method: fc.constantFrom(undefined, ...METHODS),
+    curves: fc.boolean(),
   })
-  .map(({ seed, neuron, rule, alpha, gamma, delays, method }) =>
-    buildCase(seed, neuron, rule, alpha, gamma, delays, method),
+  .map(({ seed, neuron, rule, alpha, gamma, delays, method, curves }) =>
+    buildCase(seed, neuron, rule, alpha, gamma, delays, method, curves),
   );

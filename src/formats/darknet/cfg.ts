@@ -66,7 +66,7 @@ function outputOf({ outputs }: Reading, section: Section, key: string, layer: nu
 function activationOf(section: Section, fallback: string): Activation {
   const option = take(section, 'activation');
   const name = option?.value ?? fallback;
-  const known = ACTIVATIONS.find((activation) => activation === name);
+  const known = ACTIVATIONS.find((activation) => activation === (name === 'swish' ? 'silu' : name));
   if (known) return known;
   throw cfgError(
     `[${section.name}] line ${option?.line ?? section.line}: "activation" is "${name.slice(0, 40)}"; expected ${ACTIVATIONS.join(', ')}`,

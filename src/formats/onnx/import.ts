@@ -1,5 +1,5 @@
 import { onnxError, reasonOf, SpikingYoloError } from '../../errors.js';
-import { IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
+import { type CurveActivation, IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
 import type { ConvolutionParameters, FoldedParameters } from '../../network/parameters.js';
 import { addShape } from '../../network/shapes.js';
 import { OPERATORS, sliceIndices, splitSizes } from '../../tail/operators.js';
@@ -29,7 +29,7 @@ export interface ImportedGraph {
 
 /** Operators that are neurons or wiring, where their inputs are. */
 const WIRED = new Set(
-  'Conv BatchNormalization Relu LeakyRelu Add MaxPool AveragePool Pad Resize Upsample Concat Split Slice Gather Reshape Transpose Squeeze Unsqueeze Flatten'.split(
+  'Conv BatchNormalization Relu LeakyRelu Silu HardSwish Mish Elu Clip Add MaxPool AveragePool Pad Resize Upsample Concat Split Slice Gather Reshape Transpose Squeeze Unsqueeze Flatten'.split(
     ' ',
   ),
 );
@@ -184,6 +184,19 @@ class Importer {
         return [this.activation(node, 0)];
       case 'LeakyRelu':
         return [this.activation(node, (attributes.alpha as number | undefined) ?? 0.01)];
+      case 'Silu':
+      case 'HardSwish':
+      case 'Mish':
+        return [this.bend(node, node.op.toLowerCase() as CurveActivation)];
+      case 'Elu':
+        if ((attributes.alpha ?? 1) !== 1) throw this.refusal(node, 'an alpha other than 1 is not supported');
+        return [this.bend(node, 'elu')];
+      case 'Clip': {
+        const [low, high] = [list('min', 1), list('max', 2)].map((value) => [value].flat()[0]);
+        if (low !== 0 || high !== 6)
+          throw this.refusal(node, `limits of ${low} and ${high} are not supported; expected 0 and 6`);
+        return [this.bend(node, 'relu6')];
+      }
       case 'Add': {
         const inputs = node.inputs.map((name) => this.materialise(this.view(name), node));
         return [this.put({ kind: 'add', name: this.nameOf('add'), inputs, activation: 'linear' }, node)];
@@ -414,6 +427,11 @@ class Importer {
     const name = slope === 0 ? 'relu' : Math.abs(slope - 0.1) < 1e-6 ? 'leaky' : undefined;
     if (!name) throw this.refusal(node, `a slope of ${slope} is not supported; expected 0.1`);
     layer.activation = name;
+    return this.view(node.inputs[0]!);
+  }
+
+  private bend(node: OnnxNode, activation: CurveActivation): View {
+    this.lonely(node).activation = activation;
     return this.view(node.inputs[0]!);
   }
 

@@ -1,5 +1,6 @@
 import { conversionError } from '../../errors.js';
-import { ACTIVATIONS, type AddLayer, negativeSlope } from '../network.js';
+import { ACTIVATIONS, activate } from '../activations.js';
+import type { AddLayer } from '../network.js';
 import type { Operator } from './operator.js';
 
 /** A residual sum (darknet's shortcut): a neuron with one synapse for each input. */
@@ -32,11 +33,11 @@ export const add: Operator<AddLayer> = {
   },
 
   forward({ activation }, inputs, { values }) {
-    const slope = Math.fround(negativeSlope(activation));
     for (let i = 0; i < values.length; i++) {
       let sum = inputs[0]!.values[i]!;
       for (let k = 1; k < inputs.length; k++) sum = Math.fround(sum + inputs[k]!.values[i]!);
-      values[i] = sum > 0 ? sum : Math.fround(slope * sum);
+      values[i] = sum;
     }
+    activate(activation, values);
   },
 };
