@@ -1,6 +1,7 @@
 /** Small networks and models, made from numbers that a stream gives. */
 
 import { quantise } from '../../dist/conversion/quantise.js';
+import { usualSchedule } from '../../dist/detection/settings.js';
 import { planEngine } from '../../dist/engine/plan.js';
 import { inferShapes } from '../../dist/network/shapes.js';
 
@@ -36,7 +37,9 @@ export function makeNetwork(stream) {
     const kernel = { size, stride: 1 + stream.below(2), padding: stream.below(size) };
     add({ kind: 'convolutional', name: called, filters, ...kernel, groups, activation });
   };
-  const activation = () => stream.pick(['leaky', 'relu', 'linear']);
+  const bent = stream.below(4) === 0;
+  const activation = () =>
+    stream.pick(['leaky', 'relu', 'linear', ...(bent ? ['silu', 'relu6', 'elu'] : [])]);
   for (let i = 1 + stream.below(3); i > 0; i--) {
     const filters = 1 + stream.below(70);
     convolution(name('conv'), filters, activation());
@@ -117,7 +120,8 @@ export function makeModel(stream) {
 export function makePlan(stream) {
   const model = makeModel(stream);
   const neuron = stream.pick(['ibt-memory', 'ibt', 'signed', 'if']);
-  const schedule = stream.below(4) === 0 ? 'layered' : 'steps';
+  const usual = usualSchedule(model.network);
+  const schedule = stream.below(4) === 0 ? 'layered' : usual;
   const steps = 1 + stream.below(20);
   for (const layer of model.layers) if (stream.below(5) === 0) layer.startDelay = stream.below(6);
   const plan = planEngine(model, {

@@ -182,13 +182,16 @@ function damage(stream, plan) {
   const copy = { ...plan, stages: plan.stages.map((stage) => ({ ...stage })) };
   for (let times = 1 + stream.below(2); times > 0; times--) {
     const stage = stream.below(6) === 0 ? copy : stream.pick(copy.stages);
-    const field = stream.pick(Object.keys(stage));
-    const value = stage[field];
+    const inner = stage.curve && stream.below(3) === 0;
+    if (inner) stage.curve = { ...stage.curve };
+    const target = inner ? stage.curve : stage;
+    const field = stream.pick(Object.keys(target));
+    const value = target[field];
     const nearby = typeof value === 'number' && stream.below(2) ? value + stream.below(5) - 2 : odd(stream);
     const shorter =
       ArrayBuffer.isView(value) && stream.below(2) ? value.subarray(stream.below(value.length + 1)) : nearby;
-    if (stream.below(12) === 0) delete stage[field];
-    else stage[field] = shorter;
+    if (stream.below(12) === 0) delete target[field];
+    else target[field] = shorter;
   }
   return copy;
 }

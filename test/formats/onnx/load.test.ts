@@ -134,6 +134,12 @@ describeWithOnnxruntime('a file and its preparation give what onnxruntime gives'
       ([r, g, b]) => [b / 255, g / 255, r / 255],
     ],
   ];
+  for (const name of ['yolov5n', 'yolov8n'])
+    real.push([
+      name,
+      { onnx: `${shared}data/weights/${name}/${name}.onnx` },
+      ([r, g, b]) => [r / 255, g / 255, b / 255],
+    ]);
   for (const [title, files, prepare] of real) {
     it.skipIf(!hasShared)(
       `${title}, on a photo`,
