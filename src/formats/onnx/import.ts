@@ -4,12 +4,13 @@ import type { ConvolutionParameters, FoldedParameters } from '../../network/para
 import { addShape } from '../../network/shapes.js';
 import { OPERATORS, sliceIndices, splitSizes } from '../../tail/operators.js';
 import { runTail, type Tail, type TailNode } from '../../tail/tail.js';
-import { axisOf, type Tensor } from '../../tail/tensor.js';
+import { axisOf, countOf, type Tensor } from '../../tail/tensor.js';
 import { attributesOf, simplify } from './fold.js';
 import type { OnnxGraph, OnnxNode } from './proto.js';
 import {
   concatViews,
   dimsOf,
+  isPhase,
   reshapeView,
   takeFromView,
   transposeView,
@@ -125,6 +126,11 @@ class Importer {
     const [batch, , h, w] = view.axes;
     if (view.axes.length !== 4 || batch !== 1 || h !== 'h' || w !== 'w')
       throw onnxError(`node ${where.name} (${where.op}): takes ${dimsOf(view).join('×')}; expected 1×C×H×W`);
+    if (view.channels.some(isPhase))
+      throw this.refusal(
+        where,
+        'takes every other row or column, which only a convolution of the image in four parts does',
+      );
     const [first] = view.channels;
     const whole =
       this.shapes.get(first!.layer)!.channels === view.channels.length &&
@@ -307,7 +313,7 @@ class Importer {
     node: OnnxNode,
     size: number,
     stride: number,
-    input: Shape,
+    input: Pick<Shape, 'height' | 'width'>,
     zeros: boolean,
   ): [number, number] {
     const attributes = attributesOf(node);
@@ -350,16 +356,49 @@ class Importer {
     return { size: height!, stride: down };
   }
 
+  /**
+   * YOLOX's and early YOLOv5's first layer: a k×k convolution of the image's four phases (every other row and column), which is
+   * one of 2k×2k on the image itself, of twice the stride and padding: its weights.
+   */
+  private unfocused(node: OnnxNode, { axes, channels }: View, weights: Tensor): Tensor {
+    const [filters, heard, height, width] = weights.dims as [number, number, number, number];
+    const input = this.shapes.get(IMAGE)!;
+    const parts = channels.every(
+      ({ layer, row, column }) => layer === IMAGE && row !== undefined && column !== undefined,
+    );
+    if (!parts || heard !== channels.length || axes.join() !== '1,12,h,w')
+      throw this.refusal(
+        node,
+        'takes every other row or column of something else than the image in four parts',
+      );
+    const dims = [filters, input.channels, 2 * height, 2 * width];
+    const values = new Float64Array(countOf(dims));
+    for (let j = 0; j < filters; j++)
+      for (const [c, { channel, row, column }] of channels.entries())
+        for (let y = 0; y < height; y++)
+          for (let x = 0; x < width; x++) {
+            const to =
+              ((j * input.channels + channel) * 2 * height + 2 * y + row!) * 2 * width + 2 * x + column!;
+            values[to]! += weights.values[((j * heard + c) * height + y) * width + x]!;
+          }
+    return { dims, values };
+  }
+
   private convolution(node: OnnxNode): View {
-    const source = this.materialise(this.view(node.inputs[0]!), node);
-    const weights = this.constant(node.inputs[1]);
+    const taken = this.view(node.inputs[0]!);
+    const given = this.constant(node.inputs[1]);
     const bias = this.constant(node.inputs[2]);
-    if (weights?.dims.length !== 4)
+    if (given?.dims.length !== 4)
       throw this.refusal(node, 'its weights are not constants of four dimensions');
+    const focus = taken.channels.some(isPhase);
+    const weights = focus ? this.unfocused(node, taken, given) : given;
+    const source = focus ? IMAGE : this.materialise(taken, node);
+    const finer = focus ? 2 : 1;
     const [filters, heard, height, width] = weights.dims as [number, number, number, number];
     const { size, stride } = this.kernelOf(node, [height, width]);
     const input = this.shapes.get(source)!;
-    const [before, after] = this.paddingOf(node, size, stride, input, true);
+    const own = { height: taken.height, width: taken.width };
+    const [before, after] = this.paddingOf(node, size / finer, stride, own, true);
     if (before !== after)
       throw this.refusal(node, `padding of ${before} before and ${after} after is not supported`);
     const name = this.nameOf('conv');
@@ -370,8 +409,8 @@ class Importer {
       inputs: [source],
       filters,
       size,
-      stride,
-      padding: before,
+      stride: stride * finer,
+      padding: before * finer,
       groups,
       activation: 'linear',
     };

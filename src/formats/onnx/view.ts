@@ -4,7 +4,13 @@ import { countOf, stridesOf } from '../../tail/tensor.js';
 export interface ChannelRef {
   layer: string;
   channel: number;
+  /** Of every other row or column of the layer only: whether from its first (0) or its second (1). */
+  row?: 0 | 1;
+  column?: 0 | 1;
 }
+
+/** True for a channel of every other row or column. */
+export const isPhase = ({ row, column }: ChannelRef): boolean => row !== undefined || column !== undefined;
 
 /** An axis of a value: so many channels, or the rows, the columns, or all cells of a map. */
 export type Axis = number | 'h' | 'w' | 'hw';
@@ -90,11 +96,25 @@ export function transposeView(view: View, permutation: readonly number[]): View 
   return { ...view, axes, channels };
 }
 
-/** Elements of an axis of channels; undefined for an axis of cells, unless all are taken in order. */
+/** Every other row or column of a map, from its first or its second; undefined for anything else. */
+function phaseOf(view: View, axis: 'h' | 'w', indices: readonly number[]): View | undefined {
+  const extent = extentOf(view, axis);
+  const [first] = indices;
+  const every = indices.every((index, i) => index === first! + 2 * i);
+  const direction = axis === 'h' ? 'row' : 'column';
+  if (!every || (first !== 0 && first !== 1) || indices.length !== extent / 2) return undefined;
+  if (view.channels.some((channel) => channel[direction] !== undefined)) return undefined;
+  const channels = view.channels.map((channel) => ({ ...channel, [direction]: first }));
+  return { ...view, [axis === 'h' ? 'height' : 'width']: extent / 2, channels };
+}
+
+/** Elements of an axis of channels, or every other of an axis of cells; undefined for other parts of it, unless all are taken in order. */
 export function takeFromView(view: View, axis: number, indices: readonly number[]): View | undefined {
   const extent = extentOf(view, view.axes[axis]!);
   if (indices.length === extent && indices.every((index, i) => index === i)) return view;
-  if (typeof view.axes[axis] !== 'number') return undefined;
+  const kind = view.axes[axis];
+  if (kind === 'h' || kind === 'w') return phaseOf(view, kind, indices);
+  if (typeof kind !== 'number') return undefined;
   const numeric = view.axes.map((each) => (typeof each === 'number' ? each : 1));
   const inner = countOf(numeric.slice(axis + 1));
   const outer = countOf(numeric.slice(0, axis));

@@ -164,6 +164,22 @@ describeWithOnnxruntime('a graph gives what onnxruntime gives', () => {
     expect(kinds).toContain('wiring');
   }, 20_000);
 
+  it('the image in four parts, every other row and column, as one convolution', async () => {
+    const b = new Builder();
+    const every = (input: string, first: number, axis: number) =>
+      b.add('Slice', [input, b.integers(first), b.integers(2 ** 31 - 1), b.integers(axis), b.integers(2)]);
+    const parts = [
+      [0, 0],
+      [1, 0],
+      [0, 1],
+      [1, 1],
+    ].map(([row, column]) => every(every('image', row!, 2), column!, 3));
+    const focus = b.add('Concat', parts, { axis: 1 });
+    const first = b.convolution(focus, [7, 12, 3]);
+    const out = b.convolution(b.add('Mul', [first, b.add('Sigmoid', [first])]), [4, 7, 1]);
+    expect(await expectAsOnnxruntime(b.graph(out))).toEqual(['convolutional', 'convolutional']);
+  });
+
   it('pools, averages, zeros around a map, nearest and bilinear upsampling', async () => {
     const b = new Builder();
     const x = b.add('Relu', [b.convolution('image', [4, 3, 3])]);

@@ -134,6 +134,14 @@ describeWithOnnxruntime('a file and its preparation give what onnxruntime gives'
       ([r, g, b]) => [b / 255, g / 255, r / 255],
     ],
   ];
+  real.push([
+    'YOLOX-nano',
+    {
+      onnx: `${shared}data/weights/yolox-nano/yolox_nano.onnx`,
+      names: `${shared}data/weights/coco.names`,
+    },
+    ([r, g, b]) => [b, g, r],
+  ]);
   for (const name of ['yolov5n', 'yolov8n'])
     real.push([
       name,
