@@ -48,7 +48,7 @@ Example (in a checkout, where the small model's darknet files are):
   spiking-yolo convert --cfg models/darknet/tiny-yolo-lite-voc.cfg --weights models/darknet/tiny-yolo-lite-voc.weights \\
     --names models/darknet/voc.names --calibration samples --resize stretch --out mine.safetensors
   spiking-yolo detect samples/cat.jpg --model mine.safetensors
-  spiking-yolo convert --onnx nanodet-plus-m_416.onnx --names coco.names --calibration photos --out nanodet.safetensors`,
+  spiking-yolo convert --onnx best.onnx --calibration photos --weight-bits 8 --out best.safetensors`,
   );
   command.action(convert);
 }

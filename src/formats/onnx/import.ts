@@ -35,6 +35,30 @@ const WIRED = new Set(
   ),
 );
 
+/** What files hold that are no networks of neurons, each by operators that only they have, and what to do. */
+const FOREIGN: [ops: string[], reason: string][] = [
+  [
+    ['QuantizeLinear', 'DequantizeLinear', 'QLinearConv', 'ConvInteger'],
+    'the file is quantised (QDQ); export the network in float, --weight-bits 8 quantises it here',
+  ],
+  [
+    ['NonMaxSuppression', 'BatchedNMS_TRT', 'EfficientNMS_TRT'],
+    'the file was exported with non-maximum suppression inside; export it without (nms=False), it is done here',
+  ],
+  [
+    ['TopK'],
+    'the file ends in a head that picks its boxes itself (TopK: YOLOv10, YOLO26, RT-DETR), which is not supported yet',
+  ],
+];
+
+/** Throws `ONNX` for a file of a kind that is known, and known not to convert. */
+function refuseForeign({ nodes }: OnnxGraph): void {
+  for (const [ops, reason] of FOREIGN) {
+    const node = nodes.find(({ op }) => ops.includes(op.split(':').at(-1)!));
+    if (node) throw onnxError(`${reason} (node ${node.name})`);
+  }
+}
+
 const SUPPORTED = [...WIRED, 'Identity', 'Dropout'].sort().join(', ');
 
 class Importer {
@@ -601,6 +625,7 @@ export function importGraph(graph: OnnxGraph, size?: readonly [number, number]):
 }
 
 function importNodes(original: OnnxGraph, size?: readonly [number, number]): ImportedGraph {
+  refuseForeign(original);
   const input = inputOf(original, size);
   const graph = foldShapes(original, (current) => {
     const trial = new Importer(current, input);
@@ -638,11 +663,13 @@ function importNodes(original: OnnxGraph, size?: readonly [number, number]): Imp
     }
     left.push(...[...node.inputs].reverse());
   }
-  const bad = [...unsupported, ...[...tailNodes].filter(({ op }) => !Object.hasOwn(OPERATORS, op))];
+  const unknown = [...tailNodes].filter(({ op }) => !Object.hasOwn(OPERATORS, op));
+  const bad = unsupported.size > 0 ? [...unsupported] : unknown;
   if (bad.length > 0) {
+    const attention = bad.some(({ op }) => op === 'MatMul' || op === 'Softmax');
     const named = [...new Map(bad.map((node) => [node.name, `${node.name} (${node.op})`])).values()];
     throw onnxError(
-      `${named.length} nodes are not supported: ${named.slice(0, 8).join(', ')}${named.length > 8 ? ', …' : ''}; supported are ${SUPPORTED}`,
+      `${named.length} nodes are not supported: ${named.slice(0, 8).join(', ')}${named.length > 8 ? ', …' : ''}; ${attention ? 'attention (YOLO11, YOLO12) is not supported yet' : `supported are ${SUPPORTED}`}`,
     );
   }
   if (imageRead) throw onnxError('the output is computed from the image by no convolution');

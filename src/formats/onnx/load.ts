@@ -138,7 +138,7 @@ export function parseOnnx(
   const classes = options.names ?? ownNames(graph);
   if (imported.outputDims.length !== 1)
     throw onnxError(
-      `the file has ${imported.outputDims.length} outputs; expected one (more are of segmentation, or raw heads)`,
+      `the file has ${imported.outputDims.length} outputs; expected one: a table of boxes (more are segmentation’s, or raw heads, which are not supported: export with the decoding in the file)`,
     );
   const kind = options.head ?? recogniseHead(graph, imported, classes.length);
   const mismatch = tableMismatch(kind, imported.outputDims[0]!, classes.length, imported.input);

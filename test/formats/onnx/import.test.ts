@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { referenceBackend } from '../../../src/engine/reference.js';
 import { importGraph, networkOf } from '../../../src/formats/onnx/import.js';
-import { readOnnx } from '../../../src/formats/onnx/proto.js';
+import { halfToNumber, readOnnx } from '../../../src/formats/onnx/proto.js';
 import { createFloatNetwork } from '../../../src/network/float-network.js';
 import { inferShapes } from '../../../src/network/shapes.js';
 import { runTail } from '../../../src/tail/tail.js';
@@ -263,6 +263,10 @@ describe('a graph that cannot be a network of neurons', () => {
       /^ONNX: 1 nodes are not supported: n1 \(GridSample\); supported are Add,/,
     );
     expect(behind('Relu')).toBe('accepted');
+    expect(behind('MatMul')).toMatch(/n1 \(MatMul\); attention \(YOLO11, YOLO12\) is not supported yet$/);
+    expect(behind('NonMaxSuppression')).toMatch(/^ONNX: .*nms=False.*\(node n1\)$/);
+    expect(behind('TopK')).toMatch(/^ONNX: .*YOLOv10, YOLO26.*\(node n1\)$/);
+    expect(behind('DequantizeLinear')).toMatch(/^ONNX: the file is quantised.*export the network in float/);
     expect(behind('LeakyRelu', { alpha: 0.3 }, ['alpha'])).toMatch(
       /^ONNX: node n1 \(LeakyRelu\): a slope of 0\.3/,
     );
@@ -366,6 +370,24 @@ describe('a graph that cannot be a network of neurons', () => {
     expect(refused(c.graph(c.add('Add', [map, range])))).toMatch(
       /^ONNX: node n1 \(Range\): it would take 1000000000000 indices/,
     );
+  });
+});
+
+describe('half-precision numbers', () => {
+  it.each([
+    [0x0000, 0],
+    [0x8000, -0],
+    [0x3c00, 1],
+    [0xc000, -2],
+    [0x3555, 0.333251953125],
+    [0x7bff, 65504],
+    [0x0400, 2 ** -14],
+    [0x0001, 2 ** -24],
+    [0x7c00, Number.POSITIVE_INFINITY],
+    [0xfc00, Number.NEGATIVE_INFINITY],
+    [0x7e00, Number.NaN],
+  ])('%i is %f', (bits, value) => {
+    expect(halfToNumber(bits)).toBe(value);
   });
 });
 

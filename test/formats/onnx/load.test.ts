@@ -220,6 +220,8 @@ describe('an ONNX file', () => {
     const open = { ...yolov8Graph(), inputs: { image: ['n', 3, 'h', 'w'] } };
     expect(await failure({ onnx: written('open.onnx', open) })).toMatch(/^ONNX: .*--size/);
     expect(await failure({ onnx: written('open.onnx', open), size: [32, 32] })).toBe('loaded');
+    const batch = { ...yolov8Graph(), inputs: { image: ['batch', 3, 32, 32] } };
+    expect(await failure({ onnx: written('batch.onnx', batch) })).toBe('loaded');
     writeFileSync(join(folder, 'photo.onnx'), 'not a network at all');
     expect(await failure({ onnx: join(folder, 'photo.onnx') })).toMatch(
       /^ONNX: \/photo\.onnx: not an ONNX file/,
