@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -41,6 +41,27 @@ describe('an ONNX file on the command line', () => {
       expect(found('--model', out, '--checksum', '--backend', backend).spikeChecksum).toBe(
         spiking.spikeChecksum,
       );
+  }, 60_000);
+
+  it('with SiLU runs layer by layer unless something else is asked for, and says so', () => {
+    const file = join(folder, 'curved.onnx');
+    const model = join(folder, 'curved.safetensors');
+    writeFileSync(file, writeOnnx(yolov8Graph(undefined, true)));
+    expect(run(['convert', '--onnx', file, '--calibration', 'samples', '--out', model]).status).toBe(0);
+    const out = join(folder, 'curved.ndjson');
+    const detect = (...args: string[]) => run(['detect', 'samples/cat.jpg', '--model', model, ...args]);
+    expect(detect('--out', out).status).toBe(0);
+    expect(detect('--out', out, '--resume', '--schedule', 'layered').status).toBe(0);
+    const lines = readFileSync(out, 'utf8').trim().split('\n');
+    expect(lines).toHaveLength(1);
+    expect(JSON.parse(lines[0]!).settings.schedule).toBe('layered');
+    expectError(
+      detect('--schedule', 'steps'),
+      2,
+      /cannot run curves.*conv1 \(silu\).*use the schedule layered/,
+    );
+    expectError(detect('--gamma', '4'), 2, /gamma/);
+    expectError(detect('--steps', '128'), 2, /127/);
   }, 60_000);
 
   it('with wrong options: one error, and nothing is written', () => {

@@ -131,9 +131,10 @@ export function randomNumbers(seed: number): (count: number, scale?: number) => 
     });
 }
 
-/** A YOLOv8 head of 2 classes over a 32×32 image: 1×6×64, four of it boxes in pixels. */
+/** A YOLOv8 head of 2 classes over a 32×32 image: 1×6×64, four of it boxes in pixels; with SiLU if `curved`. */
 export function yolov8Graph(
   metadata: Record<string, string> = { names: "{0: 'cat', 1: 'dog'}", stride: '4', task: 'detect' },
+  curved = false,
 ) {
   const random = randomNumbers(3);
   const bias = Float32Array.of(16, 16, 12, 12, 0, -3);
@@ -145,7 +146,20 @@ export function yolov8Graph(
         outputs: ['x1'],
         attributes: { strides: [4, 4], pads: [1, 1, 1, 1] },
       },
-      { op: 'LeakyRelu', inputs: ['x1'], outputs: ['x2'], attributes: { alpha: 0.1 }, floats: ['alpha'] },
+      ...(curved
+        ? [
+            { op: 'Sigmoid', inputs: ['x1'], outputs: ['gate'] },
+            { op: 'Mul', inputs: ['x1', 'gate'], outputs: ['x2'] },
+          ]
+        : [
+            {
+              op: 'LeakyRelu',
+              inputs: ['x1'],
+              outputs: ['x2'],
+              attributes: { alpha: 0.1 },
+              floats: ['alpha'],
+            },
+          ]),
       { op: 'Conv', inputs: ['x2', 'w2', 'b2'], outputs: ['x3'] },
       { op: 'Reshape', inputs: ['x3', 'dims'], outputs: ['x4'] },
       { op: 'Split', inputs: ['x4', 'parts'], outputs: ['boxes', 'x5'], attributes: { axis: 1 } },
