@@ -1,11 +1,16 @@
 import { existsSync } from 'node:fs';
 import { hasProgram, programsRequired } from './programs.js';
-import { shared } from './shared.js';
+import { root, shared } from './shared.js';
 
 /** Says once, before the tests, which of them are skipped on this machine and for want of what. */
 export default function tellOfSkippedTests(): void {
   const needed: [string, boolean, string][] = [
     ['darknet', hasProgram('darknet'), 'the comparison with Debian’s darknet'],
+    [
+      'onnxruntime-node',
+      existsSync(`${root}bench/peers/node_modules/onnxruntime-node`),
+      'the comparison of ONNX files with it (npm ci --prefix bench/peers)',
+    ],
     ['chromium', hasProgram('chromium'), 'the report in a browser'],
     [
       'qemu-aarch64',
