@@ -153,7 +153,7 @@ const onnxOption = () =>
   new Option('--onnx <file>', 'an ONNX file, with --names where its metadata has none');
 const headOption = () =>
   choice('--head <kind>', 'what the ONNX file’s output is (default: recognised by its form)', TABLE_HEADS);
-const sizeOption = () =>
+export const sizeOption = () =>
   new Option('--size <px>', 'input size of an ONNX file that leaves it open').argParser(sizeArgument);
 const orderOption = () =>
   choice('--order <channels>', 'channels as the ONNX network was trained (default: the head’s)', [

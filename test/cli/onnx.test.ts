@@ -64,6 +64,28 @@ describe('an ONNX file on the command line', () => {
     expectError(detect('--steps', '128'), 2, /127/);
   }, 60_000);
 
+  it('is described by info, as are a cfg and a model', () => {
+    const lines = (...args: string[]) => {
+      const { stdout, status } = run(['info', ...args]);
+      expect(status).toBe(0);
+      return stdout.trim().split('\n');
+    };
+    expect(lines(onnx)).toEqual([
+      'input: 32×32, letterbox:114',
+      'classes: 2 (cat, dog)',
+      'heads: yolov8, behind 4 operations in floats',
+      'layers: convolutional 2',
+      'activations: leaky 1, linear 1',
+      'neurons: 0.00 M',
+      'multiply-adds: 0.02 M a photo in the float network',
+      'schedule: steps',
+    ]);
+    expect(lines('models/darknet/tiny-yolo-lite-voc.cfg')).toContain('layers: convolutional 7, maxpool 5');
+    expect(lines('models/tiny-yolo-lite-voc.safetensors')[0]).toMatch(/^model: 16-bit weights, channel norm/);
+    expectError(run(['info', 'README.md']), 2, /its name ends in none of/);
+    expectError(run(['info', join(folder, 'absent.onnx')]), 1, /no such file/);
+  }, 60_000);
+
   it('with wrong options: one error, and nothing is written', () => {
     const out = join(folder, 'none.safetensors');
     const convert = (...args: string[]) =>

@@ -1,0 +1,74 @@
+import { usualSchedule } from '../detection/settings.js';
+import { usageError, withPath } from '../errors.js';
+import { readModelBytes, readText } from '../files.js';
+import { parseCfg } from '../formats/darknet/cfg.js';
+import { loadOnnx, type OnnxFiles } from '../formats/onnx/load.js';
+import { neuronLayers } from '../model/bounds.js';
+import { decodeModel } from '../model/model-file.js';
+import type { Resize } from '../model/spiking-model.js';
+import type { Network } from '../network/network.js';
+import { activationOf } from '../network/ops/index.js';
+import { inferShapes } from '../network/shapes.js';
+
+/** What a file is, as far as its format says it. */
+interface Described {
+  network: Network;
+  classes?: readonly string[];
+  resize?: Resize | undefined;
+  lines?: string[];
+}
+
+async function read(path: string, options: Omit<OnnxFiles, 'onnx'>): Promise<Described> {
+  if (/\.onnx$/i.test(path)) return loadOnnx({ onnx: path, ...options });
+  try {
+    if (/\.safetensors$/i.test(path)) {
+      const model = decodeModel(await readModelBytes(path));
+      const { weightBits, norm, percentile, calibrationPhotos } = model.provenance;
+      const how = `${weightBits}-bit weights, ${norm} norm at ${percentile} %, calibrated on ${calibrationPhotos} photos`;
+      return { ...model, lines: [`model: ${how}`] };
+    }
+    if (/\.cfg$/i.test(path)) return parseCfg(await readText(path));
+  } catch (error) {
+    throw withPath(path, error);
+  }
+  throw usageError(`${path}: its name ends in none of .onnx, .cfg and .safetensors`);
+}
+
+/** How often each of some words occurs, most often first: `silu 57, linear 6`. */
+function tally(words: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
+  const sorted = [...counts].sort(([, a], [, b]) => b - a);
+  return sorted.map(([word, count]) => `${word} ${count}`).join(', ');
+}
+
+const millions = (count: number) => `${(count / 1e6).toFixed(count < 1e8 ? 2 : 0)} M`;
+
+/** Lines that say what would become of a network's file; throws what its format's loader throws. */
+export async function describeFile(path: string, options: Omit<OnnxFiles, 'onnx'>): Promise<string[]> {
+  const { network, classes, resize, lines = [] } = await read(path, options);
+  const { input, layers, heads, tail } = network;
+  const shapes = inferShapes(network);
+  const neurons = neuronLayers(network);
+  let [firing, multiplications] = [0, 0];
+  for (const { layer, fires } of neurons) {
+    const { height, width, channels } = shapes.get(layer.name)!;
+    if (fires) firing += height * width * channels;
+    if (layer.kind !== 'convolutional') continue;
+    const heard = shapes.get(layer.inputs[0]!)!.channels / layer.groups;
+    multiplications += height * width * channels * layer.size ** 2 * heard;
+  }
+  return [
+    ...lines,
+    `input: ${input.width}×${input.height}${resize ? `, ${resize}` : ''}`,
+    ...(classes
+      ? [`classes: ${classes.length} (${classes.slice(0, 3).join(', ')}${classes.length > 3 ? ', …' : ''})`]
+      : []),
+    `heads: ${heads.map(({ kind }) => kind).join(', ')}${tail ? `, behind ${tail.nodes.length} operations in floats` : ''}`,
+    `layers: ${tally(layers.map(({ kind }) => kind))}`,
+    `activations: ${tally(neurons.map(({ layer }) => activationOf(layer)))}`,
+    `neurons: ${millions(firing)}`,
+    `multiply-adds: ${millions(multiplications)} a photo in the float network`,
+    `schedule: ${usualSchedule(network)}`,
+  ];
+}
