@@ -70,15 +70,24 @@ function reshape([x, shape]: readonly Tensor[]): Tensor[] {
   return [{ dims, values: x!.values }];
 }
 
+/** Copies a run of numbers; a short one faster than a view of it would be made. */
+function copyRun(source: Float64Array, from: number, target: Float64Array, to: number, length: number): void {
+  if (length > 32) target.set(source.subarray(from, from + length), to);
+  else for (let i = 0; i < length; i++) target[to + i] = source[from + i]!;
+}
+
 export function transposed(x: Tensor, permutation: readonly number[]): Tensor {
   const dims = permutation.map((axis) => x.dims[axis]!);
   const from = stridesOf(x.dims);
   const steps = permutation.map((axis) => from[axis]!);
   const values = allocate(x.values.length);
   const index = new Array<number>(dims.length).fill(0);
-  for (let i = 0, at = 0; i < values.length; i++) {
-    values[i] = x.values[at]!;
-    for (let axis = dims.length - 1; axis >= 0; axis--) {
+  const innermost = dims.length - 1;
+  const [run, stride] = [dims[innermost] ?? 1, steps[innermost] ?? 1];
+  for (let i = 0, at = 0; i < values.length; i += run) {
+    if (stride === 1) copyRun(x.values, at, values, i, run);
+    else for (let k = 0; k < run; k++) values[i + k] = x.values[at + k * stride]!;
+    for (let axis = innermost - 1; axis >= 0; axis--) {
       index[axis]!++;
       at += steps[axis]!;
       if (index[axis]! < dims[axis]!) break;
@@ -95,13 +104,18 @@ export function taken(x: Tensor, axis: number, indices: readonly number[]): Tens
   const inner = countOf(x.dims.slice(axis + 1));
   const extent = x.dims[axis]!;
   const values = allocate(outer * indices.length * inner);
+  const places = indices.map((index) => {
+    const at = index < 0 ? index + extent : index;
+    if (!(at >= 0 && at < extent)) throw new Error(`index ${index} is outside an axis of ${extent}`);
+    return at;
+  });
+  const adjacent = places.every((at, i) => at === places[0]! + i);
+  const [runs, length] = adjacent ? [places.slice(0, 1), places.length * inner] : [places, inner];
   let to = 0;
   for (let o = 0; o < outer; o++) {
-    for (const index of indices) {
-      const at = index < 0 ? index + extent : index;
-      if (!(at >= 0 && at < extent)) throw new Error(`index ${index} is outside an axis of ${extent}`);
-      values.set(x.values.subarray((o * extent + at) * inner, (o * extent + at + 1) * inner), to);
-      to += inner;
+    for (const at of runs) {
+      copyRun(x.values, (o * extent + at) * inner, values, to, length);
+      to += length;
     }
   }
   return { dims: x.dims.map((each, i) => (i === axis ? indices.length : each)), values };
@@ -176,7 +190,7 @@ function concat(inputs: readonly Tensor[], { axis = 0 }: Attributes): Tensor[] {
   for (let o = 0; o < outer; o++) {
     for (const { dims, values: from } of inputs) {
       const length = dims[along]! * inner;
-      values.set(from.subarray(o * length, (o + 1) * length), to);
+      copyRun(from, o * length, values, to, length);
       to += length;
     }
   }
