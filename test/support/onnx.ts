@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { describe } from 'vitest';
 import { Model } from '../../src/formats/onnx/proto.js';
+import { randomNumbers } from './plans.js';
 import { programsRequired } from './programs.js';
 import { root } from './shared.js';
 
@@ -121,14 +122,10 @@ export async function runOnnxruntime(
   }
 }
 
-/** A uniform number in [−1, 1) and so on, from a seed. */
-export function randomNumbers(seed: number): (count: number, scale?: number) => Float32Array {
-  let state = seed >>> 0 || 1;
-  return (count, scale = 1) =>
-    Float32Array.from({ length: count }, () => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return (state / 2 ** 31 - 1) * scale;
-    });
+/** Lists of numbers between −scale and scale, repeatable. */
+export function randomLists(seed: number): (count: number, scale?: number) => Float32Array {
+  const random = randomNumbers(seed);
+  return (count, scale = 1) => Float32Array.from({ length: count }, () => (2 * random() - 1) * scale);
 }
 
 /** A YOLOv8 head of 2 classes over a 32×32 image: 1×6×64, four of it boxes in pixels; with SiLU if `curved`. */
@@ -136,7 +133,7 @@ export function yolov8Graph(
   metadata: Record<string, string> = { names: "{0: 'cat', 1: 'dog'}", stride: '4', task: 'detect' },
   curved = false,
 ) {
-  const random = randomNumbers(3);
+  const random = randomLists(3);
   const bias = Float32Array.of(16, 16, 12, 12, 0, -3);
   const graph: WrittenGraph = {
     nodes: [

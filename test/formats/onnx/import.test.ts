@@ -8,7 +8,7 @@ import { inferShapes } from '../../../src/network/shapes.js';
 import { runTail } from '../../../src/tail/tail.js';
 import {
   describeWithOnnxruntime,
-  randomNumbers,
+  randomLists,
   runOnnxruntime,
   type WrittenGraph,
   type WrittenNode,
@@ -17,7 +17,7 @@ import {
 
 const HEIGHT = 12;
 const WIDTH = 20;
-const random = randomNumbers(7);
+const random = randomLists(7);
 
 /** Bytes (H, W, 3) and the same image as planes of byte / 255. */
 function image(): { bytes: Uint8Array; planes: Float32Array } {
