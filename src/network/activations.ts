@@ -31,18 +31,29 @@ export const isCurve = (activation: Activation): activation is CurveActivation =
 
 export const curveOf = (activation: CurveActivation): Curve => CURVES[activation];
 
+/** An activation, and the slope of a leaky one where it is not 0.1. */
+export interface Activated {
+  activation: Activation;
+  slope?: number;
+}
+
+/** True for a slope that a layer may name: of a leaky activation, so that θ/α stays an integer of the engine. */
+export const isSlope = ({ activation, slope }: Activated): boolean =>
+  slope === undefined || (activation === 'leaky' && slope >= 1e-3 && slope <= 1);
+
 /** Slope α of an activation's negative side (paper section 3.3, eq. 7); 0 for a curve, which has none. */
-export const negativeSlope = (activation: Activation): number =>
-  isCurve(activation) ? 0 : NEGATIVE_SLOPES[activation];
+export const negativeSlope = ({ activation, slope }: Activated): number =>
+  isCurve(activation) ? 0 : (slope ?? NEGATIVE_SLOPES[activation]);
 
 /** Applies an activation to float32 sums, in place. */
-export function activate(activation: Activation, values: Float32Array): void {
+export function activate(layer: Activated, values: Float32Array): void {
+  const { activation } = layer;
   if (isCurve(activation)) {
     const { f } = CURVES[activation];
     for (let i = 0; i < values.length; i++) values[i] = f(values[i]!);
     return;
   }
-  const slope = Math.fround(NEGATIVE_SLOPES[activation]);
+  const slope = Math.fround(negativeSlope(layer));
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
     values[i] = value > 0 ? value : Math.fround(slope * value);

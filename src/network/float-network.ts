@@ -79,7 +79,7 @@ export function createFloatNetwork(
         if (layer.kind === 'convolutional') {
           kernels.convolve(indexOf.get(layer.name)!, inputs[0]!.values, output.values);
           // kernels know slopes; a curve comes after them
-          if (isCurve(layer.activation)) activate(layer.activation, output.values);
+          if (isCurve(layer.activation)) activate(layer, output.values);
         } else {
           operatorOf(layer).forward!(layer, inputs, output);
         }
@@ -98,7 +98,7 @@ function floatConvolution(
   weights: Float32Array,
   bias: Float32Array,
 ): FloatConvolution {
-  const { filters, size, stride, padding, groups, activation } = layer;
+  const { filters, size, stride, padding, groups } = layer;
   const channelwise = isDepthwise(layer, input);
   return {
     ...input,
@@ -111,7 +111,7 @@ function floatConvolution(
     channelwise,
     weights: channelwise || groups === 1 ? weights : spreadGroups(layer, input.channels, weights),
     bias,
-    slope: isCurve(activation) ? 1 : Math.fround(negativeSlope(activation)),
+    slope: isCurve(layer.activation) ? 1 : Math.fround(negativeSlope(layer)),
   };
 }
 

@@ -27,6 +27,8 @@ export interface ConvolutionalLayer {
   padding: number;
   groups: number;
   activation: Activation;
+  /** Of leaky, where it is not 0.1. */
+  slope?: number;
 }
 
 /** The sum of maps of one shape, element by element, then an activation. */
@@ -35,6 +37,8 @@ export interface AddLayer {
   name: string;
   inputs: string[];
   activation: Activation;
+  /** Of leaky, where it is not 0.1. */
+  slope?: number;
 }
 
 /** Max-pooling; of `padding` cells in all, ⌊padding/2⌋ lie left and above. Cells outside are no input, not zero. */

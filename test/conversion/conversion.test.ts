@@ -189,6 +189,16 @@ describe('quantisation', () => {
     }
   });
 
+  it('takes the slope that a layer names', () => {
+    const { parameters, lambdas } = randomParameters(7);
+    const layers = network.layers.map((layer) =>
+      layer.name === 'a' ? { ...layer, activation: 'leaky' as const, slope: 0.25 } : layer,
+    ) as typeof network.layers;
+    const [first] = quantise({ ...network, layers }, parameters, lambdas, 16);
+    expect(first!.negativeThreshold).toEqual(first!.threshold.map((theta) => 4 * theta));
+    expect(first!.threshold[0]).toBeGreaterThan(0);
+  });
+
   it('names the channel for which no scale exists', () => {
     const { parameters, lambdas } = randomParameters(6);
     lambdas.get('b')![1] = 1e-9;

@@ -1,4 +1,5 @@
 import { onnxError, reasonOf, SpikingYoloError } from '../../errors.js';
+import { isSlope } from '../../network/activations.js';
 import { type CurveActivation, IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
 import type { ConvolutionParameters, FoldedParameters } from '../../network/parameters.js';
 import { addShape } from '../../network/shapes.js';
@@ -487,9 +488,11 @@ class Importer {
 
   private activation(node: OnnxNode, slope: number): View {
     const layer = this.lonely(node);
-    const name = slope === 0 ? 'relu' : Math.abs(slope - 0.1) < 1e-6 ? 'leaky' : undefined;
-    if (!name) throw this.refusal(node, `a slope of ${slope} is not supported; expected 0.1`);
-    layer.activation = name;
+    layer.activation = slope === 0 ? 'relu' : 'leaky';
+    // files hold float32, in which 0.1 is another number
+    if (slope !== 0 && Math.abs(slope - 0.1) > 1e-6) layer.slope = slope;
+    if (!isSlope(layer))
+      throw this.refusal(node, `a slope of ${slope} is not supported; expected 0.001 to 1`);
     return this.view(node.inputs[0]!);
   }
 

@@ -1,12 +1,15 @@
 import { conversionError } from '../../errors.js';
-import { ACTIVATIONS, activate } from '../activations.js';
+import { ACTIVATIONS, activate, isSlope } from '../activations.js';
 import type { AddLayer } from '../network.js';
 import type { Operator } from './operator.js';
 
 /** A residual sum (darknet's shortcut): a neuron with one synapse for each input. */
 export const add: Operator<AddLayer> = {
-  isValid: ({ inputs, activation }) =>
-    inputs.length >= 2 && inputs.length <= 16 && ACTIVATIONS.includes(activation),
+  isValid: (layer) =>
+    layer.inputs.length >= 2 &&
+    layer.inputs.length <= 16 &&
+    ACTIVATIONS.includes(layer.activation) &&
+    isSlope(layer),
 
   shape(_, inputs) {
     const [first] = inputs;
@@ -32,12 +35,12 @@ export const add: Operator<AddLayer> = {
     };
   },
 
-  forward({ activation }, inputs, { values }) {
+  forward(layer, inputs, { values }) {
     for (let i = 0; i < values.length; i++) {
       let sum = inputs[0]!.values[i]!;
       for (let k = 1; k < inputs.length; k++) sum = Math.fround(sum + inputs[k]!.values[i]!);
       values[i] = sum;
     }
-    activate(activation, values);
+    activate(layer, values);
   },
 };

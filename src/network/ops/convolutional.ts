@@ -1,17 +1,19 @@
 import { conversionError } from '../../errors.js';
-import { ACTIVATIONS, type ConvolutionalLayer } from '../network.js';
+import { ACTIVATIONS, isSlope } from '../activations.js';
+import type { ConvolutionalLayer } from '../network.js';
 import { isWholeNumber, type Operator, outputExtent } from './operator.js';
 
 /** A convolution of integrate-and-fire neurons (paper eq. 5). */
 export const convolutional: Operator<ConvolutionalLayer> = {
-  isValid: ({ inputs, filters, size, stride, padding, groups, activation }) =>
+  isValid: ({ inputs, filters, size, stride, padding, groups, ...activated }) =>
     inputs.length === 1 &&
     isWholeNumber(filters, 1, 65536) &&
     isWholeNumber(size, 1, 31) &&
     isWholeNumber(stride, 1, 31) &&
     isWholeNumber(padding, 0, 31) &&
     isWholeNumber(groups, 1, 65536) &&
-    ACTIVATIONS.includes(activation),
+    ACTIVATIONS.includes(activated.activation) &&
+    isSlope(activated),
 
   shape({ filters, size, stride, padding, groups }, [input]) {
     if (filters % groups !== 0 || input!.channels % groups !== 0)

@@ -164,6 +164,15 @@ describeWithOnnxruntime('a graph gives what onnxruntime gives', () => {
     expect(kinds).toContain('wiring');
   }, 20_000);
 
+  it('leaky ReLU of other slopes, behind convolutions and sums', async () => {
+    const b = new Builder();
+    const leaky = (input: string, alpha?: number) =>
+      b.add('LeakyRelu', [input], alpha === undefined ? {} : { alpha }, ['alpha']);
+    const x = leaky(b.convolution('image', [6, 3, 3]), 0.3);
+    const sum = leaky(b.add('Add', [x, b.convolution(x, [6, 6, 3])]));
+    await expectAsOnnxruntime(b.graph(b.convolution(sum, [4, 6, 1])));
+  });
+
   it('the image in four parts, every other row and column, as one convolution', async () => {
     const b = new Builder();
     const every = (input: string, first: number, axis: number) =>
@@ -267,9 +276,11 @@ describe('a graph that cannot be a network of neurons', () => {
     expect(behind('NonMaxSuppression')).toMatch(/^ONNX: .*nms=False.*\(node n1\)$/);
     expect(behind('TopK')).toMatch(/^ONNX: .*YOLOv10, YOLO26.*\(node n1\)$/);
     expect(behind('DequantizeLinear')).toMatch(/^ONNX: the file is quantised.*export the network in float/);
-    expect(behind('LeakyRelu', { alpha: 0.3 }, ['alpha'])).toMatch(
-      /^ONNX: node n1 \(LeakyRelu\): a slope of 0\.3/,
+    expect(behind('LeakyRelu', { alpha: 0.3 }, ['alpha'])).toBe('accepted');
+    expect(behind('LeakyRelu', { alpha: 2 }, ['alpha'])).toMatch(
+      /^ONNX: node n1 \(LeakyRelu\): a slope of 2 is not/,
     );
+    expect(behind('LeakyRelu', { alpha: -0.1 }, ['alpha'])).toMatch(/a slope of -0\.1/);
     expect(behind('MaxPool', { kernel_shape: [3, 1] })).toMatch(/n1 \(MaxPool\): a kernel of 3×1/);
     expect(behind('MaxPool', { kernel_shape: [2, 2], dilations: [2, 2] })).toMatch(/dilations of 2 and 2/);
     expect(behind('MaxPool')).toMatch(/^ONNX: node n1 \(MaxPool\): a kernel of {2}with/);
