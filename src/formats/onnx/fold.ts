@@ -67,7 +67,32 @@ export function simplify(graph: OnnxGraph): OnnxGraph {
   return { ...graph, nodes, constants, outputs };
 }
 
-/** x·σ(x) in two nodes as one, where nothing else reads σ(x). */
+/** An activation x·g(x) and the nodes that compute g. */
+interface Gated {
+  op: 'Silu' | 'HardSwish' | 'Mish';
+  nodes: OnnxNode[];
+}
+
+/** The activation that multiplying x with what `gate` puts out would be: SiLU, HardSwish or Mish. */
+function gatedBy(
+  gate: OnnxNode | undefined,
+  x: string,
+  producers: ReadonlyMap<string, OnnxNode>,
+): Gated | undefined {
+  if (!gate) return undefined;
+  const [taken] = gate.inputs;
+  if (gate.op === 'Sigmoid' && taken === x) return { op: 'Silu', nodes: [gate] };
+  if (gate.op === 'HardSigmoid' && taken === x) {
+    const { alpha = 0.2, beta = 0.5 } = attributesOf(gate);
+    const sixth = Math.abs((alpha as number) - 1 / 6) < 1e-6;
+    return sixth && beta === 0.5 ? { op: 'HardSwish', nodes: [gate] } : undefined;
+  }
+  const softplus = gate.op === 'Tanh' ? producers.get(taken!) : undefined;
+  if (softplus?.op === 'Softplus' && softplus.inputs[0] === x) return { op: 'Mish', nodes: [gate, softplus] };
+  return undefined;
+}
+
+/** Activations that are written as several nodes as one, where nothing else reads what is in between. */
 function fuseActivations(nodes: readonly OnnxNode[]): OnnxNode[] {
   const producers = new Map(nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
   const uses = new Map<string, number>();
@@ -76,11 +101,10 @@ function fuseActivations(nodes: readonly OnnxNode[]): OnnxNode[] {
   const fused = nodes.map((node) => {
     if (node.op !== 'Mul') return node;
     for (const [x, gate] of [node.inputs, [...node.inputs].reverse()] as [string, string][]) {
-      const sigmoid = producers.get(gate!);
-      if (sigmoid?.op === 'Sigmoid' && sigmoid.inputs[0] === x && uses.get(gate!) === 1) {
-        dropped.add(sigmoid);
-        return { ...node, op: 'Silu', inputs: [x!] };
-      }
+      const found = gatedBy(producers.get(gate), x, producers);
+      if (!found?.nodes.every(({ outputs }) => uses.get(outputs[0]!) === 1)) continue;
+      for (const between of found.nodes) dropped.add(between);
+      return { ...node, op: found.op, inputs: [x] };
     }
     return node;
   });

@@ -173,6 +173,20 @@ describeWithOnnxruntime('a graph gives what onnxruntime gives', () => {
     await expectAsOnnxruntime(b.graph(b.convolution(sum, [4, 6, 1])));
   });
 
+  it('curves: SiLU, HardSwish, Mish, ELU and ReLU6, also as several nodes', async () => {
+    const b = new Builder();
+    let x = b.convolution('image', [6, 3, 3]);
+    const next = (input: string) => b.convolution(input, [6, 6, 3]);
+    x = next(b.add('Mul', [b.add('Sigmoid', [x]), x]));
+    x = next(b.add('Mul', [x, b.add('HardSigmoid', [x], { alpha: 1 / 6, beta: 0.5 }, ['alpha', 'beta'])]));
+    x = next(b.add('HardSwish', [x]));
+    x = next(b.add('Mul', [x, b.add('Tanh', [b.add('Softplus', [x])])]));
+    x = next(b.add('Elu', [x], { alpha: 1 }, ['alpha']));
+    x = next(b.add('Clip', [x, b.constant([], [0]), b.constant([], [6])]));
+    const kinds = await expectAsOnnxruntime({ ...b.graph(x), opset: 14 });
+    expect(kinds).toEqual(new Array(7).fill('convolutional'));
+  });
+
   it('the image in four parts, every other row and column, as one convolution', async () => {
     const b = new Builder();
     const every = (input: string, first: number, axis: number) =>
