@@ -25,6 +25,8 @@ export interface WrittenGraph {
   outputs: string[];
   metadata?: Record<string, string>;
   opset?: number;
+  /** Writes floats in half precision. */
+  half?: boolean;
 }
 
 const attributeOf = (name: string, value: number | string | number[], float: boolean) => {
@@ -47,6 +49,13 @@ const valueInfo = (name: string, dims: (number | string)[]) => ({
   },
 });
 
+/** The half-precision number (IEEE 754 binary16) towards 0 from a normal one, as bits; 0 from smaller ones. */
+export function toHalf(value: number): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer)[0]!;
+  const exponent = ((bits >>> 23) & 255) - 127 + 15;
+  return exponent <= 0 ? 0 : ((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 1023);
+}
+
 /** Bytes of an ONNX file. */
 export function writeOnnx({
   nodes,
@@ -55,10 +64,15 @@ export function writeOnnx({
   outputs,
   metadata = {},
   opset = 13,
+  half = false,
 }: WrittenGraph) {
   const initializer = Object.entries(constants).map(([name, { dims, values, integer = false }]) => {
-    const raw = integer ? BigInt64Array.from(values as number[], BigInt) : Float32Array.from(values);
-    return { name, dims, dataType: integer ? 7 : 1, rawData: new Uint8Array(raw.buffer) };
+    const raw = integer
+      ? BigInt64Array.from(values as number[], BigInt)
+      : half
+        ? Uint16Array.from(values, toHalf)
+        : Float32Array.from(values);
+    return { name, dims, dataType: integer ? 7 : half ? 10 : 1, rawData: new Uint8Array(raw.buffer) };
   });
   return Model.encode(
     Model.fromObject({

@@ -7,6 +7,7 @@ import { convertNetwork, DEFAULT_CONVERSION } from '../../../src/conversion/conv
 import { SpikingDetector } from '../../../src/detection/detector.js';
 import { DEFAULT_SETTINGS } from '../../../src/detection/settings.js';
 import { loadOnnx, type OnnxFiles } from '../../../src/formats/onnx/load.js';
+import { halfToNumber } from '../../../src/formats/onnx/proto.js';
 import { readPhotoFile } from '../../../src/image/read-resized.js';
 import { networkInput, resizePhoto } from '../../../src/image/resize.js';
 import { decodeModel, encodeModel } from '../../../src/model/model-file.js';
@@ -16,6 +17,7 @@ import { runTail } from '../../../src/tail/tail.js';
 import {
   describeWithOnnxruntime,
   runOnnxruntime,
+  toHalf,
   type WrittenGraph,
   writeOnnx,
   yolov8Graph,
@@ -188,6 +190,28 @@ describe('an ONNX file', () => {
     });
     expect(results[0]!.length).toBeGreaterThan(0);
     expect(results[1]).toEqual(results[0]);
+  });
+
+  it('in half precision has the weights that it says, with casts around them', async () => {
+    const graph = yolov8Graph();
+    const rounded = (values: ArrayLike<number>) =>
+      Float32Array.from(values, (value) => halfToNumber(toHalf(value)));
+    const constants = Object.fromEntries(
+      Object.entries(graph.constants!).map(([name, tensor]) => [
+        name,
+        tensor.integer ? tensor : { ...tensor, values: rounded(tensor.values) },
+      ]),
+    );
+    const [first, ...others] = graph.nodes;
+    const nodes = [
+      { op: 'Cast', inputs: ['image'], outputs: ['x0'], attributes: { to: 10 } },
+      { ...first!, inputs: ['x0', ...first!.inputs.slice(1)] },
+      ...others,
+    ];
+    const half = await loadOnnx({ onnx: written('half.onnx', { ...graph, nodes, half: true }) });
+    const single = await loadOnnx({ onnx: written('single.onnx', { ...graph, constants }) });
+    expect(half.parameters).toEqual(single.parameters);
+    expect(half.network.layers).toEqual(single.network.layers);
   });
 
   it('says what is missing or does not fit', async () => {
