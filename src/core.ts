@@ -39,6 +39,7 @@ export type {
   StageState,
   StageStatistics,
 } from './engine/backend.js';
+export type { CurveTable } from './engine/curve.js';
 export {
   type ConvolutionStage,
   DEFAULT_RUN_OPTIONS,
@@ -87,6 +88,7 @@ export { decodeYolo } from './heads/yolo.js';
 export { type Photo, type Placement, placementOf, resizePhoto } from './image/resize.js';
 export { decodeModel, encodeModel } from './model/model-file.js';
 export type { Normalisation, Provenance, Resize, SpikingLayer, SpikingModel } from './model/spiking-model.js';
+export type { CurveActivation, SlopeActivation } from './network/activations.js';
 export { type ActivationObserver, createFloatNetwork, type FloatNetwork } from './network/float-network.js';
 export {
   type Activation,

@@ -39,6 +39,14 @@ softmax=1
 const HEAD = '[convolutional]\nfilters=6\nactivation=linear\n[region]\nanchors=1,1\nsoftmax=1\nclasses=1\n';
 
 describe('parseCfg', () => {
+  it.each([
+    ['mish', 'mish'],
+    ['swish', 'silu'],
+    ['relu6', 'relu6'],
+  ])('reads the activation %s as %s', (written, activation) => {
+    const [layer] = parseCfg(tiny.replace('leaky', written)).network.layers;
+    expect(layer).toMatchObject({ kind: 'convolutional', activation });
+  });
   it('reads layers, shapes and anchors', () => {
     const { network, batchNormalized } = parseCfg(tiny);
     expect(network.layers.map(({ name }) => name)).toEqual(['conv1', 'pool1', 'conv2']);
@@ -58,8 +66,8 @@ describe('parseCfg', () => {
     ],
     [
       'an unknown activation',
-      tiny.replace('leaky', 'mish'),
-      /\[convolutional\] line 12: "activation" is "mish"/,
+      tiny.replace('leaky', 'loggy'),
+      /\[convolutional\] line 12: "activation" is "loggy"/,
     ],
     ['an even size', tiny.replace('size=3', 'size=4'), /"size" is 4/],
     ['a number that is none', tiny.replace('filters=2', 'filters=two'), /line 8: "filters" is "two"/],
