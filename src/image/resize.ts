@@ -22,6 +22,12 @@ export interface Placement {
   scaledHeight: number;
 }
 
+/** The nearest whole number, of two the even one, as Python's round. */
+function roundHalfEven(value: number): number {
+  const nearest = Math.round(value);
+  return nearest - value === 0.5 && nearest % 2 === 1 ? nearest - 1 : nearest;
+}
+
 /**
  * Where `resize` puts a photo.
  *
@@ -46,10 +52,10 @@ export function placementOf(
   if (resize === 'letterbox:114' || resize === 'letterbox:corner') {
     const ratio = Math.min(targetWidth / width, targetHeight / height);
     const side = (extent: number) =>
-      Math.max(1, resize === 'letterbox:114' ? Math.round(ratio * extent) : Math.floor(ratio * extent));
+      Math.max(1, resize === 'letterbox:114' ? roundHalfEven(ratio * extent) : Math.floor(ratio * extent));
     const [scaledWidth, scaledHeight] = [side(width), side(height)];
     // Ultralytics' rounding: of an odd gap the smaller half lies before
-    const before = (gap: number) => (resize === 'letterbox:114' ? Math.round(gap / 2 - 0.1) : 0);
+    const before = (gap: number) => (resize === 'letterbox:114' ? Math.max(0, Math.round(gap / 2 - 0.1)) : 0);
     const [left, top] = [before(targetWidth - scaledWidth), before(targetHeight - scaledHeight)];
     return { ...whole, left, top, scaledWidth, scaledHeight };
   }

@@ -97,3 +97,28 @@ describe('letterbox', () => {
     }
   });
 });
+
+describe('the letterboxes that exported networks are trained with', () => {
+  it.each([
+    ['letterbox:114', [640, 480], [0, 40, 320, 240]],
+    // of an odd gap the smaller half lies before
+    ['letterbox:114', [640, 482], [0, 39, 320, 241]],
+    ['letterbox:114', [300, 600], [80, 0, 160, 320]],
+    // 2.5 rows: the even number, as Python rounds
+    ['letterbox:114', [640, 5], [0, 159, 320, 2]],
+    ['letterbox:corner', [640, 483], [0, 0, 320, 241]],
+    ['letterbox:corner', [30, 60], [0, 0, 160, 320]],
+    ['letterbox:corner', [640, 1], [0, 0, 320, 1]],
+  ] as const)('%s puts %j at %j', (resize, [width, height], place) => {
+    const { left, top, scaledWidth, scaledHeight } = placementOf(resize, width, height, 320, 320);
+    expect([left, top, scaledWidth, scaledHeight]).toEqual(place);
+  });
+
+  it.each(['letterbox:114', 'letterbox:corner'] as const)('%s is filled with 114', (resize) => {
+    const photo = { width: 8, height: 4, rgb: new Uint8Array(8 * 4 * 3).fill(200) };
+    const pixels = resizePhoto(resize, photo, 8, 8);
+    const [first, last] = resize === 'letterbox:114' ? [2, 6] : [0, 4];
+    for (let y = 0; y < 8; y++)
+      for (let i = 0; i < 24; i++) expect(pixels[y * 24 + i]).toBe(y >= first && y < last ? 200 : 114);
+  });
+});
