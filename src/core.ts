@@ -88,10 +88,9 @@ export { decodeYolo } from './heads/yolo.js';
 export { type Photo, type Placement, placementOf, resizePhoto } from './image/resize.js';
 export { decodeModel, encodeModel } from './model/model-file.js';
 export type { Normalisation, Provenance, Resize, SpikingLayer, SpikingModel } from './model/spiking-model.js';
-export type { CurveActivation, SlopeActivation } from './network/activations.js';
+export type { Activation, CurveActivation, SlopeActivation } from './network/activations.js';
 export { type ActivationObserver, createFloatNetwork, type FloatNetwork } from './network/float-network.js';
 export {
-  type Activation,
   type AddLayer,
   type Anchors,
   type BilinearLayer,

@@ -7,7 +7,7 @@ import { neuronLayers } from '../model/bounds.js';
 import { decodeModel } from '../model/model-file.js';
 import type { Resize } from '../model/spiking-model.js';
 import type { Network } from '../network/network.js';
-import { activationOf } from '../network/ops/index.js';
+import { activatedOf } from '../network/ops/index.js';
 import { inferShapes } from '../network/shapes.js';
 
 /** What a file is, as far as its format says it. */
@@ -66,7 +66,7 @@ export async function describeFile(path: string, options: Omit<OnnxFiles, 'onnx'
       : []),
     `heads: ${heads.map(({ kind }) => kind).join(', ')}${tail ? `, behind ${tail.nodes.length} operations in floats` : ''}`,
     `layers: ${tally(layers.map(({ kind }) => kind))}`,
-    `activations: ${tally(neurons.map(({ layer }) => activationOf(layer)))}`,
+    `activations: ${tally(neurons.map(({ layer }) => activatedOf(layer).activation))}`,
     `neurons: ${millions(firing)}`,
     `multiply-adds: ${millions(multiplications)} a photo in the float network`,
     `schedule: ${usualSchedule(network)}`,

@@ -1,7 +1,9 @@
 import { conversionError } from '../errors.js';
 import { boundViolation, neuronLayers } from '../model/bounds.js';
 import { inputScale, type SpikingLayer, THRESHOLD_LIMIT } from '../model/spiking-model.js';
-import { IMAGE, type Network, negativeSlope } from '../network/network.js';
+import { negativeSlope } from '../network/activations.js';
+import { IMAGE, type Network } from '../network/network.js';
+import { activatedOf } from '../network/ops/index.js';
 import type { FoldedParameters } from '../network/parameters.js';
 
 /** floor(x + ½) in float64: the one rounding rule of docs/engine.md. */
@@ -78,7 +80,7 @@ export function quantise(
     const { filters, perFilter, wireOf, weightOf } = synapses;
     const lambda = lambdas.get(layer.name)!;
     const trained = parameters.get(layer.name);
-    const slope = layer.kind === 'bilinear' ? 1 : negativeSlope(layer);
+    const slope = negativeSlope(activatedOf(layer));
     const result: SpikingLayer = {
       name: layer.name,
       weights: new (weightBits === 8 ? Int8Array : Int16Array)(filters * perFilter),

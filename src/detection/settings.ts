@@ -4,7 +4,7 @@ import { usageError } from '../errors.js';
 import type { DetectionOptions } from '../heads/detections.js';
 import { isCurve } from '../network/activations.js';
 import type { Network } from '../network/network.js';
-import { activationOf, hasNeurons } from '../network/ops/index.js';
+import { activatedOf, hasNeurons } from '../network/ops/index.js';
 
 /** Choices made when a model is run, and which detections are reported. */
 export interface DetectionSettings extends RunOptions, Omit<DetectionOptions, 'classIds'> {
@@ -47,7 +47,7 @@ export const PRESETS: readonly Preset[] = ['default', 'paper'];
  * ```
  */
 export const usualSchedule = ({ layers }: Pick<Network, 'layers'>): Schedule =>
-  layers.some((layer) => hasNeurons(layer) && isCurve(activationOf(layer))) ? 'layered' : 'steps';
+  layers.some((layer) => hasNeurons(layer) && isCurve(activatedOf(layer).activation)) ? 'layered' : 'steps';
 
 /**
  * Fills in what is not given from a preset; throws `USAGE` for combinations that mean nothing.

@@ -1,8 +1,9 @@
 import { conversionError, usageError } from '../errors.js';
 import type { SpikingModel } from '../model/spiking-model.js';
+import { isCurve } from '../network/activations.js';
 import { spreadGroups } from '../network/float-network.js';
-import { type ConvolutionGeometry, IMAGE, isCurve, outputNames, type Shape } from '../network/network.js';
-import { activationOf, type NeuronLayer, operatorOf } from '../network/ops/index.js';
+import { type ConvolutionGeometry, IMAGE, outputNames, type Shape } from '../network/network.js';
+import { activatedOf, type NeuronLayer, operatorOf } from '../network/ops/index.js';
 import type { Wire } from '../network/ops/operator.js';
 import { inferShapes } from '../network/shapes.js';
 import { type CurveTable, curveTable } from './curve.js';
@@ -257,7 +258,7 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
     const spiking = model.layers.find(({ name }) => name === layer.name);
     if (!spiking) throw conversionError(`layer ${layer.name}: the model holds no integers for it`);
     const { bias, threshold, negativeThreshold, startDelay, lambda } = spiking;
-    const activation = activationOf(layer);
+    const { activation } = activatedOf(layer);
     if (isCurve(activation) && !layered) curved.push(`${layer.name} (${activation})`);
     return put({
       kind: 'convolution',

@@ -1,5 +1,6 @@
+import { logistic } from '../network/activations.js';
 import type { RegionHead, Shape } from '../network/network.js';
-import { type Candidate, logistic } from './candidate.js';
+import { type Candidate, decodeAnchors } from './candidate.js';
 
 /** Class scores become probabilities: over all classes together, or of each alone. */
 function toProbabilities(scores: Float64Array, softmax: boolean): void {
@@ -33,27 +34,18 @@ export function decodeRegion(
   map: ArrayLike<number>,
   threshold: number,
 ): Candidate[] {
-  const { anchors, classes, softmax } = region;
-  const candidates: Candidate[] = [];
-  for (let row = 0; row < shape.height; row++) {
-    for (let column = 0; column < shape.width; column++) {
-      for (const [a, [anchorWidth, anchorHeight]] of anchors.entries()) {
-        const at = (row * shape.width + column) * shape.channels + a * (5 + classes);
-        const objectness = logistic(map[at + 4]!);
-        if (!(objectness > threshold)) continue;
-        const scores = Float64Array.from({ length: classes }, (_, k) => map[at + 5 + k]!);
-        toProbabilities(scores, softmax);
-        for (let k = 0; k < classes; k++) scores[k]! *= objectness;
-        candidates.push({
-          x: (column + logistic(map[at]!)) / shape.width,
-          y: (row + logistic(map[at + 1]!)) / shape.height,
-          width: (Math.exp(map[at + 2]!) * anchorWidth) / shape.width,
-          height: (Math.exp(map[at + 3]!) * anchorHeight) / shape.height,
-          objectness,
-          scores,
-        });
-      }
-    }
-  }
-  return candidates;
+  const { classes, softmax } = region;
+  return decodeAnchors(region, shape, map, threshold, ({ at, row, column, anchor, objectness }) => {
+    const scores = Float64Array.from({ length: classes }, (_, k) => map[at + 5 + k]!);
+    toProbabilities(scores, softmax);
+    for (let k = 0; k < classes; k++) scores[k]! *= objectness;
+    return {
+      x: (column + logistic(map[at]!)) / shape.width,
+      y: (row + logistic(map[at + 1]!)) / shape.height,
+      width: (Math.exp(map[at + 2]!) * anchor[0]) / shape.width,
+      height: (Math.exp(map[at + 3]!) * anchor[1]) / shape.height,
+      objectness,
+      scores,
+    };
+  });
 }

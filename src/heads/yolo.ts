@@ -1,5 +1,6 @@
+import { logistic } from '../network/activations.js';
 import type { Shape, YoloHead } from '../network/network.js';
-import { type Candidate, logistic } from './candidate.js';
+import { type Candidate, decodeAnchors } from './candidate.js';
 
 /**
  * Decodes a YOLOv3 or v4 head: logistic on x, y, objectness and every class; x = (σ(t)·k − (k − 1)/2 + column) / columns,
@@ -27,25 +28,14 @@ export function decodeYolo(
   threshold: number,
   input: { width: number; height: number },
 ): Candidate[] {
-  const { anchors, classes, scaleXY } = yolo;
-  const candidates: Candidate[] = [];
+  const { classes, scaleXY } = yolo;
   const centre = (t: number) => logistic(t) * scaleXY - (scaleXY - 1) / 2;
-  for (let row = 0; row < shape.height; row++) {
-    for (let column = 0; column < shape.width; column++) {
-      for (const [a, [anchorWidth, anchorHeight]] of anchors.entries()) {
-        const at = (row * shape.width + column) * shape.channels + a * (5 + classes);
-        const objectness = logistic(map[at + 4]!);
-        if (!(objectness > threshold)) continue;
-        candidates.push({
-          x: (column + centre(map[at]!)) / shape.width,
-          y: (row + centre(map[at + 1]!)) / shape.height,
-          width: (Math.exp(map[at + 2]!) * anchorWidth) / input.width,
-          height: (Math.exp(map[at + 3]!) * anchorHeight) / input.height,
-          objectness,
-          scores: Float64Array.from({ length: classes }, (_, k) => objectness * logistic(map[at + 5 + k]!)),
-        });
-      }
-    }
-  }
-  return candidates;
+  return decodeAnchors(yolo, shape, map, threshold, ({ at, row, column, anchor, objectness }) => ({
+    x: (column + centre(map[at]!)) / shape.width,
+    y: (row + centre(map[at + 1]!)) / shape.height,
+    width: (Math.exp(map[at + 2]!) * anchor[0]) / input.width,
+    height: (Math.exp(map[at + 3]!) * anchor[1]) / input.height,
+    objectness,
+    scores: Float64Array.from({ length: classes }, (_, k) => objectness * logistic(map[at + 5 + k]!)),
+  }));
 }

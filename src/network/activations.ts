@@ -14,7 +14,8 @@ interface Curve {
   linear: boolean;
 }
 
-const logistic = (x: number) => 1 / (1 + Math.exp(-x));
+/** σ(x) = 1 / (1 + e^−x). */
+export const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
 
 const CURVES: Record<CurveActivation, Curve> = {
   silu: { f: (x) => x * logistic(x), linear: true },

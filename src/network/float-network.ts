@@ -1,14 +1,6 @@
 import type { Backend, FloatConvolution, FloatKernels } from '../engine/backend.js';
-import { activate } from './activations.js';
-import {
-  type ConvolutionalLayer,
-  IMAGE,
-  isCurve,
-  type Network,
-  negativeSlope,
-  outputNames,
-  type Shape,
-} from './network.js';
+import { activate, isCurve, negativeSlope } from './activations.js';
+import { type ConvolutionalLayer, IMAGE, type Network, outputNames, type Shape } from './network.js';
 import { hasNeurons, type NeuronLayer, operatorOf } from './ops/index.js';
 import type { FloatMap } from './ops/operator.js';
 import type { FoldedParameters } from './parameters.js';

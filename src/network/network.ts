@@ -1,14 +1,6 @@
 import type { Tail } from '../tail/tail.js';
 import type { Activation } from './activations.js';
 
-export {
-  ACTIVATIONS,
-  type Activation,
-  type CurveActivation,
-  isCurve,
-  negativeSlope,
-} from './activations.js';
-
 /** Height, width and channels of an activation map, stored channel-last: (H, W, C). */
 export interface Shape {
   height: number;

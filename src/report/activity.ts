@@ -4,7 +4,7 @@ import type { Backend } from '../engine/backend.js';
 import { type EnginePlan, firingLimits, NEURONS, type Neuron } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
 import type { SpikingModel } from '../model/spiking-model.js';
-import { negativeSlope } from '../network/network.js';
+import { negativeSlope } from '../network/activations.js';
 
 /** λ of each channel ÷ λ of its layer: what a channel's largest activation becomes under layer-norm (figure 1). */
 export interface NormalisedMaxima {

@@ -2,6 +2,7 @@
  * The operators of tensors: what an exported network computes behind its output layers, and what of shapes is folded at
  * import. In float64, as the ONNX standard has each of them (https://onnx.ai/onnx/operators).
  */
+import { logistic } from '../network/activations.js';
 import { axisOf, countOf, stridesOf, type Tensor } from './tensor.js';
 
 export type Attributes = Readonly<Record<string, number | string | number[] | undefined>>;
@@ -14,8 +15,6 @@ function allocate(count: number): Float64Array<ArrayBuffer> {
   if (!(count >= 0 && count <= MAX_VALUES)) throw new Error(`it would put out ${count} values`);
   return new Float64Array(count);
 }
-
-const logistic = (x: number) => 1 / (1 + Math.exp(-x));
 
 const unary =
   (f: (x: number) => number): Operator =>

@@ -1,7 +1,6 @@
 import { cfgError, reasonOf } from '../../errors.js';
+import { ACTIVATIONS, type Activation } from '../../network/activations.js';
 import {
-  ACTIVATIONS,
-  type Activation,
   type Anchors,
   type Head,
   IMAGE,

@@ -1,6 +1,6 @@
 import { onnxError, reasonOf, SpikingYoloError } from '../../errors.js';
-import { isSlope } from '../../network/activations.js';
-import { type CurveActivation, IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
+import { type CurveActivation, isSlope } from '../../network/activations.js';
+import { IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
 import type { ConvolutionParameters, FoldedParameters } from '../../network/parameters.js';
 import { addShape } from '../../network/shapes.js';
 import { OPERATORS, sliceIndices, splitSizes } from '../../tail/operators.js';

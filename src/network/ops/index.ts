@@ -1,5 +1,6 @@
 /** Every kind of layer. A new kind is a file beside this one and a line here; the compiler lists what it lacks. */
-import type { Activation, Layer } from '../network.js';
+import type { Activated } from '../activations.js';
+import type { Layer } from '../network.js';
 import { add } from './add.js';
 import { bilinear } from './bilinear.js';
 import { convolutional } from './convolutional.js';
@@ -28,8 +29,8 @@ export const isKind = (kind: unknown): kind is Layer['kind'] =>
 /** The layers that have neurons: each has an activation. */
 export type NeuronLayer = Extract<Layer, { kind: 'convolutional' | 'add' | 'bilinear' }>;
 
-/** The activation of a layer's neurons. */
-export const activationOf = (layer: NeuronLayer): Activation =>
-  layer.kind === 'bilinear' ? 'linear' : layer.activation;
+/** The activation of a layer's neurons, and its slope. */
+export const activatedOf = (layer: NeuronLayer): Activated =>
+  layer.kind === 'bilinear' ? { activation: 'linear' } : layer;
 
 export const hasNeurons = (layer: Layer): layer is NeuronLayer => operatorOf(layer).synapses !== undefined;
