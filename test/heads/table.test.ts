@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { decodeRegion } from '../../src/heads/region.js';
 import { decodeTable, tableMismatch } from '../../src/heads/table.js';
+import { decodeYolo } from '../../src/heads/yolo.js';
 import type { TableHead } from '../../src/network/network.js';
 
 const input = { width: 64, height: 32, channels: 3 };
@@ -92,4 +94,24 @@ describe('a table of boxes', () => {
     expect(tableMismatch(kind, good, 2, input)).toBeUndefined();
     expect(tableMismatch(kind, bad, 2, input)).toMatch(new RegExp(`a ${kind} head of 2 classes reads 1×`));
   });
+});
+
+it('each anchor has numbers and an extent of its own, behind those of the anchors before it', () => {
+  const shape = { height: 1, width: 2, channels: 14 };
+  const map = new Float64Array(28).fill(-20);
+  // cell 1, the second of two anchors with two classes: x, y, w, h, objectness, classes
+  map.set([0, 0, 0, 0, 20, -20, 20], 14 + 7);
+  const anchors: [number, number][] = [
+    [1, 1],
+    [16, 8],
+  ];
+  const yolo = { kind: 'yolo' as const, input: 'output', classes: 2, anchors, scaleXY: 1 };
+  const region = { kind: 'region' as const, input: 'output', classes: 2, anchors, softmax: false };
+  for (const found of [decodeYolo(yolo, shape, map, 0.5, input), decodeRegion(region, shape, map, 0.5)]) {
+    expect(found).toHaveLength(1);
+    expect([found[0]!.x, found[0]!.y]).toEqual([0.75, 0.5]);
+    expect([...found[0]!.scores].map(Math.round)).toEqual([0, 1]);
+  }
+  const [one] = decodeYolo(yolo, shape, map, 0.5, input);
+  expect([one!.width, one!.height]).toEqual([16 / 64, 8 / 32]);
 });
