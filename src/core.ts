@@ -110,6 +110,6 @@ export {
 export type { NeuronLayer } from './network/ops/index.js';
 export type { ConvolutionParameters, FoldedParameters, Parameters } from './network/parameters.js';
 export { inferShapes } from './network/shapes.js';
-export type { Attributes } from './tail/operators.js';
-export type { Tail, TailNode } from './tail/tail.js';
-export type { Tensor } from './tail/tensor.js';
+export type { TensorGraph, TensorNode } from './tensor/graph.js';
+export type { Attributes } from './tensor/operators.js';
+export type { Tensor } from './tensor/tensor.js';

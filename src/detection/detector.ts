@@ -3,15 +3,15 @@ import { checkReadoutDelay, type Decoder, decodePotential } from '../decoding/re
 import type { Backend, BackendName } from '../engine/backend.js';
 import { planEngine, type RunOptions } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
-import { type DetectionOptions, detectionsOf, type PlacedHead } from '../heads/detections.js';
+import { type DetectionOptions, detectionsOf, type HeadInput, type PlacedHead } from '../heads/detections.js';
 import type { Detection } from '../heads/nms.js';
 import { networkInput, type Photo, placementOf } from '../image/resize.js';
 import type { Resize, SpikingLayer, SpikingModel } from '../model/spiking-model.js';
 import { createFloatNetwork, type FloatNetwork } from '../network/float-network.js';
-import { isTableHead, type Network, outputNames, type Shape } from '../network/network.js';
+import { isTableHead, type Network, outputNames } from '../network/network.js';
 import type { FoldedParameters } from '../network/parameters.js';
 import { inferShapes } from '../network/shapes.js';
-import { runTail } from '../tail/tail.js';
+import { dimsOfMap, type Program, planGraph, writeMap } from '../tensor/graph.js';
 
 /** Times in milliseconds. */
 export interface ElapsedMs {
@@ -65,14 +65,21 @@ export type OutputMaps = readonly ArrayLike<number>[];
 abstract class HeadedDetector {
   private readonly network: Network;
   private readonly heads: readonly PlacedHead[];
-  private readonly outputShapes: readonly Shape[];
+  /** What is computed behind the output layers. */
+  private readonly tail: Program | undefined;
   private readonly classes: readonly string[];
 
   constructor(network: Network, classes: readonly string[]) {
     const shapes = inferShapes(network);
     const outputs = outputNames(network);
     this.network = network;
-    this.outputShapes = outputs.map((name) => shapes.get(name)!);
+    const { tail } = network;
+    this.tail =
+      tail &&
+      planGraph(
+        tail,
+        tail.inputs.map((name) => dimsOfMap(shapes.get(name)!)),
+      );
     this.heads = network.heads.map(
       (head): PlacedHead =>
         isTableHead(head)
@@ -91,9 +98,16 @@ abstract class HeadedDetector {
   detections(maps: OutputMaps, photo: Photo, options: HeadOptions): Detection[] {
     const { width, height } = this.network.input;
     const placement = placementOf(options.resize, photo.width, photo.height, width, height);
-    const { tail } = this.network;
-    const read = tail ? runTail(tail, maps, this.outputShapes) : maps;
-    return detectionsOf(this.network, this.heads, read, this.classes, placement, options);
+    return detectionsOf(this.network, this.heads, this.read(maps), this.classes, placement, options);
+  }
+
+  /** What heads read: the maps themselves, or what the tail makes of them. */
+  private read(maps: OutputMaps): readonly HeadInput[] {
+    const { tail } = this;
+    if (!tail) return maps;
+    for (const [i, input] of tail.inputs.entries()) writeMap(maps[i]!, input);
+    tail.run();
+    return tail.outputs;
   }
 }
 

@@ -1,5 +1,5 @@
-import { logistic } from '../network/activations.js';
 import type { Anchors, Shape } from '../network/network.js';
+import { logistic } from '../tensor/exp.js';
 
 /** A box in units of the network's input, centre and extent as parts of its width and height. */
 export interface Candidate {

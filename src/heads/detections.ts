@@ -1,6 +1,6 @@
 import type { Placement } from '../image/resize.js';
 import type { Head, Network, Shape, TableHead } from '../network/network.js';
-import type { Tensor } from '../tail/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { Candidate } from './candidate.js';
 import { type Detection, suppress } from './nms.js';
 import { decodeRegion } from './region.js';

@@ -1,5 +1,5 @@
-import { logistic } from '../network/activations.js';
 import type { RegionHead, Shape } from '../network/network.js';
+import { logistic } from '../tensor/exp.js';
 import { type Candidate, decodeAnchors } from './candidate.js';
 
 /** Class scores become probabilities: over all classes together, or of each alone. */

@@ -1,6 +1,6 @@
-import { logistic } from '../network/activations.js';
 import type { Shape, TableHead } from '../network/network.js';
-import type { Tensor } from '../tail/tensor.js';
+import { logistic } from '../tensor/exp.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { Candidate } from './candidate.js';
 
 /** Values of a table's rows: `at(row, column)`, whichever way it lies. */

@@ -1,5 +1,5 @@
-import { logistic } from '../network/activations.js';
 import type { Shape, YoloHead } from '../network/network.js';
+import { logistic } from '../tensor/exp.js';
 import { type Candidate, decodeAnchors } from './candidate.js';
 
 /**

@@ -5,8 +5,8 @@ import { hasNeurons, type NeuronLayer, operatorOf } from '../network/ops/index.j
 import type { Synapses } from '../network/ops/operator.js';
 import { checkStructure, inferShapes } from '../network/shapes.js';
 import { type Origin, traceWires } from '../network/wires.js';
-import { runTail } from '../tail/tail.js';
-import type { Tensor } from '../tail/tensor.js';
+import { runOnZeros } from '../tensor/graph.js';
+import type { Tensor } from '../tensor/tensor.js';
 import {
   greatestInput,
   type SpikingLayer,
@@ -142,8 +142,7 @@ function checkTail(network: Network): void {
   const own = tail.inputs.map((name) => shapes.get(name)!);
   let outputs: Tensor[];
   try {
-    const zeros = own.map(({ height, width, channels }) => new Float64Array(height * width * channels));
-    outputs = runTail(tail, zeros, own);
+    outputs = runOnZeros(tail, own);
   } catch (error) {
     throw fail(`what it computes behind its output layers does not go together: ${reasonOf(error)}`);
   }

@@ -3,8 +3,8 @@ import { modelError, reasonOf } from '../errors.js';
 import { type Anchors, type Head, isTableHead, type Layer, type Network } from '../network/network.js';
 import { isKind, operatorOf } from '../network/ops/index.js';
 import { isWholeNumber } from '../network/ops/operator.js';
-import { OPERATORS } from '../tail/operators.js';
-import type { Tail } from '../tail/tail.js';
+import type { TensorGraph } from '../tensor/graph.js';
+import { isOperator } from '../tensor/operators.js';
 import { checkModel, neuronLayers } from './bounds.js';
 import { type Container, decodeSafetensors, encodeSafetensors, type TensorData } from './safetensors.js';
 import {
@@ -30,7 +30,7 @@ const withoutConstants = (network: Network): Network =>
 /** Puts the tail's constants back in place. */
 function withConstants(network: Network, tensors: Container['tensors']): Network {
   if (!network.tail) return network;
-  const constants: Tail['constants'] = {};
+  const constants: TensorGraph['constants'] = {};
   for (const [name, { shape, data }] of tensors) {
     if (name.startsWith(TAIL) && data instanceof Float64Array)
       constants[name.slice(TAIL.length)] = { dims: shape, values: data };
@@ -140,8 +140,8 @@ const isAttribute = (value: unknown) =>
   ['number', 'string'].includes(typeof value) ||
   (Array.isArray(value) && value.every((each) => typeof each === 'number'));
 
-function isTail(value: unknown): value is Tail {
-  const tail = value as Tail;
+function isTail(value: unknown): value is TensorGraph {
+  const tail = value as TensorGraph;
   return (
     isNames(tail?.inputs) &&
     isNames(tail.outputs) &&
@@ -149,7 +149,7 @@ function isTail(value: unknown): value is Tail {
     tail.nodes.length <= 5000 &&
     tail.nodes.every(
       (node) =>
-        Object.hasOwn(OPERATORS, node?.op) &&
+        isOperator(node?.op) &&
         isNames(node.inputs) &&
         isNames(node.outputs) &&
         typeof node.attributes === 'object' &&

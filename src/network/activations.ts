@@ -1,3 +1,5 @@
+import { exp, logistic, mish } from '../tensor/exp.js';
+
 /** Activation functions: slopes, which firing limits express (docs/engine.md), and curves, which tables do. */
 
 /** leaky: max(x, 0.1·x); linear: x; relu: max(x, 0). */
@@ -14,15 +16,12 @@ interface Curve {
   linear: boolean;
 }
 
-/** σ(x) = 1 / (1 + e^−x). */
-export const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
-
 const CURVES: Record<CurveActivation, Curve> = {
   silu: { f: (x) => x * logistic(x), linear: true },
   hardswish: { f: (x) => (x * Math.min(Math.max(x + 3, 0), 6)) / 6, linear: true },
-  mish: { f: (x) => x * Math.tanh(Math.log1p(Math.exp(x))), linear: true },
+  mish: { f: mish, linear: true },
   relu6: { f: (x) => Math.min(Math.max(x, 0), 6), linear: false },
-  elu: { f: (x) => (x > 0 ? x : Math.expm1(x)), linear: true },
+  elu: { f: (x) => (x > 0 ? x : exp(x) - 1), linear: true },
 };
 
 export const ACTIVATIONS = [...Object.keys(NEGATIVE_SLOPES), ...Object.keys(CURVES)] as Activation[];

@@ -1,4 +1,4 @@
-import type { Tail } from '../tail/tail.js';
+import type { TensorGraph } from '../tensor/graph.js';
 import type { Activation } from './activations.js';
 
 /** Height, width and channels of an activation map, stored channel-last: (H, W, C). */
@@ -100,7 +100,7 @@ export interface YoloHead {
   scaleXY: number;
 }
 
-/** A table of an exported network, which it computes itself (see Tail): rows of scores and boxes, each form as `kind` says. */
+/** A table of an exported network, which it computes itself (see TensorGraph): rows of scores and boxes, each form as `kind` says. */
 export interface TableHead {
   /**
    * `nanodet`: (1, N, C + 4·bins), distributions of distances to left, top, right and bottom; `yolox`: (1, N, 5 + C) with raw
@@ -130,7 +130,7 @@ export interface Network {
   input: Shape;
   layers: Layer[];
   /** What an exported network computes behind its output layers; heads then read what comes out of it. */
-  tail?: Tail;
+  tail?: TensorGraph;
   heads: Head[];
 }
 

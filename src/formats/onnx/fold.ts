@@ -1,6 +1,6 @@
 import { onnxError, reasonOf } from '../../errors.js';
-import { type Attributes, OPERATORS } from '../../tail/operators.js';
-import type { Tensor } from '../../tail/tensor.js';
+import { type Attributes, compute, isOperator } from '../../tensor/operators.js';
+import type { Tensor } from '../../tensor/tensor.js';
 import type { Attribute, OnnxGraph, OnnxNode } from './proto.js';
 
 /** Attributes as plain data; a tensor of one value is that value. */
@@ -15,10 +15,9 @@ export function attributesOf(node: OnnxNode): Attributes {
 
 /** An operation of constants alone, computed; throws `ONNX`. */
 export function foldNode(node: OnnxNode, inputs: readonly (Tensor | undefined)[]): Tensor[] {
-  const operator = Object.hasOwn(OPERATORS, node.op) ? OPERATORS[node.op] : undefined;
-  if (!operator) throw onnxError(`node ${node.name}: ${node.op} of constants is not supported`);
+  if (!isOperator(node.op)) throw onnxError(`node ${node.name}: ${node.op} of constants is not supported`);
   try {
-    return operator(inputs as readonly Tensor[], attributesOf(node));
+    return compute(node.op, inputs as readonly Tensor[], attributesOf(node));
   } catch (error) {
     throw onnxError(`node ${node.name} (${node.op}): ${reasonOf(error)}`, error);
   }

@@ -3,9 +3,9 @@ import { type CurveActivation, isSlope } from '../../network/activations.js';
 import { IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
 import type { ConvolutionParameters, FoldedParameters } from '../../network/parameters.js';
 import { addShape } from '../../network/shapes.js';
-import { OPERATORS, sliceIndices, splitSizes } from '../../tail/operators.js';
-import { runTail, type Tail, type TailNode } from '../../tail/tail.js';
-import { axisOf, countOf, type Tensor } from '../../tail/tensor.js';
+import { runOnZeros, type TensorGraph, type TensorNode } from '../../tensor/graph.js';
+import { compute, isOperator, sliceIndices, splitSizes } from '../../tensor/operators.js';
+import { axisOf, countOf, type Tensor } from '../../tensor/tensor.js';
 import { attributesOf, simplify } from './fold.js';
 import type { OnnxGraph, OnnxNode } from './proto.js';
 import {
@@ -24,7 +24,7 @@ export interface ImportedGraph {
   input: Shape;
   layers: Layer[];
   parameters: FoldedParameters;
-  tail: Tail;
+  tail: TensorGraph;
   /** Dimensions of the tail's outputs. */
   outputDims: number[][];
 }
@@ -274,7 +274,7 @@ class Importer {
         const view = input();
         const operands = node.inputs.slice(1).map((name) => this.constant(name)!);
         const empty = { dims: dimsOf(view), values: new Float64Array() };
-        const [shaped] = OPERATORS[node.op]!([empty, ...operands], attributes);
+        const [shaped] = compute(node.op, [empty, ...operands], attributes);
         return [wiring(reshapeView(view, shaped!.dims))];
       }
       case 'Transpose':
@@ -666,7 +666,7 @@ function importNodes(original: OnnxGraph, size?: readonly [number, number]): Imp
     }
     left.push(...[...node.inputs].reverse());
   }
-  const unknown = [...tailNodes].filter(({ op }) => !Object.hasOwn(OPERATORS, op));
+  const unknown = [...tailNodes].filter(({ op }) => !isOperator(op));
   const bad = unsupported.size > 0 ? [...unsupported] : unknown;
   if (bad.length > 0) {
     const attention = bad.some(({ op }) => op === 'MatMul' || op === 'Softmax');
@@ -684,8 +684,7 @@ function importNodes(original: OnnxGraph, size?: readonly [number, number]): Imp
   const shapes = tail.inputs.map((name) => importer.shapes.get(name)!);
   let outputDims: number[][];
   try {
-    const zeros = shapes.map(({ height, width, channels }) => new Float64Array(height * width * channels));
-    outputDims = runTail(tail, zeros, shapes).map(({ dims }) => dims);
+    outputDims = runOnZeros(tail, shapes).map(({ dims }) => dims);
   } catch (error) {
     throw onnxError(
       `what the file computes behind its output layers does not go together: ${reasonOf(error)}`,
@@ -696,7 +695,11 @@ function importNodes(original: OnnxGraph, size?: readonly [number, number]): Imp
 }
 
 /** The nodes behind the output layers in the file's order, with the constants that they take. */
-function tailOf(graph: OnnxGraph, nodes: ReadonlySet<OnnxNode>, outputs: ReadonlyMap<string, string>): Tail {
+function tailOf(
+  graph: OnnxGraph,
+  nodes: ReadonlySet<OnnxNode>,
+  outputs: ReadonlyMap<string, string>,
+): TensorGraph {
   const constants: Record<string, Tensor> = {};
   const names = new Map(outputs);
   const rename = (value: string): string => {
@@ -710,7 +713,7 @@ function tailOf(graph: OnnxGraph, nodes: ReadonlySet<OnnxNode>, outputs: Readonl
   const tailNodes = graph.nodes
     .filter((node) => nodes.has(node))
     .map(
-      (node): TailNode => ({
+      (node): TensorNode => ({
         op: node.op,
         inputs: node.inputs.map(rename),
         outputs: node.outputs.map(rename),

@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/light.js';
 import { onnxError, reasonOf } from '../../errors.js';
-import type { Tensor } from '../../tail/tensor.js';
+import type { Tensor } from '../../tensor/tensor.js';
 
 /** The part of onnx.proto3 that a detector's file needs (https://github.com/onnx/onnx, onnx/onnx.proto). */
 const field = (type: string, id: number, repeated = false) => ({

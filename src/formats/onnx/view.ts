@@ -1,4 +1,4 @@
-import { countOf, stridesOf } from '../../tail/tensor.js';
+import { countOf, stridesOf } from '../../tensor/tensor.js';
 
 /** A channel of a layer's output. */
 export interface ChannelRef {

@@ -5,7 +5,7 @@ import { importGraph, networkOf } from '../../../src/formats/onnx/import.js';
 import { halfToNumber, readOnnx } from '../../../src/formats/onnx/proto.js';
 import { createFloatNetwork } from '../../../src/network/float-network.js';
 import { inferShapes } from '../../../src/network/shapes.js';
-import { runTail } from '../../../src/tail/tail.js';
+import { runGraph } from '../../../src/tensor/graph.js';
 import {
   describeWithOnnxruntime,
   randomLists,
@@ -99,7 +99,7 @@ function evaluate(file: Uint8Array, bytes: Uint8Array) {
   const known = inferShapes(network);
   const float = createFloatNetwork(network, imported.parameters, referenceBackend);
   const shapes = imported.tail.inputs.map((name) => known.get(name)!);
-  const [output] = runTail(imported.tail, float.forward(bytes), shapes);
+  const [output] = runGraph(imported.tail, float.forward(bytes), shapes);
   expect(imported.outputDims[0]).toEqual(output!.dims);
   return { ...output!, layers: network.layers };
 }

@@ -13,7 +13,7 @@ import { networkInput, resizePhoto } from '../../../src/image/resize.js';
 import { decodeModel, encodeModel } from '../../../src/model/model-file.js';
 import { createFloatNetwork } from '../../../src/network/float-network.js';
 import { inferShapes } from '../../../src/network/shapes.js';
-import { runTail } from '../../../src/tail/tail.js';
+import { runGraph } from '../../../src/tensor/graph.js';
 import {
   describeWithOnnxruntime,
   runOnnxruntime,
@@ -70,7 +70,7 @@ async function difference(
   const { height, width } = network.input;
   const shapes = inferShapes(network);
   const tail = network.tail!;
-  const [ours] = runTail(
+  const [ours] = runGraph(
     tail,
     float.forward(networkInput(resize, photo, network.input)),
     tail.inputs.map((name) => shapes.get(name)!),

@@ -1,0 +1,114 @@
+import { reasonOf } from '../errors.js';
+import type { Shape } from '../network/network.js';
+import { type Attributes, isOfShapes, operandsOf, planOperation } from './operators.js';
+import type { Tensor } from './tensor.js';
+
+/** One operation of a graph of tensors. */
+export interface TensorNode {
+  /** Its ONNX name. */
+  op: string;
+  /** Names of the graph's inputs, of constants, or of what earlier nodes put out; '' for an input that is left out. */
+  inputs: string[];
+  outputs: string[];
+  attributes: Attributes;
+}
+
+/**
+ * What an exported network computes that is no network of neurons, in float64 as its file has it: behind its output
+ * layers (its tail), or in an island.
+ */
+export interface TensorGraph {
+  /** The layers whose maps come in, each as (1, C, H, W). */
+  inputs: string[];
+  nodes: TensorNode[];
+  constants: Record<string, Tensor>;
+  outputs: string[];
+}
+
+/** A graph with all its numbers in place: written into `inputs`, computed by `run`, read from `outputs`. */
+export interface Program {
+  inputs: Tensor[];
+  outputs: Tensor[];
+  run(): void;
+}
+
+/**
+ * Plans a graph for inputs of these dimensions: nothing is allocated when it runs. Throws an error that names the
+ * operator where shapes do not go together.
+ */
+export function planGraph(graph: TensorGraph, inputDims: readonly (readonly number[])[]): Program {
+  const known = new Map<string, Tensor>(Object.entries(graph.constants));
+  /** Values that follow from the inputs. */
+  const varying = new Set<string>();
+  const inputs = graph.inputs.map((name, i): Tensor => {
+    const dims = [...inputDims[i]!];
+    const input = { dims, values: new Float64Array(dims.reduce((a, b) => a * b, 1)) };
+    known.set(name, input);
+    varying.add(name);
+    return input;
+  });
+  const runs: (() => void)[] = [];
+  for (const { op, inputs: names, outputs, attributes } of graph.nodes) {
+    const taken = names.map((name) => {
+      const input = known.get(name);
+      if (!input && name !== '') throw new Error(`${op} takes "${name}", which nothing puts out`);
+      return input as Tensor;
+    });
+    if (names.slice(operandsOf(op)).some((name) => varying.has(name)))
+      throw new Error(`${op} takes a shape or indices that are computed from the image`);
+    try {
+      const operation = planOperation(op, taken, attributes);
+      const varies = !isOfShapes(op) && names.some((name) => varying.has(name));
+      if (operation.run && varies) runs.push(operation.run);
+      else operation.run?.();
+      for (const [i, name] of outputs.entries()) {
+        known.set(name, operation.outputs[i]!);
+        if (varies) varying.add(name);
+      }
+    } catch (error) {
+      throw new Error(`${op}: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+  const outputs = graph.outputs.map((name) => {
+    const output = known.get(name);
+    if (!output) throw new Error(`nothing puts out "${name}"`);
+    return output;
+  });
+  return {
+    inputs,
+    outputs,
+    run: () => {
+      for (const run of runs) run();
+    },
+  };
+}
+
+/** Dimensions of a layer's map as a tensor. */
+export const dimsOfMap = ({ height, width, channels }: Shape): number[] => [1, channels, height, width];
+
+/** Brings a map (H, W, C) into a tensor (1, C, H, W). */
+export function writeMap(map: ArrayLike<number>, { dims, values }: Tensor): void {
+  const [, channels, height, width] = dims as [number, number, number, number];
+  const cells = height * width;
+  for (let cell = 0; cell < cells; cell++)
+    for (let c = 0; c < channels; c++) values[c * cells + cell] = map[cell * channels + c]!;
+}
+
+/** Runs a graph once, on maps (H, W, C); see {@link planGraph}. */
+export function runGraph(
+  graph: TensorGraph,
+  maps: readonly ArrayLike<number>[],
+  shapes: readonly Shape[],
+): Tensor[] {
+  const { inputs, outputs, run } = planGraph(graph, shapes.map(dimsOfMap));
+  for (const [i, input] of inputs.entries()) writeMap(maps[i]!, input);
+  run();
+  return outputs;
+}
+
+/** What a graph puts out for inputs of zeros, to know its shapes. */
+export const runOnZeros = (graph: TensorGraph, shapes: readonly Shape[]): Tensor[] => {
+  const program = planGraph(graph, shapes.map(dimsOfMap));
+  program.run();
+  return program.outputs;
+};
