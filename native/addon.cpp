@@ -153,9 +153,8 @@ struct StageReading {
   Napi::Value weights, bias, firing, startPotential, sources, shifts, curve, curveFactors;
 };
 
-// Wiring: its stages one by one; the array of sources is taken later.
-void readGather(Napi::Env env, const Napi::Object& object, int index, const std::string& where, StageReading& reading) {
-  StageSpec& spec = reading.spec;
+// The stages that come into a gather or an island, one by one.
+void readInputs(Napi::Env env, const Napi::Object& object, int index, const std::string& where, StageSpec& spec) {
   const Napi::Value list = object.Get("inputs");
   if (!list.IsArray()) fail(env, where + "inputs must be an array");
   const uint32_t count = list.As<Napi::Array>().Length();
@@ -164,6 +163,12 @@ void readGather(Napi::Env env, const Napi::Object& object, int index, const std:
     spec.inputs.push_back(integerOf(env, list.As<Napi::Array>().Get(i), where + "an input", 0, index - 1));
   }
   spec.input = -1;
+}
+
+// Wiring; the array of sources is taken later.
+void readGather(Napi::Env env, const Napi::Object& object, int index, const std::string& where, StageReading& reading) {
+  StageSpec& spec = reading.spec;
+  readInputs(env, object, index, where, spec);
   readMaps(env, object, where, spec);
   spec.scale = integerOf(env, object.Get("scale"), where + "scale", 1, 64);
   if (spec.outHeight != spec.height * spec.scale || spec.outWidth != spec.width * spec.scale) {
@@ -174,6 +179,18 @@ void readGather(Napi::Env env, const Napi::Object& object, int index, const std:
   spec.fires = true;
   reading.sources = object.Get("sources");
   reading.shifts = object.Get("shifts");
+}
+
+// An island: what it sends is computed elsewhere and comes in by emit.
+void readIsland(Napi::Env env, const Napi::Object& object, int index, const std::string& where, StageSpec& spec) {
+  readInputs(env, object, index, where, spec);
+  spec.outHeight = integerOf(env, object.Get("outHeight"), where + "outHeight", 1, 8192);
+  spec.outWidth = integerOf(env, object.Get("outWidth"), where + "outWidth", 1, 8192);
+  spec.filters = spec.channels = integerOf(env, object.Get("channels"), where + "channels", 1, 65536);
+  if (int64_t(spec.outHeight) * spec.outWidth * spec.channels > kMaxElements) fail(env, where + "its output is too large");
+  spec.startDelay = integerOf(env, object.Get("startDelay"), where + "startDelay", 0, 126);
+  spec.size = spec.stride = 1;
+  spec.fires = true;
 }
 
 StageReading readStage(Napi::Env env, Napi::Value value, int index) {
@@ -187,9 +204,14 @@ StageReading readStage(Napi::Env env, Napi::Value value, int index) {
     readGather(env, object, index, where, reading);
     return reading;
   }
+  if (kind == "island") {
+    spec.kind = StageKind::kIsland;
+    readIsland(env, object, index, where, spec);
+    return reading;
+  }
   spec.kind = kind == "pool" ? StageKind::kPool : StageKind::kConvolution;
   const bool pool = spec.kind == StageKind::kPool;
-  if (!pool && kind != "convolution") fail(env, where + "kind must be convolution, pool or gather");
+  if (!pool && kind != "convolution") fail(env, where + "kind must be convolution, pool, gather or island");
   spec.input = integerOf(env, object.Get("input"), where + "input", pool ? 0 : -1, index - 1);
   if (pool) {
     readGeometry(env, object, where, spec);
@@ -304,12 +326,14 @@ void takeArrays(Napi::Env env, StageReading& reading, const std::string& where) 
 
 void checkInput(Napi::Env env, const std::vector<StageReading>& stages, size_t index, const std::string& where) {
   const StageSpec& spec = stages[index].spec;
+  const bool island = spec.kind == StageKind::kIsland;
   for (int input : spec.inputs) {
     const StageSpec& source = stages[input].spec;
-    if (source.outHeight != spec.height || source.outWidth != spec.width) fail(env, where + "its input stage has another shape");
+    const bool sameCells = source.outHeight == spec.height && source.outWidth == spec.width;
+    if (!island && !sameCells) fail(env, where + "its input stage has another shape");
     if (!source.fires) fail(env, where + "its input stage does not fire");
   }
-  if (spec.kind == StageKind::kGather) return;
+  if (spec.kind == StageKind::kGather || island) return;
   if (spec.input >= 0) {
     const StageSpec& source = stages[spec.input].spec;
     if (source.outHeight != spec.height || source.outWidth != spec.width || source.filters != spec.channels) {
@@ -368,6 +392,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return DefineClass(env, "Engine",
                        {InstanceMethod("begin", &EngineObject::begin), InstanceMethod("run", &EngineObject::run),
                         InstanceMethod("outputPotential", &EngineObject::outputPotential),
+                        InstanceMethod("counts", &EngineObject::counts),
+                        InstanceMethod("emit", &EngineObject::emit),
                         InstanceMethod("state", &EngineObject::state),
                         InstanceMethod("statistics", &EngineObject::statistics),
                         InstanceMethod("load", &EngineObject::load),
@@ -421,6 +447,26 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     Napi::Float64Array potential = Napi::Float64Array::New(info.Env(), e.neurons(stage));
     if (begun_) guarded(info.Env(), [&] { e.outputPotential(stage, potential.Data()); });
     return potential;
+  }
+
+  void counts(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const int stage = stageOf(env, info[0]);
+    if (!engine_->sends(stage)) fail(env, "stage sends no spikes");
+    engine_->counts(stage, arrayOf<int32_t>(env, info[1], "counts", napi_int32_array, engine_->neurons(stage)));
+  }
+
+  void emit(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const int stage = stageOf(env, info[0]);
+    if (!engine_->isIsland(stage)) fail(env, "stage is not an island");
+    const size_t neurons = engine_->neurons(stage);
+    const int32_t* counts = arrayOf<int32_t>(env, info[1], "counts", napi_int32_array, neurons);
+    for (size_t i = 0; i < neurons; i++) {
+      if (counts[i] < -127 || counts[i] > 127) fail(env, "a count is beyond 127");
+    }
+    const char* refusal = engine_->emit(stage, counts);
+    if (refusal) fail(env, refusal);
   }
 
   Napi::Value state(const Napi::CallbackInfo& info) {

@@ -151,6 +151,7 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   for (size_t i = 0; i < specs.size(); i++) {
     if (specs[i].kind == StageKind::kPool) planPool(stages_[i]);
     else if (specs[i].kind == StageKind::kGather) planGather(stages_[i]);
+    else if (specs[i].kind == StageKind::kIsland) planIsland(stages_[i]);
     else planConvolution(stages_[i]);
     if (specs[i].isConvolution()) words = std::max(words, stages_[i].convolution.words);
     size = std::max(size, specs[i].size);
@@ -342,6 +343,16 @@ void Engine::planGather(Stage& stage) {
                   stage.counts.as<int32_t>()};
 }
 
+void Engine::planIsland(Stage& stage) {
+  const StageSpec& spec = stage.spec;
+  const int channels = padded(spec.channels);
+  const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
+  stage.spikes = Memory(outCells * channels * blockLength_ * kernels_.spikeBytes(isWide()) + kSlack);
+  stage.counts = Memory(outCells * channels * 4);
+  stage.output = {spec.outHeight,         spec.outWidth, spec.channels, channels, stage.spikes.as<uint8_t>(),
+                  stage.counts.as<int32_t>()};
+}
+
 size_t Engine::neurons(int stage) const {
   const StageSpec& spec = stages_[stage].spec;
   return size_t(spec.outHeight) * spec.outWidth * spec.filters;
@@ -437,6 +448,7 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
 int Engine::firingDelay(const Stage& stage) const {
   if (stage.spec.isConvolution()) return stage.spec.startDelay;
   if (stage.spec.kind == StageKind::kPool) return firingDelay(stages_[stage.spec.input]);
+  if (stage.spec.kind == StageKind::kIsland) return stage.spec.startDelay;
   int delay = INT32_MAX;
   for (int input : stage.spec.inputs) delay = std::min(delay, firingDelay(stages_[input]));
   return delay;
@@ -518,8 +530,10 @@ const char* Engine::run(int index, int step, int steps) {
   if (window && step == delay && steps != 1) return "the step in which a start delay ends must come alone";
   if (stage.spec.kind == StageKind::kPool) runPool(stage, step, steps);
   else if (stage.spec.kind == StageKind::kGather) runGather(stage, steps);
+  else if (stage.spec.kind == StageKind::kIsland) stage.silent = true;
   else runConvolution(stage, step, steps);
   stage.step = step + steps;
+  stage.lastSteps = steps;
   return nullptr;
 }
 
@@ -830,6 +844,36 @@ void Engine::outputPotential(int index, double* potential) {
       }
     }
   });
+}
+
+void Engine::counts(int index, int32_t* counts) {
+  Stage& stage = stages_[index];
+  settle(stage);
+  const SpikeBuffer& out = stage.output;
+  const size_t cells = size_t(out.height) * out.width;
+  for (size_t cell = 0; cell < cells; cell++) {
+    std::memcpy(counts + cell * out.channels, out.counts + cell * out.paddedChannels, size_t(out.channels) * 4);
+  }
+}
+
+const char* Engine::emit(int index, const int32_t* counts) {
+  Stage& stage = stages_[index];
+  if (stage.step == 0 || stage.lastSteps != 1) return "an island sends in a step that was run alone";
+  if (stage.step - 1 != stage.spec.startDelay) return "an island sends in the step in which its start delay ends";
+  const SpikeBuffer& out = stage.output;
+  const size_t cells = size_t(out.height) * out.width;
+  const bool wide = kernels_.spikeBytes(isWide()) == 2;
+  for (size_t cell = 0; cell < cells; cell++) {
+    for (int channel = 0; channel < out.channels; channel++) {
+      const int32_t count = counts[cell * out.channels + channel];
+      const size_t at = cell * out.paddedChannels + channel;
+      out.counts[at] = count;
+      if (wide) reinterpret_cast<int16_t*>(out.data)[at] = int16_t(count);
+      else reinterpret_cast<int8_t*>(out.data)[at] = int8_t(count);
+    }
+  }
+  stage.silent = false;
+  return nullptr;
 }
 
 void Engine::state(int index, int32_t* counts, int32_t* potential) {

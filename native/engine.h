@@ -10,7 +10,7 @@
 namespace spiking {
 
 // A stage as the plan describes it (src/engine/plan.ts). Arrays are copied.
-enum class StageKind { kConvolution, kPool, kGather };
+enum class StageKind { kConvolution, kPool, kGather, kIsland };
 struct StageSpec {
   StageKind kind;
   int input;  // stage index, −1 for the image or a gather
@@ -30,7 +30,7 @@ struct StageSpec {
   // pool
   int offset;
   PoolRule rule;
-  // gather: its stages, how often cells are repeated, and of each channel the place of its stage and the channel there
+  // gather or island: its stages; of a gather, how often cells are repeated, and of each channel the place of its stage and the channel there
   std::vector<int> inputs;
   int scale;
   const int32_t* sources;
@@ -77,10 +77,16 @@ class Engine {
   const char* run(int stage, int step, int steps);
   void outputPotential(int stage, double* potential);
   void state(int stage, int32_t* counts, int32_t* potential);
+  // Cumulative counts that a stage has sent, (outHeight, outWidth, channels).
+  void counts(int stage, int32_t* counts);
+  // Sends an island's counts in the step that has just been run. Returns null, or why it cannot.
+  const char* emit(int stage, const int32_t* counts);
 
   int stageCount() const { return int(stages_.size()); }
   bool isConvolution(int stage) const { return stages_[stage].spec.isConvolution(); }
   bool fires(int stage) const { return isConvolution(stage) && stages_[stage].spec.fires; }
+  bool sends(int stage) const { return stages_[stage].spec.fires; }
+  bool isIsland(int stage) const { return stages_[stage].spec.kind == StageKind::kIsland; }
   size_t neurons(int stage) const;
   size_t pixelBytes() const { return pixelBytes_; }
   double spikes(int stage) const { return stages_[stage].counters.spikes; }
@@ -112,6 +118,7 @@ class Engine {
     std::vector<Run> runs;
     Load load{};
     int64_t largestCurrent = 0;
+    int lastSteps = 0;     // steps of the last block
     std::shared_ptr<Memory> weights;
     Memory curve, curveFactors, channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
@@ -122,6 +129,7 @@ class Engine {
   void runConvolution(Stage& stage, int step, int steps);
   void runPool(Stage& stage, int step, int steps);
   void planGather(Stage& stage);
+  void planIsland(Stage& stage);
   void runGather(Stage& stage, int steps);
   void endChannelsWindow(Stage& stage, int64_t times, bool narrow);
   void sumChannels(const Convolution& c, int y, const Strip& strip, int64_t* sums);

@@ -45,6 +45,7 @@ export {
   DEFAULT_RUN_OPTIONS,
   type EnginePlan,
   type GatherStage,
+  type IslandStage,
   type Method,
   type Neuron,
   type Pool,
@@ -97,6 +98,7 @@ export {
   type ConvolutionalLayer,
   type Head,
   IMAGE,
+  type IslandLayer,
   type Layer,
   type MaxPoolLayer,
   type Network,
@@ -107,6 +109,11 @@ export {
   type WiringLayer,
   type YoloHead,
 } from './network/network.js';
+export {
+  type FloatPart,
+  type NetworkOperations,
+  networkOperations,
+} from './network/operations.js';
 export type { NeuronLayer } from './network/ops/index.js';
 export type { ConvolutionParameters, FoldedParameters, Parameters } from './network/parameters.js';
 export { inferShapes } from './network/shapes.js';

@@ -12,6 +12,7 @@ import {
   type EnginePlan,
   FIRING_ROWS,
   type GatherStage,
+  type IslandStage,
   inputsOf,
   isSilent,
   NEVER,
@@ -245,10 +246,15 @@ class WasmInstance implements EngineInstance {
     const memory = new Plan();
     const { stages } = plan;
     const image = stages[0]!;
+    if (image.kind !== 'convolution') throw backendError('the first stage must be a convolution');
     this.pixels = memory.reserve(image.height * image.width * image.channels);
     for (const [index, stage] of stages.entries()) {
       if (stage.kind === 'gather') {
         this.placed.push(this.placeGather(memory, stage));
+        continue;
+      }
+      if (stage.kind === 'island') {
+        this.placed.push(this.placeIsland(memory, stage));
         continue;
       }
       if (stage.kind === 'pool') {
@@ -421,6 +427,27 @@ class WasmInstance implements EngineInstance {
     };
   }
 
+  private placeIsland(memory: Plan, stage: IslandStage): Placed {
+    const { outHeight, outWidth } = stage;
+    const outputs = outHeight * outWidth * padded(stage.channels);
+    const output = memory.reserve(outputs * this.plan.blockLength * 2 + SLACK);
+    const counts = memory.reserve(outputs * 4);
+    return {
+      stage,
+      pointer: 0,
+      output,
+      counts,
+      potential: 0,
+      current: 0,
+      statistics: 0,
+      zeroed: [[counts, outputs * 4]],
+      estimates: [],
+      fusedWith: -1,
+      silent: true,
+      runs: [],
+    };
+  }
+
   private placePool(memory: Plan, stage: PoolStage): Placed {
     const { blockLength, stages } = this.plan;
     const { height, width, outHeight, outWidth, size, stride, offset, rule } = stage;
@@ -522,6 +549,10 @@ class WasmInstance implements EngineInstance {
       this.exports.runGather(pointer, steps);
       return;
     }
+    if (stage.kind === 'island') {
+      placed.silent = true;
+      return;
+    }
     const source = this.placed[stage.input];
     if (stage.kind === 'pool') {
       placed.silent = source!.silent;
@@ -554,14 +585,37 @@ class WasmInstance implements EngineInstance {
     }
   }
 
-  /** Drops the padding of rows of filters. */
-  private compact<T extends Int32Array | Float64Array>(padding: T, stage: ConvolutionStage, result: T): T {
-    const { filters } = stage;
-    const stride = padded(filters);
-    for (let cell = 0; cell < stage.outHeight * stage.outWidth; cell++) {
-      result.set(padding.subarray(cell * stride, cell * stride + filters), cell * filters);
-    }
+  /** Drops the padding of a stage's channels. */
+  private compact<T extends Int32Array | Float64Array>(padding: T, stage: Stage, result: T): T {
+    const { height, width, channels } = outputShapeOf(stage);
+    const stride = padded(channels);
+    for (let cell = 0; cell < height * width; cell++)
+      for (let c = 0; c < channels; c++) result[cell * channels + c] = padding[cell * stride + c]!;
     return result;
+  }
+
+  counts(index: number, target: Int32Array): void {
+    const { stage, counts } = this.placed[index]!;
+    const { height, width, channels } = outputShapeOf(stage);
+    const cells = height * width;
+    this.compact(new Int32Array(this.memory, counts, cells * padded(channels)), stage, target);
+  }
+
+  emit(index: number, counts: Int32Array): void {
+    const placed = this.placed[index]!;
+    const { channels, outHeight, outWidth } = placed.stage as IslandStage;
+    const stride = padded(channels);
+    const length = outHeight * outWidth * stride;
+    const kept = new Int32Array(this.memory, placed.counts, length);
+    const spikes = new Int16Array(this.memory, placed.output, length);
+    for (let cell = 0; cell < outHeight * outWidth; cell++) {
+      for (let c = 0; c < channels; c++) {
+        const count = counts[cell * channels + c]!;
+        kept[cell * stride + c] = count;
+        spikes[cell * stride + c] = count;
+      }
+    }
+    placed.silent = false;
   }
 
   outputPotential(index: number): Float64Array {

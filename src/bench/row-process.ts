@@ -83,12 +83,13 @@ class Row {
     });
     const stageMs = stages.map((_, i) => median(times.map((each) => each[i]!)));
     const { perStage, synapticOperations } = simulation.statistics();
-    const layers = perStage.map(({ name, neurons, synapticOperations: sops }) => {
+    const layers = perStage.flatMap(({ name, neurons, synapticOperations: sops }) => {
       const index = stages.findIndex((stage) => stage.name === name);
       const stage = stages[index]!;
-      const multiplications = stage.kind === 'convolution' ? denseMultiplications(stage) : 0;
+      if (stage.kind !== 'convolution') return [];
+      const multiplications = denseMultiplications(stage);
       const inputs = stage.height * stage.width * stage.channels;
-      const reached = stage.kind === 'convolution' ? multiplications / inputs / stage.filters : 0;
+      const reached = multiplications / inputs / stage.filters;
       const load = simulation.load(index);
       return {
         ...(load && load.blocks > 0 ? { load: scaled(load, reached) } : {}),

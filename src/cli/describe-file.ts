@@ -7,6 +7,7 @@ import { neuronLayers } from '../model/bounds.js';
 import { decodeModel } from '../model/model-file.js';
 import type { Resize } from '../model/spiking-model.js';
 import type { Network } from '../network/network.js';
+import { describeShares, floatShares, networkOperations } from '../network/operations.js';
 import { activatedOf } from '../network/ops/index.js';
 import { inferShapes } from '../network/shapes.js';
 
@@ -50,14 +51,12 @@ export async function describeFile(path: string, options: Omit<OnnxFiles, 'onnx'
   const { input, layers, heads, tail } = network;
   const shapes = inferShapes(network);
   const neurons = neuronLayers(network);
-  let [firing, multiplications] = [0, 0];
+  let firing = 0;
   for (const { layer, fires } of neurons) {
     const { height, width, channels } = shapes.get(layer.name)!;
     if (fires) firing += height * width * channels;
-    if (layer.kind !== 'convolutional') continue;
-    const heard = shapes.get(layer.inputs[0]!)!.channels / layer.groups;
-    multiplications += height * width * channels * layer.size ** 2 * heard;
   }
+  const operations = networkOperations(network);
   return [
     ...lines,
     `input: ${input.width}×${input.height}${resize ? `, ${resize}` : ''}`,
@@ -68,7 +67,9 @@ export async function describeFile(path: string, options: Omit<OnnxFiles, 'onnx'
     `layers: ${tally(layers.map(({ kind }) => kind))}`,
     `activations: ${tally(neurons.map(({ layer }) => activatedOf(layer).activation))}`,
     `neurons: ${millions(firing)}`,
-    `multiply-adds: ${millions(multiplications)} a photo in the float network`,
+    `multiply-adds: ${millions(operations.multiplications)} a photo in the float network`,
+    ...operations.islands.map(({ name, operators }) => `${name}: ${operators.join(', ')}`),
+    ...describeShares(floatShares(operations)),
     `schedule: ${usualSchedule(network)}`,
   ];
 }

@@ -1,5 +1,6 @@
 import type { StepScore } from '../evaluation/evaluate.js';
 import type { EvaluationReport } from '../evaluation/experiment.js';
+import { describeShares } from '../network/operations.js';
 import { csvLine } from './csv.js';
 
 export const EVALUATION_FORMATS = ['text', 'json', 'csv'] as const;
@@ -55,7 +56,7 @@ function csvLines({ ann, snn }: EvaluationReport): string[] {
 const map = (value: number, [low, high]: readonly [number, number]) =>
   `${value.toFixed(3)} (${low.toFixed(2)}–${high.toFixed(2)})`;
 
-function textLines({ ann, snn, images, breakEvenSpikes, settings }: EvaluationReport): string[] {
+function textLines({ ann, snn, images, breakEvenSpikes, inFloats, settings }: EvaluationReport): string[] {
   const rows = [
     [
       'steps',
@@ -86,5 +87,6 @@ function textLines({ ann, snn, images, breakEvenSpikes, settings }: EvaluationRe
     ...rows.map((row) => row.map((cell, column) => cell.padStart(widths[column]!)).join('  ')),
     `mAP with its 95 % interval over photos; error of the output map; spikes a neuron; energy of the float network's`,
     `(4.6 pJ a multiply-accumulate, 0.9 pJ an addition, memory traffic left out): equal at ${breakEvenSpikes.float.toFixed(1)} MAC-weighted spikes`,
+    ...describeShares(inFloats),
   ];
 }

@@ -108,7 +108,8 @@ export function quantise(
         onImage,
         constant: onImage && synapses.heard === 4 ? everyFourth(perFilter) : [],
       };
-      const s = largestScale(channel, weightBits);
+      // an island has no integers
+      const s = perFilter === 0 ? 1 : largestScale(channel, weightBits);
       if (s === undefined) {
         throw conversionError(
           `layer ${layer.name} channel ${j}: no integer scale satisfies the bounds of the integer engine (λ is ${lambda[j]}); ${boundViolation(atScale(channel, 1), weightBits, onImage)} at scale 1`,

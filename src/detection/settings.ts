@@ -36,7 +36,7 @@ export type Preset = 'default' | 'paper';
 export const PRESETS: readonly Preset[] = ['default', 'paper'];
 
 /**
- * The schedule of a network if none is asked for: curves (SiLU and the like) can only run layer by layer.
+ * The schedule of a network if none is asked for: curves (SiLU and the like) and islands can only run layer by layer.
  *
  * @example
  * ```ts
@@ -47,7 +47,11 @@ export const PRESETS: readonly Preset[] = ['default', 'paper'];
  * ```
  */
 export const usualSchedule = ({ layers }: Pick<Network, 'layers'>): Schedule =>
-  layers.some((layer) => hasNeurons(layer) && isCurve(activatedOf(layer).activation)) ? 'layered' : 'steps';
+  layers.some(
+    (layer) => layer.kind === 'island' || (hasNeurons(layer) && isCurve(activatedOf(layer).activation)),
+  )
+    ? 'layered'
+    : 'steps';
 
 /**
  * Fills in what is not given from a preset; throws `USAGE` for combinations that mean nothing.

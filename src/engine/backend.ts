@@ -71,7 +71,11 @@ export interface EngineInstance {
   run(stage: number, step: number, steps: number): void;
   /** Exact potential of a non-firing output layer at the current step: V = W·N_in + T·B, (H, W, C), in float64. */
   outputPotential(stage: number): Float64Array;
-  /** A copy of a firing stage's state. */
+  /** Cumulative counts that any stage but an output layer has sent, into (outHeight, outWidth, channels). */
+  counts(stage: number, target: Int32Array): void;
+  /** Sends an island's counts in the step that has just been run (alone), (outHeight, outWidth, channels), each up to ±127. */
+  emit(stage: number, counts: Int32Array): void;
+  /** A copy of a convolution's state that fires. */
   state(stage: number): StageState;
   statistics(stage: number): StageStatistics;
   /** What a convolution computed with, and how (the native back-end, where the plan does not force it). */

@@ -3,9 +3,12 @@ import type { SpikingModel } from '../model/spiking-model.js';
 import { isCurve } from '../network/activations.js';
 import { spreadGroups } from '../network/float-network.js';
 import { type ConvolutionGeometry, IMAGE, outputNames, type Shape } from '../network/network.js';
+import { networkOperations } from '../network/operations.js';
 import { activatedOf, type NeuronLayer, operatorOf } from '../network/ops/index.js';
 import type { Wire } from '../network/ops/operator.js';
 import { inferShapes } from '../network/shapes.js';
+import { type Origin, traceWires } from '../network/wires.js';
+import { dimsOfMap, type TensorGraph } from '../tensor/graph.js';
 import { type CurveTable, curveTable } from './curve.js';
 
 /** Neuron rules of docs/engine.md: `ibt` is the paper's eq. 7, `ibt-memory` takes back what was sent too early. */
@@ -132,7 +135,29 @@ export interface GatherStage {
   shifts: Uint8Array;
 }
 
-export type Stage = ConvolutionStage | PoolStage | GatherStage;
+/** An island (docs/engine.md): computed in floats outside the back-ends when its whole input has come (see Island). */
+export interface IslandStage {
+  kind: 'island';
+  name: string;
+  /** Stages whose counts come in. */
+  inputs: number[];
+  outHeight: number;
+  outWidth: number;
+  channels: number;
+  graph: TensorGraph;
+  /** Dimensions of the graph's inputs, (1, C, H, W) each. */
+  inputDims: number[][];
+  /** λ/T of each input's channels: what a count stands for. */
+  inputFactors: Float64Array[];
+  /** T/λ, (channels). */
+  outputFactors: Float64Array;
+  /** Operations that its graph takes. */
+  operations: number;
+  /** Steps in which it sends nothing: T − 1. */
+  startDelay: number;
+}
+
+export type Stage = ConvolutionStage | PoolStage | GatherStage | IslandStage;
 
 /** True if a firing layer takes its whole input so far at once in a step: its start delay ends, or its curve fires. */
 export const takesWindow = ({ startDelay, curve }: ConvolutionStage, step: number): boolean =>
@@ -144,7 +169,7 @@ export const isSilent = ({ startDelay, curve }: ConvolutionStage, step: number):
 
 /** The stages whose spikes come into a stage; none if that is the image. */
 export const inputsOf = (stage: Stage): readonly number[] =>
-  stage.kind === 'gather' ? stage.inputs : stage.input < 0 ? [] : [stage.input];
+  stage.kind === 'gather' || stage.kind === 'island' ? stage.inputs : stage.input < 0 ? [] : [stage.input];
 
 /** Shape of what a stage sends. */
 export const outputShapeOf = (stage: Stage): Shape => ({
@@ -156,6 +181,8 @@ export const outputShapeOf = (stage: Stage): Shape => ({
 /** Everything a back-end needs, as integers: stages in an order in which inputs come first. */
 export interface EnginePlan {
   stages: Stage[];
+  /** Operations of what is computed in floats behind the output layers. */
+  tailOperations?: number;
   /** Γ. */
   gamma: number;
   blockLength: number;
@@ -252,7 +279,12 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
   const stages: Stage[] = [];
   const index = new Map<string, number>([[IMAGE, -1]]);
   const put = (stage: Stage): number => stages.push(stage) - 1;
+  const origins = traceWires(network, shapes);
   const curved: string[] = [];
+  const islands: string[] = [];
+  const operations = networkOperations(network);
+  const lambdaOf = ({ layer, channel }: Origin) =>
+    model.layers.find(({ name }) => name === layer)!.lambda[channel]!;
 
   const neurons = (layer: NeuronLayer, fields: Omit<NeuronFields, 'fires'>): number => {
     const spiking = model.layers.find(({ name }) => name === layer.name);
@@ -352,6 +384,25 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
           const kernel = { filters, size: 1, stride: 1, padding: 0 };
           return neurons(layer, { input: from, ...maps, ...out, ...kernel, channelwise: true, reach: 1 });
         }
+        case 'island': {
+          if (!layered) islands.push(layer.name);
+          const { lambda } = model.layers.find(({ name }) => name === layer.name)!;
+          return put({
+            kind: 'island',
+            name: layer.name,
+            inputs: layer.inputs.map((name) => index.get(name)!),
+            ...out,
+            channels: output.channels,
+            graph: layer.graph,
+            inputDims: inputShapes.map(dimsOfMap),
+            inputFactors: layer.inputs.map((name) =>
+              Float64Array.from(origins.get(name)!, (origin) => lambdaOf(origin) / options.steps),
+            ),
+            outputFactors: lambda.map((value) => options.steps / value),
+            operations: operations.islands.find(({ name }) => name === layer.name)!.operations,
+            startDelay: options.steps - 1,
+          });
+        }
         case 'maxpool': {
           const { size, stride, padding } = layer;
           const fields = { size, stride, offset: Math.floor(padding / 2), rule: options.pool };
@@ -372,11 +423,13 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
       }
     }
   }
-  if (curved.length > 0)
+  const waiting = [...islands, ...curved];
+  if (waiting.length > 0)
     throw usageError(
-      `the schedule steps cannot run curves, which wait for their whole input: ${curved.slice(0, 5).join(', ')}${curved.length > 5 ? `, … (${curved.length} layers)` : ''}; use the schedule layered`,
+      `the schedule steps cannot run ${islands.length > 0 ? 'islands' : 'curves'}, which wait for their whole input: ${waiting.slice(0, 5).join(', ')}${waiting.length > 5 ? `, … (${waiting.length} layers)` : ''}; use the schedule layered`,
     );
-  return { stages, gamma: layered ? 127 : options.gamma, blockLength: options.blockLength };
+  const tailOperations = operations.tail?.operations ?? 0;
+  return { stages, tailOperations, gamma: layered ? 127 : options.gamma, blockLength: options.blockLength };
 }
 
 /** What a layer of neurons is planned with besides its integers. */

@@ -16,6 +16,7 @@ import {
   type ConvolutionStage,
   type EnginePlan,
   type GatherStage,
+  type IslandStage,
   inputsOf,
   isSilent,
   outputShapeOf,
@@ -331,10 +332,36 @@ class GatherState {
   }
 }
 
-type State = ConvolutionState | PoolState | GatherState;
+/** What an island sends, which is computed outside. */
+class IslandState {
+  readonly stage: IslandStage;
+  readonly output: Output;
+
+  constructor(stage: IslandStage, blockLength: number) {
+    const outputs = stage.outHeight * stage.outWidth * stage.channels;
+    this.stage = stage;
+    this.output = { spikes: new Int8Array(outputs * blockLength), counts: new Int32Array(outputs) };
+  }
+
+  begin(): void {
+    this.output.counts.fill(0);
+  }
+
+  silence(): void {
+    this.output.spikes.fill(0);
+  }
+
+  emit(counts: Int32Array): void {
+    this.output.spikes.set(counts);
+    this.output.counts.set(counts);
+  }
+}
+
+type State = ConvolutionState | PoolState | GatherState | IslandState;
 
 function createState(stage: Stage, { gamma, blockLength }: EnginePlan): State {
   if (stage.kind === 'convolution') return new ConvolutionState(stage, gamma, blockLength);
+  if (stage.kind === 'island') return new IslandState(stage, blockLength);
   return stage.kind === 'pool' ? new PoolState(stage, blockLength) : new GatherState(stage, blockLength);
 }
 
@@ -360,6 +387,7 @@ class ReferenceInstance implements EngineInstance {
         inputs.map(({ output }) => output),
         inputs.map((input) => outputShapeOf(input.stage).channels),
       );
+    else if (state instanceof IslandState) state.silence();
     else if (state instanceof PoolState) state.run(step, steps, inputs[0]!.output);
     else state.run(step, steps, inputs[0]?.output);
     this.step = step + steps;
@@ -374,6 +402,16 @@ class ReferenceInstance implements EngineInstance {
   outputPotential(stage: number): Float64Array {
     const output = this.convolution(stage);
     return output.outputPotential(this.step, this.states[output.stage.input]?.output);
+  }
+
+  counts(stage: number, target: Int32Array): void {
+    target.set(this.states[stage]!.output.counts);
+  }
+
+  emit(stage: number, counts: Int32Array): void {
+    const state = this.states[stage];
+    if (!(state instanceof IslandState)) throw new RangeError(`stage ${stage} is not an island`);
+    state.emit(counts);
   }
 
   state(stage: number): StageState {

@@ -1,7 +1,8 @@
 import { denseMultiplications } from '../network/shapes.js';
-import type { Backend, ConvolutionLoad, EngineInstance, StageStatistics } from './backend.js';
+import type { Backend, ConvolutionLoad, EngineInstance, StageState, StageStatistics } from './backend.js';
 import { Fnv1a64, updateInt32, updateInt64 } from './checksum.js';
-import { type EnginePlan, takesWindow } from './plan.js';
+import { Island } from './island.js';
+import { type EnginePlan, outputShapeOf, takesWindow } from './plan.js';
 
 /** What a run has cost so far; "as sent" means before the pool, a burst of k counted as k. */
 export interface RunStatistics {
@@ -41,6 +42,7 @@ export class Simulation {
   /** If set, the time that each stage takes is added here, in milliseconds. */
   stageMs: Float64Array | undefined;
   private elapsedSteps = 0;
+  private readonly islands = new Map<number, Island>();
   /** Steps at which a block must end, in ascending order: before and after the step in which a start delay ends. */
   private readonly cuts: number[];
 
@@ -51,8 +53,10 @@ export class Simulation {
       stage.kind === 'convolution' ? { ...stage, weights: new Int16Array(0) } : stage,
     );
     this.plan = { ...plan, stages };
+    for (const [index, stage] of plan.stages.entries())
+      if (stage.kind === 'island') this.islands.set(index, new Island(stage));
     const delays = plan.stages.flatMap((stage) =>
-      stage.kind === 'convolution' && takesWindow(stage, stage.startDelay)
+      stage.kind === 'island' || (stage.kind === 'convolution' && takesWindow(stage, stage.startDelay))
         ? [stage.startDelay, stage.startDelay + 1]
         : [],
     );
@@ -68,6 +72,7 @@ export class Simulation {
   begin(pixels: Uint8Array): void {
     this.elapsedSteps = 0;
     this.instance.begin(pixels);
+    for (const island of this.islands.values()) island.begin();
   }
 
   /** Simulates up to time step `target`; `onBlock` is called after each block of steps and may throw to stop. */
@@ -80,11 +85,19 @@ export class Simulation {
       for (let stage = 0; stage < stages.length; stage++) {
         const start = this.stageMs ? performance.now() : 0;
         this.instance.run(stage, step, steps);
+        const island = this.islands.get(stage);
+        if (island && step === island.stage.startDelay) this.runIsland(stage, island);
         if (this.stageMs) this.stageMs[stage]! += performance.now() - start;
       }
       this.elapsedSteps = step + steps;
       onBlock?.(this.elapsedSteps);
     }
+  }
+
+  private runIsland(index: number, island: Island): void {
+    for (const [i, input] of island.stage.inputs.entries()) this.instance.counts(input, island.inputs[i]!);
+    island.run();
+    this.instance.emit(index, island.counts);
   }
 
   /** Exact potential of an output layer, (H, W, C), by its name. */
@@ -100,15 +113,17 @@ export class Simulation {
     let multiplications = 0;
     let clipped = 0;
     for (const [index, stage] of this.plan.stages.entries()) {
-      if (stage.kind !== 'convolution') continue;
-      const statistics = this.instance.statistics(index);
-      const size = stage.fires ? stage.outHeight * stage.outWidth * stage.filters : 0;
+      const island = this.islands.get(index);
+      if (stage.kind !== 'convolution' && !island) continue;
+      const statistics = island ? { ...island.statistics } : this.instance.statistics(index);
+      const { height, width, channels } = outputShapeOf(stage);
+      const size = stage.kind === 'convolution' && !stage.fires ? 0 : height * width * channels;
       perStage.push({ name: stage.name, neurons: size, ...statistics });
       spikes += statistics.spikes;
       neurons += size;
       clipped += statistics.clipped;
       synapticOperations += statistics.synapticOperations;
-      if (stage.input >= 0) multiplications += denseMultiplications(stage);
+      if (stage.kind === 'convolution' && stage.input >= 0) multiplications += denseMultiplications(stage);
     }
     return {
       spikes,
@@ -127,11 +142,13 @@ export class Simulation {
 
   /**
    * FNV-1a 64 over the little-endian bytes of every convolution in order: int32 N then int32 V, channel-last; of the
-   * output layers V as int64. Equal on every back-end.
+   * output layers V as int64, of an island N. Equal on every back-end.
    */
   checksum(): string {
     const hash = new Fnv1a64();
     for (const [index, stage] of this.plan.stages.entries()) {
+      const island = this.islands.get(index);
+      if (island) updateInt32(hash, island.counts);
       if (stage.kind !== 'convolution') continue;
       if (!stage.fires) {
         updateInt64(hash, this.instance.outputPotential(index));
@@ -144,9 +161,12 @@ export class Simulation {
     return hash.digest();
   }
 
-  /** N and V of a firing stage, by its layer's name. */
-  state(name: string) {
-    return this.instance.state(this.plan.stages.findIndex((stage) => stage.name === name));
+  /** N and V of a firing stage, by its layer's name; of an island N alone. */
+  state(name: string): StageState {
+    const index = this.plan.stages.findIndex((stage) => stage.name === name);
+    const island = this.islands.get(index);
+    if (island) return { counts: island.counts.slice(), potential: new Int32Array(0) };
+    return this.instance.state(index);
   }
 
   close(): void {

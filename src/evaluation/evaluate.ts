@@ -9,7 +9,15 @@ import {
   meanAveragePrecision,
   type PhotoMatches,
 } from './mean-average-precision.js';
-import { annEnergyOf, breakEven, type Energy, energyOf, type FixedWork, fixedWork } from './work.js';
+import {
+  annEnergyOf,
+  breakEven,
+  type Energy,
+  energyOf,
+  type FixedWork,
+  fixedWork,
+  floatSharesOf,
+} from './work.js';
 
 /** What one photo came to after some number of steps: plain data. */
 export interface StepMeasurement {
@@ -63,6 +71,8 @@ export interface Evaluation {
   snn: StepScore[];
   /** MAC-weighted spikes per neuron at which the energies are equal, by float and by integer arithmetic. */
   breakEvenSpikes: { float: number; integer: number };
+  /** Parts of the float network's operations that the spiking one computes in floats, too. */
+  inFloats: { islands: number; tail: number };
   images: number;
 }
 
@@ -184,6 +194,7 @@ export class Evaluator {
       ann: { ...ann.scores, ...annEnergy },
       snn,
       breakEvenSpikes: { float: breakEven('float'), integer: breakEven('integer') },
+      inFloats: floatSharesOf(work[0]!),
       images: photos.length,
     };
   }

@@ -38,6 +38,9 @@ export interface FixedWork {
   neuronUpdates: number;
   /** Comparisons of the spiking max-pools in T steps. */
   poolComparisons: number;
+  /** Operations of one pass that both networks compute in floats, in islands and behind the output layers. */
+  islandOperations: number;
+  tailOperations: number;
 }
 
 const windowCells = (extent: number, out: number, { size, stride, offset }: PoolStage) => {
@@ -62,13 +65,15 @@ const windowCells = (extent: number, out: number, { size, stride, offset }: Pool
  * console.log(neuronUpdates); // 32899072
  * ```
  */
-export function fixedWork({ stages }: EnginePlan, steps: number): FixedWork {
+export function fixedWork({ stages, tailOperations = 0 }: EnginePlan, steps: number): FixedWork {
   const work = {
     imageMultiplications: 0,
     otherMultiplications: 0,
     additions: 0,
     neuronUpdates: 0,
     poolComparisons: 0,
+    islandOperations: 0,
+    tailOperations,
   };
   /** Steps in which a stage's input may change. */
   const active: number[] = [];
@@ -79,6 +84,11 @@ export function fixedWork({ stages }: EnginePlan, steps: number): FixedWork {
       active.push(before);
       const cells = windowCells(height, outHeight, stage) * windowCells(width, outWidth, stage);
       work.poolComparisons += (cells - outHeight * outWidth) * channels * before;
+      continue;
+    }
+    if (stage.kind === 'island') {
+      active.push(1);
+      work.islandOperations += stage.operations;
       continue;
     }
     if (stage.kind === 'gather') {
@@ -99,13 +109,21 @@ export function fixedWork({ stages }: EnginePlan, steps: number): FixedWork {
 
 /** Energy of a photo in picojoules. */
 export interface Energy {
-  /** MACs of layer 1 once, and an addition a synaptic operation. */
+  /** MACs of layer 1 once, an addition a synaptic operation, and as a MAC each what is computed in floats. */
   energyPicojoules: number;
   /** The same in integers. */
   integerEnergyPicojoules: number;
   /** What updating the neurons takes besides, an addition each; in neither of the above. */
   neuronUpdateEnergyPicojoules: number;
 }
+
+/** Parts of a float pass's operations that the spiking network computes in floats, too. */
+export function floatSharesOf(work: FixedWork): { islands: number; tail: number } {
+  const all = work.imageMultiplications + work.otherMultiplications + inFloats(work);
+  return { islands: work.islandOperations / all, tail: work.tailOperations / all };
+}
+
+const inFloats = ({ islandOperations, tailOperations }: FixedWork) => islandOperations + tailOperations;
 
 /**
  * Energy of a spiking run with so many synaptic operations after layer 1.
@@ -123,7 +141,7 @@ export interface Energy {
  */
 export function energyOf(work: FixedWork, synapticOperations: number): Energy {
   const of = ({ multiplyAccumulate, addition }: { multiplyAccumulate: number; addition: number }) =>
-    multiplyAccumulate * work.imageMultiplications + addition * synapticOperations;
+    multiplyAccumulate * (work.imageMultiplications + inFloats(work)) + addition * synapticOperations;
   return {
     energyPicojoules: of(ENERGY_PJ.float),
     integerEnergyPicojoules: of(ENERGY_PJ.integer),
@@ -146,7 +164,8 @@ export function energyOf(work: FixedWork, synapticOperations: number): Energy {
  */
 export function annEnergyOf(work: FixedWork): Pick<Energy, 'energyPicojoules' | 'integerEnergyPicojoules'> {
   const energy = ({ multiplyAccumulate, addition }: { multiplyAccumulate: number; addition: number }) =>
-    multiplyAccumulate * (work.imageMultiplications + work.otherMultiplications) + addition * work.additions;
+    multiplyAccumulate * (work.imageMultiplications + work.otherMultiplications + inFloats(work)) +
+    addition * work.additions;
   return {
     energyPicojoules: energy(ENERGY_PJ.float),
     integerEnergyPicojoules: energy(ENERGY_PJ.integer),

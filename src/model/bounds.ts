@@ -5,7 +5,7 @@ import { hasNeurons, type NeuronLayer, operatorOf } from '../network/ops/index.j
 import type { Synapses } from '../network/ops/operator.js';
 import { checkStructure, inferShapes } from '../network/shapes.js';
 import { type Origin, traceWires } from '../network/wires.js';
-import { runOnZeros } from '../tensor/graph.js';
+import { dimsOfMap, runOnZeros } from '../tensor/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
   greatestInput,
@@ -134,6 +134,25 @@ function checkNetwork(network: Network): void {
   }
 }
 
+/** Runs each island once, on zeros: what it puts out must be a map of the shape that it names. */
+function checkIslands(network: Network): void {
+  const shapes = inferShapes(network);
+  for (const layer of network.layers) {
+    if (layer.kind !== 'island') continue;
+    let dims: number[];
+    try {
+      [{ dims }] = runOnZeros(
+        layer.graph,
+        layer.inputs.map((name) => shapes.get(name)!),
+      ) as [Tensor];
+    } catch (error) {
+      throw fail(`layer ${layer.name}: what it computes does not go together: ${reasonOf(error)}`);
+    }
+    if (dims.join() !== dimsOfMap(layer).join())
+      throw fail(`layer ${layer.name}: it puts out ${dims.join('×')}, not ${dimsOfMap(layer).join('×')}`);
+  }
+}
+
 /** Runs a tail once, on zeros: what it puts out must be what the heads read. */
 function checkTail(network: Network): void {
   const { tail, heads, input } = network;
@@ -157,6 +176,7 @@ function checkTail(network: Network): void {
 export function checkModel(model: SpikingModel): void {
   const { network, layers, classes } = model;
   checkNetwork(network);
+  checkIslands(network);
   checkTail(network);
   for (const head of network.heads) {
     if (classes.length !== head.classes)

@@ -3,8 +3,7 @@ import { modelError, reasonOf } from '../errors.js';
 import { type Anchors, type Head, isTableHead, type Layer, type Network } from '../network/network.js';
 import { isKind, operatorOf } from '../network/ops/index.js';
 import { isWholeNumber } from '../network/ops/operator.js';
-import type { TensorGraph } from '../tensor/graph.js';
-import { isOperator } from '../tensor/operators.js';
+import { isTensorGraph, type TensorGraph } from '../tensor/graph.js';
 import { checkModel, neuronLayers } from './bounds.js';
 import { type Container, decodeSafetensors, encodeSafetensors, type TensorData } from './safetensors.js';
 import {
@@ -20,22 +19,43 @@ const FORMAT_VERSION = '2';
 /** Of a network that is a chain; its last layer is the head. */
 const CHAIN_VERSION = '1';
 
-/** Constants of the tail are tensors `tail:<name>`, F64. */
-const TAIL = 'tail:';
+/** Constants of the tail are tensors `tail:<name>`, F64; those of an island `<its name>:<name>`. */
+const TAIL = 'tail';
 
-/** A network as its header describes it: the tail's constants are tensors of their own. */
+/** A network with the graphs that are computed in floats changed. */
+const withGraphs = (
+  network: Network,
+  change: (graph: TensorGraph, owner: string) => TensorGraph,
+): Network => ({
+  ...network,
+  layers: network.layers.map((layer) =>
+    layer.kind === 'island' ? { ...layer, graph: change(layer.graph, layer.name) } : layer,
+  ),
+  ...(network.tail && { tail: change(network.tail, TAIL) }),
+});
+
+/** Every such graph and whose it is. */
+const graphsOf = ({ layers, tail }: Network): [owner: string, graph: TensorGraph][] => [
+  ...layers.flatMap((layer): [string, TensorGraph][] =>
+    layer.kind === 'island' ? [[layer.name, layer.graph]] : [],
+  ),
+  ...(tail ? [[TAIL, tail] satisfies [string, TensorGraph]] : []),
+];
+
+/** A network as its header describes it: constants are tensors of their own. */
 const withoutConstants = (network: Network): Network =>
-  network.tail ? { ...network, tail: { ...network.tail, constants: {} } } : network;
+  withGraphs(network, (graph) => ({ ...graph, constants: {} }));
 
-/** Puts the tail's constants back in place. */
+/** Puts the constants back in place. */
 function withConstants(network: Network, tensors: Container['tensors']): Network {
-  if (!network.tail) return network;
-  const constants: TensorGraph['constants'] = {};
-  for (const [name, { shape, data }] of tensors) {
-    if (name.startsWith(TAIL) && data instanceof Float64Array)
-      constants[name.slice(TAIL.length)] = { dims: shape, values: data };
-  }
-  return { ...network, tail: { ...network.tail, constants } };
+  return withGraphs(network, (graph, owner) => {
+    const constants: TensorGraph['constants'] = {};
+    for (const [name, { shape, data }] of tensors) {
+      if (name.startsWith(`${owner}:`) && data instanceof Float64Array)
+        constants[name.slice(owner.length + 1)] = { dims: shape, values: data };
+    }
+    return { ...graph, constants };
+  });
 }
 
 /** FNV-1a 64 over everything a header says: finds a damaged header whose JSON is still valid. */
@@ -84,8 +104,9 @@ export function encodeModel(model: SpikingModel): Uint8Array<ArrayBuffer> {
     add('lambda', perChannel, layer.lambda);
     add('start_delay', [1], Int32Array.of(layer.startDelay));
   }
-  for (const [name, { dims, values }] of Object.entries(model.network.tail?.constants ?? {}))
-    tensors.set(`${TAIL}${name}`, { shape: dims, data: values });
+  for (const [owner, { constants }] of graphsOf(model.network))
+    for (const [name, { dims, values }] of Object.entries(constants))
+      tensors.set(`${owner}:${name}`, { shape: dims, data: values });
   const metadata: Record<string, string> = {
     format: FORMAT,
     format_version: FORMAT_VERSION,
@@ -135,29 +156,6 @@ function isHead(value: unknown): value is Head {
 const isNames = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((name) => typeof name === 'string');
 
-/** What an attribute of the tail's operators may be. */
-const isAttribute = (value: unknown) =>
-  ['number', 'string'].includes(typeof value) ||
-  (Array.isArray(value) && value.every((each) => typeof each === 'number'));
-
-function isTail(value: unknown): value is TensorGraph {
-  const tail = value as TensorGraph;
-  return (
-    isNames(tail?.inputs) &&
-    isNames(tail.outputs) &&
-    Array.isArray(tail.nodes) &&
-    tail.nodes.length <= 5000 &&
-    tail.nodes.every(
-      (node) =>
-        isOperator(node?.op) &&
-        isNames(node.inputs) &&
-        isNames(node.outputs) &&
-        typeof node.attributes === 'object' &&
-        Object.values(node.attributes ?? {}).every(isAttribute),
-    )
-  );
-}
-
 function isNetwork(value: unknown): value is Network {
   const network = value as Network;
   return (
@@ -168,7 +166,7 @@ function isNetwork(value: unknown): value is Network {
     network.layers.every(isLayer) &&
     Array.isArray(network.heads) &&
     network.heads.every(isHead) &&
-    (network.tail === undefined || isTail(network.tail))
+    (network.tail === undefined || isTensorGraph(network.tail))
   );
 }
 

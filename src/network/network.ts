@@ -66,10 +66,26 @@ export interface BilinearLayer {
   inputs: string[];
 }
 
+/**
+ * What is neither neuron nor wiring, as attention or a gate that multiplies: computed in floats from counts, its result
+ * rounded to counts (docs/engine.md).
+ */
+export interface IslandLayer {
+  kind: 'island';
+  name: string;
+  inputs: string[];
+  /** Takes the maps of `inputs`, in their order, and puts out one, (1, channels, height, width). */
+  graph: TensorGraph;
+  height: number;
+  width: number;
+  channels: number;
+}
+
 export type Layer =
   | ConvolutionalLayer
   | AddLayer
   | BilinearLayer
+  | IslandLayer
   | MaxPoolLayer
   | UpsampleLayer
   | WiringLayer;

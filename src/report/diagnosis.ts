@@ -1,8 +1,10 @@
 /** Where a conversion loses what its float network knows, layer by layer, and what to do about it. */
+
 import type { SpikingDetector } from '../detection/detector.js';
 import type { DetectionSettings } from '../detection/settings.js';
 import type { SpikingModel } from '../model/spiking-model.js';
 import type { FloatNetwork } from '../network/float-network.js';
+import { outputNames } from '../network/network.js';
 
 export interface LayerDiagnosis {
   layer: string;
@@ -87,7 +89,8 @@ export function diagnose(
   photos: readonly Uint8Array[],
   { steps, gamma }: DetectionSettings,
 ): LayerDiagnosis[] {
-  const layers = model.layers.slice(0, -1);
+  const outputs = new Set(outputNames(model.network));
+  const layers = model.layers.filter(({ name }) => !outputs.has(name));
   const sums = new Map(layers.map(({ name, lambda }) => [name, new LayerSums(lambda.length)]));
   for (const pixels of photos) {
     const sent = new Map<string, { before: Int32Array; total: Uint32Array }>();

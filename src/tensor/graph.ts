@@ -1,6 +1,14 @@
 import { reasonOf } from '../errors.js';
 import type { Shape } from '../network/network.js';
-import { type Attributes, isOfShapes, operandsOf, planOperation } from './operators.js';
+import {
+  type Attributes,
+  isOfShapes,
+  isOperator,
+  operandsOf,
+  planOperation,
+  type Work,
+  workOf,
+} from './operators.js';
 import type { Tensor } from './tensor.js';
 
 /** One operation of a graph of tensors. */
@@ -25,10 +33,38 @@ export interface TensorGraph {
   outputs: string[];
 }
 
+const isNames = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((name) => typeof name === 'string');
+
+const isAttribute = (value: unknown) =>
+  ['number', 'string'].includes(typeof value) ||
+  (Array.isArray(value) && value.every((each) => typeof each === 'number'));
+
+/** True for a graph as a file may hold one, its constants aside. */
+export function isTensorGraph(value: unknown): value is TensorGraph {
+  const graph = value as TensorGraph;
+  return (
+    isNames(graph?.inputs) &&
+    isNames(graph.outputs) &&
+    Array.isArray(graph.nodes) &&
+    graph.nodes.length <= 5000 &&
+    graph.nodes.every(
+      (node) =>
+        isOperator(node?.op) &&
+        isNames(node.inputs) &&
+        isNames(node.outputs) &&
+        typeof node.attributes === 'object' &&
+        Object.values(node.attributes ?? {}).every(isAttribute),
+    )
+  );
+}
+
 /** A graph with all its numbers in place: written into `inputs`, computed by `run`, read from `outputs`. */
 export interface Program {
   inputs: Tensor[];
   outputs: Tensor[];
+  /** What each of its operations takes that is computed by `run`. */
+  work: Work[];
   run(): void;
 }
 
@@ -48,6 +84,7 @@ export function planGraph(graph: TensorGraph, inputDims: readonly (readonly numb
     return input;
   });
   const runs: (() => void)[] = [];
+  const work: Work[] = [];
   for (const { op, inputs: names, outputs, attributes } of graph.nodes) {
     const taken = names.map((name) => {
       const input = known.get(name);
@@ -59,8 +96,12 @@ export function planGraph(graph: TensorGraph, inputDims: readonly (readonly numb
     try {
       const operation = planOperation(op, taken, attributes);
       const varies = !isOfShapes(op) && names.some((name) => varying.has(name));
-      if (operation.run && varies) runs.push(operation.run);
-      else operation.run?.();
+      if (operation.run && varies) {
+        runs.push(operation.run);
+        work.push(workOf(op, taken, operation.outputs));
+      } else {
+        operation.run?.();
+      }
       for (const [i, name] of outputs.entries()) {
         known.set(name, operation.outputs[i]!);
         if (varies) varying.add(name);
@@ -77,6 +118,7 @@ export function planGraph(graph: TensorGraph, inputDims: readonly (readonly numb
   return {
     inputs,
     outputs,
+    work,
     run: () => {
       for (const run of runs) run();
     },

@@ -604,9 +604,44 @@ export const isOfShapes = (op: string): boolean => op === 'Shape';
 /** The first input of an operator that must be known when it is planned; Infinity if none must. */
 export const operandsOf = (op: string): number => KNOWN[op]!.operands ?? Number.POSITIVE_INFINITY;
 
+/** What an operator takes: multiply-accumulates, and all its operations with those. */
+export interface Work {
+  op: string;
+  multiplications: number;
+  operations: number;
+}
+
+/** Operators that only bring numbers to other places. */
+const MOVING = new Set(
+  'Concat Reshape Identity Dropout Cast Transpose Flatten Squeeze Unsqueeze Gather Slice Split Expand'.split(
+    ' ',
+  ),
+);
+
+/** What a planned operator takes: a product counts with its sum as one, any other number that it puts out as one. */
+export function workOf(op: string, inputs: readonly Tensor[], outputs: readonly Tensor[]): Work {
+  const out = outputs.reduce((sum, { values }) => sum + values.length, 0);
+  const [x, w] = inputs;
+  if (op === 'MatMul' || op === 'Gemm' || op === 'Conv') {
+    const multiplications = out * (op === 'Conv' ? w!.dims[1]! : x!.dims.at(-1)!);
+    return { op, multiplications, operations: multiplications };
+  }
+  const taken = op.startsWith('Reduce') || op.startsWith('Global') ? x!.values.length : out;
+  // the largest, the exponential and the quotient
+  const operations = MOVING.has(op) ? 0 : op === 'Softmax' ? 3 * out : taken;
+  return { op, multiplications: 0, operations };
+}
+
 /** Plans an operator for inputs of these shapes (and, from its operands on, these numbers). */
-export const planOperation = (op: string, inputs: readonly Tensor[], attributes: Attributes): Operation =>
-  KNOWN[op]!.plan(inputs, attributes);
+export function planOperation(op: string, inputs: readonly Tensor[], attributes: Attributes): Operation {
+  try {
+    return KNOWN[op]!.plan(inputs, attributes);
+  } catch (error) {
+    // a file may leave out any input and give any attribute
+    if (error instanceof TypeError) throw new Error('its inputs or attributes are not what it takes');
+    throw error;
+  }
+}
 
 /** Computes an operator once. */
 export function compute(op: string, inputs: readonly Tensor[], attributes: Attributes): Tensor[] {

@@ -18,6 +18,7 @@ function observe(backend: Backend, plan: EnginePlan, { pixels, steps, threads }:
   for (const step of [Math.ceil(steps / 2), steps]) {
     simulation.advanceTo(step);
     for (const stage of plan.stages) {
+      if (stage.kind === 'island') seen.push([stage.name, simulation.state(stage.name)]);
       if (stage.kind !== 'convolution') continue;
       const { name, fires } = stage;
       seen.push([name, fires ? simulation.state(name) : simulation.outputPotential(name)]);

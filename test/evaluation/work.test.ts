@@ -36,6 +36,8 @@ describe('work that no spike decides', () => {
   it('is counted by hand on a small network', () => {
     // 3×3 on 4×4, padded: rows reached 2+3+3+2 = 10, columns 10, 1 channel, 2 filters
     expect(fixedWork(plan(), 7)).toEqual({
+      islandOperations: 0,
+      tailOperations: 0,
       imageMultiplications: 10 * 10 * 2,
       otherMultiplications: 4 * 2 * 3,
       additions: 0,

@@ -5,6 +5,7 @@ import {
   type EnginePlan,
   firingLimits,
   type GatherStage,
+  type IslandStage,
   METHODS,
   type Method,
   NEURONS,
@@ -242,11 +243,76 @@ function gather(
 
 const isFiring = (stage: Stage) => stage.kind !== 'convolution' || stage.fires;
 
+/** An island on a stage: a gate by the mean of its map, attention over its cells, or another map's sigmoid. */
+function island(
+  random: () => number,
+  stages: readonly Stage[],
+  from: number,
+  other: number | undefined,
+): IslandStage {
+  const shape = outputShapeOf(stages[from]!);
+  const { height, width, channels } = shape;
+  const cells = height * width;
+  const node = (op: string, inputs: string[], output: string, attributes = {}) => ({
+    op,
+    inputs,
+    outputs: [output],
+    attributes,
+  });
+  const table = (dims: number[]) => ({ dims, values: Float64Array.from(dims) });
+  const constants = { rows: table([channels, cells]), map: table([1, channels, height, width]) };
+  const graph =
+    other !== undefined
+      ? {
+          inputs: ['x', 'y'],
+          nodes: [node('Sigmoid', ['y'], 'gate'), node('Mul', ['x', 'gate'], 'out')],
+          constants: {},
+        }
+      : random() < 0.5 || cells > 64
+        ? {
+            inputs: ['x'],
+            nodes: [
+              node('GlobalAveragePool', ['x'], 'mean'),
+              node('HardSigmoid', ['mean'], 'gate'),
+              node('Mul', ['x', 'gate'], 'out'),
+            ],
+            constants: {},
+          }
+        : {
+            inputs: ['x'],
+            nodes: [
+              node('Reshape', ['x', 'rows'], 'v'),
+              node('Transpose', ['v'], 'q', { perm: [1, 0] }),
+              node('MatMul', ['q', 'v'], 'products'),
+              node('Softmax', ['products'], 'weights', { axis: 1 }),
+              node('MatMul', ['v', 'weights'], 'mixed'),
+              node('Reshape', ['mixed', 'map'], 'out'),
+            ],
+            constants,
+          };
+  const inputs = other === undefined ? [from] : [from, other];
+  return {
+    kind: 'island',
+    name: `island${stages.length}`,
+    inputs,
+    outHeight: height,
+    outWidth: width,
+    channels,
+    graph: { ...graph, outputs: ['out'] },
+    inputDims: inputs.map(() => [1, channels, height, width]),
+    inputFactors: inputs.map(() => Float64Array.from({ length: channels }, () => random())),
+    outputFactors: Float64Array.from({ length: channels }, () => 4 * random()),
+    operations: 0,
+    startDelay: 0,
+  };
+}
+
 const CURVES = ['silu', 'hardswish', 'mish', 'relu6', 'elu'] as const;
 
 /** Lets every layer fire once, in the last step, most of them by a curve. */
 function bend(random: () => number, stages: Stage[], steps: number): void {
   for (const [index, stage] of stages.entries()) {
+    if (stage.kind === 'island') stages[index] = { ...stage, startDelay: steps - 1 };
     if (stage.kind !== 'convolution' || !stage.fires) continue;
     const threshold = Int32Array.from({ length: stage.filters }, () => 2 ** (1 + 22 * random()));
     const lambda = Float64Array.from(threshold, (theta) => theta ** random() / 8);
@@ -309,6 +375,14 @@ function buildCase(
     for (let pools = whole(0, 2); pools > 0; pools--) {
       const stage = pool(random, shape, from, stages.length, rule);
       if (stage) grow(stage);
+    }
+    if (curves && random() < 0.4) {
+      const alike = firing().filter((i) => {
+        const [a, b] = [outputShapeOf(stages[i]!), shape];
+        return a.height === b.height && a.width === b.width && a.channels === b.channels;
+      });
+      const other = random() < 0.4 ? alike[whole(0, alike.length - 1)] : undefined;
+      grow(island(random, stages, from, other));
     }
     if (random() < 0.4) join(delays[layer] ?? 0);
     // an output layer in the middle

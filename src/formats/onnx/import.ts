@@ -1,6 +1,7 @@
 import { onnxError, reasonOf, SpikingYoloError } from '../../errors.js';
 import { type CurveActivation, isSlope } from '../../network/activations.js';
 import { IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
+import { checkFloatShares, networkOperations } from '../../network/operations.js';
 import type { ConvolutionParameters, FoldedParameters } from '../../network/parameters.js';
 import { addShape } from '../../network/shapes.js';
 import { runOnZeros, type TensorGraph, type TensorNode } from '../../tensor/graph.js';
@@ -62,12 +63,22 @@ function refuseForeign({ nodes }: OnnxGraph): void {
 
 const SUPPORTED = [...WIRED, 'Identity', 'Dropout'].sort().join(', ');
 
+/** Functions of one variable, which an island takes in where they follow it. */
+const ACTIVATIONS = new Set('Relu LeakyRelu Silu HardSwish Mish Elu Clip'.split(' '));
+/** Wiring that an island takes in where it follows it: it need not leave a map. */
+const RESHAPING = new Set('Reshape Transpose Squeeze Unsqueeze Flatten'.split(' '));
+/** Wiring that goes on with an island's map where it goes along the channels. */
+const CHANNEL_WISE = new Set('Concat Split Slice Gather'.split(' '));
+
 class Importer {
   private readonly graph: OnnxGraph;
   private readonly producers = new Map<string, OnnxNode>();
   private readonly uses = new Map<string, number>();
   private readonly views = new Map<string, View>();
   private readonly wired = new Set<string>();
+  /** Values that are neither neurons nor wiring, or follow such inside an island; and those of a single cell. */
+  private readonly islands = new Set<string>();
+  private readonly cells = new Set<string>();
   private readonly counts = new Map<string, number>();
   /** Zeros around a value, waiting for the convolution or pool behind it: [top, left, bottom, right]. */
   private readonly padding = new Map<string, number[]>();
@@ -83,11 +94,8 @@ class Importer {
     this.views.set(graph.inputs[0]!.name, viewOfLayer(IMAGE, channels, height, width));
     this.wired.add(graph.inputs[0]!.name);
     for (const node of graph.nodes) {
-      const wired = this.isNeuronsOrWiring(node);
-      for (const name of node.outputs) {
-        this.producers.set(name, node);
-        if (wired) this.wired.add(name);
-      }
+      for (const name of node.outputs) this.producers.set(name, node);
+      this.classify(node);
       for (const name of node.inputs) this.uses.set(name, (this.uses.get(name) ?? 0) + 1);
     }
     for (const { name } of graph.outputs) this.uses.set(name, (this.uses.get(name) ?? 0) + 1);
@@ -103,15 +111,55 @@ class Importer {
     return `${kind}${count}`;
   }
 
-  /** True if a value is computed from the image by neurons and wiring alone. */
+  /** True if a value is computed from the image by neurons, wiring and islands. */
   isWired(value: string): boolean {
-    return this.wired.has(value);
+    return this.wired.has(value) || this.islands.has(value);
   }
 
-  private isNeuronsOrWiring({ op, inputs }: OnnxNode): boolean {
+  /** True if a value is computed by what is neither neuron nor wiring, with only wiring behind that. */
+  isIsland(value: string): boolean {
+    return this.islands.has(value);
+  }
+
+  /** Notes what a node's outputs are: neurons or wiring, a part of an island, or neither. */
+  private classify(node: OnnxNode): void {
+    const { op, inputs, outputs } = node;
     const data = inputs.filter((name) => name !== '' && !this.graph.constants.has(name));
+    if (data.length === 0 || !data.every((name) => this.isWired(name))) return;
     const fixed = op === 'Add' && data.length < inputs.length;
-    return WIRED.has(op) && !fixed && data.length > 0 && data.every((name) => this.wired.has(name));
+    const neuronsOrWiring = WIRED.has(op) && !fixed;
+    const behindIsland = data.some((name) => this.islands.has(name));
+    const island = neuronsOrWiring ? behindIsland && this.staysInIsland(node) : isOperator(op);
+    if (!neuronsOrWiring && !island) return;
+    const cell = data.every((name) => this.cells.has(name)) || (island && this.leavesOneCell(node));
+    for (const name of outputs) {
+      (island ? this.islands : this.wired).add(name);
+      if (island && cell) this.cells.add(name);
+    }
+  }
+
+  /** True if a node of neurons or wiring belongs to the island that it follows. */
+  private staysInIsland(node: OnnxNode): boolean {
+    const { op, inputs } = node;
+    if (ACTIVATIONS.has(op) || RESHAPING.has(op)) return true;
+    // one cell is no map: a gate's layers, and what they are added to
+    if (op === 'Conv') return this.cells.has(inputs[0]!);
+    if (op === 'Add') return inputs.some((name) => this.cells.has(name));
+    if (!CHANNEL_WISE.has(op)) return false;
+    const { axis = op === 'Concat' ? 1 : 0, axes } = attributesOf(node);
+    const along =
+      op === 'Slice' ? [...(this.constant(inputs[3])?.values ?? (axes as number[]) ?? [])] : [axis];
+    return along.some((each) => each !== 1) || inputs.some((name) => this.cells.has(name));
+  }
+
+  /** True if a node takes all cells of maps together. */
+  private leavesOneCell(node: OnnxNode): boolean {
+    const { op, inputs } = node;
+    if (op.startsWith('Global')) return true;
+    if (!op.startsWith('Reduce')) return false;
+    const given = this.constant(inputs[1])?.values ?? (attributesOf(node).axes as number[] | undefined) ?? [];
+    const axes = new Set([...given].map((axis) => (axis < 0 ? axis + 4 : axis)));
+    return axes.size === 2 && axes.has(2) && axes.has(3);
   }
 
   /** Nodes that values are computed by, in the file's order, as far as they have no views yet. */
@@ -120,7 +168,7 @@ class Importer {
     const left = [...values];
     for (let value = left.pop(); value !== undefined; value = left.pop()) {
       const node = this.views.has(value) ? undefined : this.producers.get(value);
-      if (!node || found.has(node)) continue;
+      if (!node || found.has(node) || this.islands.has(value)) continue;
       found.add(node);
       left.push(...node.inputs);
     }
@@ -129,10 +177,7 @@ class Importer {
 
   /** Operators before an output layer that are neither neurons nor wiring, each once. */
   unsupported(values: readonly string[]): OnnxNode[] {
-    return this.nodesBehind(values).filter(
-      ({ op, inputs }) =>
-        !WIRED.has(op) || (op === 'Add' && inputs.some((name) => this.graph.constants.has(name))),
-    );
+    return this.nodesBehind(values).filter(({ op }) => !WIRED.has(op) && !isOperator(op));
   }
 
   private put(layer: Layer, where: OnnxNode): View {
@@ -182,12 +227,47 @@ class Importer {
   view(value: string): View {
     const known = this.views.get(value);
     if (known) return known;
+    if (this.islands.has(value)) return this.island(value);
     for (const node of this.nodesBehind([value])) {
       const outputs = this.convert(node);
       for (const [i, name] of node.outputs.entries()) if (outputs[i]) this.views.set(name, outputs[i]);
     }
     const view = this.views.get(value);
     if (!view) throw onnxError(`"${value.slice(0, 60)}" is computed by no node`);
+    return view;
+  }
+
+  /** A value that is computed in floats from maps: all of it since those is one island. */
+  private island(value: string): View {
+    const where = this.producers.get(value)!;
+    const maps = new Map<string, string>();
+    const nodes = new Set<OnnxNode>();
+    const left = [value];
+    for (let name = left.pop(); name !== undefined; name = left.pop()) {
+      if (name === '' || maps.has(name) || this.graph.constants.has(name)) continue;
+      const node = this.producers.get(name);
+      const view = this.islands.has(name) ? undefined : this.view(name);
+      if (view && (!node || view.axes.join() === `1,${view.channels.length},h,w`)) {
+        maps.set(name, this.materialise(view, where));
+      } else if (!nodes.has(node!)) {
+        nodes.add(node!);
+        left.push(...node!.inputs);
+      }
+    }
+    const graph = tensorGraphOf(this.graph, nodes, maps, [value]);
+    const shapes = graph.inputs.map((name) => this.shapes.get(name)!);
+    let dims: number[];
+    try {
+      [{ dims }] = runOnZeros(graph, shapes) as [Tensor];
+    } catch (error) {
+      throw this.refusal(where, `what it computes in floats does not go together: ${reasonOf(error)}`);
+    }
+    const [batch, channels, height, width] = dims as [number, number, number, number];
+    if (dims.length !== 4 || batch !== 1)
+      throw this.refusal(where, `puts out ${dims.join('×')} for neurons to take; expected 1×C×H×W`);
+    const layer = { inputs: graph.inputs, graph, channels, height, width };
+    const view = this.put({ kind: 'island', name: this.nameOf('island'), ...layer }, where);
+    this.views.set(value, view);
     return view;
   }
 
@@ -653,26 +733,25 @@ function importNodes(original: OnnxGraph, size?: readonly [number, number]): Imp
     const node = producers.get(value);
     if (!node) imageRead = true;
     if (!node || tailNodes.has(node)) continue;
-    if (node.op === 'Conv' && importer.isWired(node.inputs[0]!)) {
-      outputs.set(value, '');
-      continue;
+    if (node.op === 'Conv') {
+      const [source, weights] = node.inputs;
+      // a convolution of the tail is a distribution head's: one filter, on what is computed behind the output layers
+      const expectation = graph.constants.get(weights ?? '')?.dims[0] === 1 && importer.isIsland(source!);
+      if (!expectation && importer.isWired(source!)) {
+        outputs.set(value, '');
+        continue;
+      }
+      if (!expectation) for (const bad of importer.unsupported(node.inputs)) unsupported.add(bad);
     }
     tailNodes.add(node);
-    if (node.op === 'Conv' && node.inputs[1] !== undefined) {
-      // a convolution of the tail is a distribution head's; a larger one is of the network, behind something that is not
-      const weights = graph.constants.get(node.inputs[1]);
-      if (!weights || weights.dims[0]! > 1)
-        for (const bad of importer.unsupported(node.inputs)) unsupported.add(bad);
-    }
     left.push(...[...node.inputs].reverse());
   }
   const unknown = [...tailNodes].filter(({ op }) => !isOperator(op));
   const bad = unsupported.size > 0 ? [...unsupported] : unknown;
   if (bad.length > 0) {
-    const attention = bad.some(({ op }) => op === 'MatMul' || op === 'Softmax');
     const named = [...new Map(bad.map((node) => [node.name, `${node.name} (${node.op})`])).values()];
     throw onnxError(
-      `${named.length} nodes are not supported: ${named.slice(0, 8).join(', ')}${named.length > 8 ? ', …' : ''}; ${attention ? 'attention (YOLO11, YOLO12) is not supported yet' : `supported are ${SUPPORTED}`}`,
+      `${named.length} nodes are not supported: ${named.slice(0, 8).join(', ')}${named.length > 8 ? ', …' : ''}; supported are ${SUPPORTED}`,
     );
   }
   if (imageRead) throw onnxError('the output is computed from the image by no convolution');
@@ -680,7 +759,12 @@ function importNodes(original: OnnxGraph, size?: readonly [number, number]): Imp
     const [first] = importer.view(value).channels;
     outputs.set(value, first!.layer);
   }
-  const tail = tailOf(graph, tailNodes, outputs);
+  const tail = tensorGraphOf(
+    graph,
+    tailNodes,
+    outputs,
+    graph.outputs.map(({ name }) => name),
+  );
   const shapes = tail.inputs.map((name) => importer.shapes.get(name)!);
   let outputDims: number[][];
   try {
@@ -691,17 +775,24 @@ function importNodes(original: OnnxGraph, size?: readonly [number, number]): Imp
       error,
     );
   }
-  return { input, layers: importer.layers, parameters: importer.parameters, tail, outputDims };
+  const { layers, parameters } = importer;
+  try {
+    checkFloatShares(networkOperations({ input, layers, tail }));
+  } catch (error) {
+    throw onnxError(reasonOf(error), error);
+  }
+  return { input, layers, parameters, tail, outputDims };
 }
 
-/** The nodes behind the output layers in the file's order, with the constants that they take. */
-function tailOf(
+/** Nodes in the file's order as a graph of their own, with the constants that they take; `maps` names layers by values. */
+function tensorGraphOf(
   graph: OnnxGraph,
   nodes: ReadonlySet<OnnxNode>,
-  outputs: ReadonlyMap<string, string>,
+  maps: ReadonlyMap<string, string>,
+  outputs: readonly string[],
 ): TensorGraph {
   const constants: Record<string, Tensor> = {};
-  const names = new Map(outputs);
+  const names = new Map(maps);
   const rename = (value: string): string => {
     if (value === '') return '';
     const constant = graph.constants.get(value);
@@ -710,7 +801,7 @@ function tailOf(
     if (constant) constants[name] = constant;
     return name;
   };
-  const tailNodes = graph.nodes
+  const tensorNodes = graph.nodes
     .filter((node) => nodes.has(node))
     .map(
       (node): TensorNode => ({
@@ -721,10 +812,10 @@ function tailOf(
       }),
     );
   return {
-    inputs: [...new Set(outputs.values())],
-    nodes: tailNodes,
+    inputs: [...new Set(maps.values())],
+    nodes: tensorNodes,
     constants,
-    outputs: graph.outputs.map(({ name }) => rename(name)),
+    outputs: outputs.map(rename),
   };
 }
 

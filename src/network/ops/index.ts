@@ -4,6 +4,7 @@ import type { Layer } from '../network.js';
 import { add } from './add.js';
 import { bilinear } from './bilinear.js';
 import { convolutional } from './convolutional.js';
+import { island } from './island.js';
 import { maxpool } from './maxpool.js';
 import type { Operator } from './operator.js';
 import { upsample } from './upsample.js';
@@ -13,6 +14,7 @@ const OPERATORS: { [Kind in Layer['kind']]: Operator<Extract<Layer, { kind: Kind
   convolutional,
   add,
   bilinear,
+  island,
   maxpool,
   upsample,
   wiring,
@@ -26,11 +28,11 @@ export const operatorOf = <L extends Layer>(layer: L): Operator<L> =>
 export const isKind = (kind: unknown): kind is Layer['kind'] =>
   typeof kind === 'string' && Object.hasOwn(OPERATORS, kind);
 
-/** The layers that have neurons: each has an activation. */
-export type NeuronLayer = Extract<Layer, { kind: 'convolutional' | 'add' | 'bilinear' }>;
+/** The layers that send spikes of their own, each with an activation; an island's are rounded as a neuron's are. */
+export type NeuronLayer = Extract<Layer, { kind: 'convolutional' | 'add' | 'bilinear' | 'island' }>;
 
 /** The activation of a layer's neurons, and its slope. */
 export const activatedOf = (layer: NeuronLayer): Activated =>
-  layer.kind === 'bilinear' ? { activation: 'linear' } : layer;
+  layer.kind === 'bilinear' || layer.kind === 'island' ? { activation: 'linear' } : layer;
 
 export const hasNeurons = (layer: Layer): layer is NeuronLayer => operatorOf(layer).synapses !== undefined;

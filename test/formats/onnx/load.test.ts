@@ -144,7 +144,7 @@ describeWithOnnxruntime('a file and its preparation give what onnxruntime gives'
     },
     ([r, g, b]) => [b, g, r],
   ]);
-  for (const name of ['yolov5n', 'yolov8n'])
+  for (const name of ['yolov5n', 'yolov8n', 'yolo11n'])
     real.push([
       name,
       { onnx: `${shared}data/weights/${name}/${name}.onnx` },
