@@ -440,13 +440,13 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     if (refusal) fail(env, refusal);
   }
 
-  Napi::Value outputPotential(const Napi::CallbackInfo& info) {
+  void outputPotential(const Napi::CallbackInfo& info) {
     const int stage = stageOf(info.Env(), info[0]);
     Engine& e = *engine_;
     if (!e.isConvolution(stage) || e.fires(stage)) fail(info.Env(), "stage is no output layer");
-    Napi::Float64Array potential = Napi::Float64Array::New(info.Env(), e.neurons(stage));
-    if (begun_) guarded(info.Env(), [&] { e.outputPotential(stage, potential.Data()); });
-    return potential;
+    double* potential = arrayOf<double>(info.Env(), info[1], "potential", napi_float64_array, e.neurons(stage));
+    if (!begun_) fail(info.Env(), "begin must be called first");
+    guarded(info.Env(), [&] { e.outputPotential(stage, potential); });
   }
 
   void counts(const Napi::CallbackInfo& info) {

@@ -132,11 +132,16 @@ describe.skipIf(withoutNative)('the native addon', () => {
               () => engine.state(args[0]),
               () => engine.statistics(args[0]),
               () => engine.begin(args[0]),
-              () => engine.outputPotential(args[0]),
+              () => engine.outputPotential(args[0], args[1]),
+              () => engine.outputPotential(args[0], new Float64Array(4)),
+              () => engine.counts(args[0], args[1]),
+              () => engine.counts(args[0], new Int32Array(4)),
+              () => engine.emit(args[0], args[1]),
+              () => engine.emit(args[0], new Int32Array(4)),
             ]),
             () => engine.close(),
             () => engine.run(0, 0, 1),
-            () => engine.outputPotential(random.plan.stages.length - 1),
+            () => engine.outputPotential(random.plan.stages.length - 1, new Float64Array(1)),
           ];
           for (const attempt of attempts) {
             try {

@@ -618,12 +618,12 @@ class WasmInstance implements EngineInstance {
     placed.silent = false;
   }
 
-  outputPotential(index: number): Float64Array {
+  outputPotential(index: number, target: Float64Array): void {
     const { stage, pointer } = this.placed[index]! as Placed & { stage: ConvolutionStage };
     this.exports.outputPotential(pointer, this.step, this.output);
     const cells = stage.outHeight * stage.outWidth;
     const values = new Float64Array(this.memory, this.output, cells * padded(stage.filters));
-    return this.compact(values, stage, new Float64Array(cells * stage.filters));
+    this.compact(values, stage, target);
   }
 
   state(index: number): StageState {

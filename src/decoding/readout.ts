@@ -21,6 +21,7 @@ export function checkReadoutDelay(delay: number, steps: number, startDelays: rea
  *
  * @param potential V_T, exact; @param delayed V_d, or undefined for d = 0
  * @param steps T − d; @param threshold θ, (C); @param lambda λ, (C)
+ * @param target where the map goes, a new one if it is not given
  *
  * @example
  * ```ts
@@ -38,13 +39,17 @@ export function decodePotential(
   steps: number,
   threshold: Int32Array,
   lambda: Float64Array,
+  target: Float64Array = new Float64Array(potential.length),
 ): Float64Array {
   const channels = threshold.length;
-  return potential.map((value, i) => {
-    const j = i % channels;
-    const difference = value - (delayed?.[i] ?? 0);
-    return decoder === 'vmem'
-      ? (difference / (steps * threshold[j]!)) * lambda[j]!
-      : (Math.trunc(difference / threshold[j]!) / steps) * lambda[j]!;
-  });
+  for (let cell = 0; cell < potential.length; cell += channels) {
+    for (let j = 0; j < channels; j++) {
+      const difference = potential[cell + j]! - (delayed ? delayed[cell + j]! : 0);
+      target[cell + j] =
+        decoder === 'vmem'
+          ? (difference / (steps * threshold[j]!)) * lambda[j]!
+          : (Math.trunc(difference / threshold[j]!) / steps) * lambda[j]!;
+    }
+  }
+  return target;
 }

@@ -5,13 +5,15 @@ import { planEngine, type RunOptions } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
 import { type DetectionOptions, detectionsOf, type HeadInput, type PlacedHead } from '../heads/detections.js';
 import type { Detection } from '../heads/nms.js';
+import { LazyTable, rowAxisOf, type Table, wholeTable } from '../heads/rows.js';
 import { networkInput, type Photo, placementOf } from '../image/resize.js';
 import type { Resize, SpikingLayer, SpikingModel } from '../model/spiking-model.js';
 import { createFloatNetwork, type FloatNetwork } from '../network/float-network.js';
-import { isTableHead, type Network, outputNames } from '../network/network.js';
+import { isTableHead, type Network, outputNames, type Shape, type TableHead } from '../network/network.js';
 import type { FoldedParameters } from '../network/parameters.js';
 import { inferShapes } from '../network/shapes.js';
-import { dimsOfMap, type Program, planGraph, writeMap } from '../tensor/graph.js';
+import { dimsOfMap, planGraph, type TensorGraph, writeMap } from '../tensor/graph.js';
+import { planRows } from '../tensor/rows.js';
 
 /** Times in milliseconds. */
 export interface ElapsedMs {
@@ -64,29 +66,39 @@ export type OutputMaps = readonly ArrayLike<number>[];
 /** What the spiking and the float network share: how photos come in, and boxes out of the heads. */
 abstract class HeadedDetector {
   private readonly network: Network;
+  private readonly shapes: ReadonlyMap<string, Shape>;
   private readonly heads: readonly PlacedHead[];
-  /** What is computed behind the output layers. */
-  private readonly tail: Program | undefined;
+  /** Tables that are computed behind the output layers, from their maps. */
+  private readonly tables: ((maps: OutputMaps) => Table)[];
   private readonly classes: readonly string[];
 
   constructor(network: Network, classes: readonly string[]) {
     const shapes = inferShapes(network);
     const outputs = outputNames(network);
     this.network = network;
+    this.shapes = shapes;
     const { tail } = network;
-    this.tail =
-      tail &&
-      planGraph(
-        tail,
-        tail.inputs.map((name) => dimsOfMap(shapes.get(name)!)),
-      );
+    const tables = tail ? network.heads.filter(isTableHead) : [];
+    this.tables = tables.map((head) =>
+      tableReader(
+        { ...tail!, outputs: [head.input] },
+        tail!.inputs.map((name) => dimsOfMap(shapes.get(name)!)),
+        head,
+      ),
+    );
     this.heads = network.heads.map(
       (head): PlacedHead =>
         isTableHead(head)
-          ? { head, output: network.tail!.outputs.indexOf(head.input) }
+          ? { head, output: tables.indexOf(head) }
           : { head, shape: shapes.get(head.input)!, output: outputs.indexOf(head.input) },
     );
     this.classes = classes;
+  }
+
+  /** Values of an output layer's map. */
+  protected outputSize(name: string): number {
+    const { height, width, channels } = this.shapes.get(name)!;
+    return height * width * channels;
   }
 
   /** A photo as the network takes it, (height, width, channels) bytes. */
@@ -103,12 +115,30 @@ abstract class HeadedDetector {
 
   /** What heads read: the maps themselves, or what the tail makes of them. */
   private read(maps: OutputMaps): readonly HeadInput[] {
-    const { tail } = this;
-    if (!tail) return maps;
-    for (const [i, input] of tail.inputs.entries()) writeMap(maps[i]!, input);
-    tail.run();
-    return tail.outputs;
+    return this.tables.length > 0 ? this.tables.map((table) => table(maps)) : maps;
   }
+}
+
+/** How the table is read that a graph puts out: row by row if it is computed so, else as a whole. */
+function tableReader(
+  graph: TensorGraph,
+  dims: readonly number[][],
+  head: TableHead,
+): (maps: OutputMaps) => Table {
+  const rows = planRows(graph, dims, rowAxisOf(head.kind));
+  if (rows) {
+    const table = new LazyTable(rows, head);
+    return (maps) => {
+      table.begin(maps);
+      return table;
+    };
+  }
+  const program = planGraph(graph, dims);
+  return (maps) => {
+    for (const [i, input] of program.inputs.entries()) writeMap(maps[i]!, input);
+    program.run();
+    return wholeTable(head.kind, program.outputs[0]!);
+  };
 }
 
 /**
@@ -132,7 +162,12 @@ abstract class HeadedDetector {
 export class SpikingDetector extends HeadedDetector {
   readonly simulation: Simulation;
   /** What the read-out needs of the output layers; the rest of the model is not kept. */
-  private readonly outputs: Pick<SpikingLayer, 'name' | 'threshold' | 'lambda'>[];
+  private readonly outputs: (Pick<SpikingLayer, 'name' | 'threshold' | 'lambda'> & {
+    /** V_T, V_d and the maps of each decoder, reused from photo to photo. */
+    reached: Float64Array;
+    delayed: Float64Array;
+    maps: Map<Decoder, Float64Array>;
+  })[];
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
 
@@ -146,7 +181,15 @@ export class SpikingDetector extends HeadedDetector {
     super(model.network, model.classes);
     this.outputs = outputNames(model.network).map((output) => {
       const { name, threshold, lambda } = model.layers.find((layer) => layer.name === output)!;
-      return { name, threshold, lambda };
+      const size = this.outputSize(output);
+      return {
+        name,
+        threshold,
+        lambda,
+        reached: new Float64Array(size),
+        delayed: new Float64Array(options.readoutDelay > 0 ? size : 0),
+        maps: new Map(),
+      };
     });
     this.options = options;
     this.backend = backend;
@@ -199,7 +242,7 @@ export class SpikingDetector extends HeadedDetector {
 
   /**
    * Output maps at several steps, ascending, out of one simulation, by any decoder; `simulation` stands at the step
-   * when its maps are given.
+   * when its maps are given, and the next maps of a decoder take their place.
    */
   *readOuts(
     pixels: Uint8Array,
@@ -208,22 +251,23 @@ export class SpikingDetector extends HeadedDetector {
   ): Generator<{ step: number; maps: (decoder: Decoder) => Float64Array[] }> {
     const { simulation } = this;
     const { readoutDelay } = this.options;
-    const potentials = () => this.outputs.map(({ name }) => simulation.outputPotential(name));
     simulation.begin(pixels);
-    let delayed: Float64Array[] | undefined;
     if (readoutDelay > 0) {
       simulation.advanceTo(readoutDelay, onBlock);
-      delayed = potentials();
+      for (const { name, delayed } of this.outputs) simulation.outputPotential(name, delayed);
     }
     for (const step of steps) {
       simulation.advanceTo(step, onBlock);
-      const reached = potentials();
+      for (const { name, reached } of this.outputs) simulation.outputPotential(name, reached);
       yield {
         step,
         maps: (decoder) =>
-          this.outputs.map(({ threshold, lambda }, i) =>
-            decodePotential(decoder, reached[i]!, delayed?.[i], step - readoutDelay, threshold, lambda),
-          ),
+          this.outputs.map(({ threshold, lambda, reached, delayed, maps }) => {
+            const before = readoutDelay > 0 ? delayed : undefined;
+            const target = maps.get(decoder) ?? new Float64Array(reached.length);
+            maps.set(decoder, target);
+            return decodePotential(decoder, reached, before, step - readoutDelay, threshold, lambda, target);
+          }),
       };
     }
   }

@@ -205,13 +205,11 @@ class ConvolutionState {
   }
 
   /** V_T = W·N_in(T) + T·B, by linearity. */
-  outputPotential(step: number, input: Output | undefined): Float64Array {
+  outputPotential(step: number, input: Output | undefined, potential: Float64Array): void {
     const { outHeight, outWidth, filters } = this.stage;
-    const potential = new Float64Array(outHeight * outWidth * filters);
     for (let cell = 0; cell < outHeight * outWidth; cell++) {
       potential.set(this.input(cell, input?.counts, 0, step), cell * filters);
     }
-    return potential;
   }
 }
 
@@ -399,9 +397,9 @@ class ReferenceInstance implements EngineInstance {
     return state;
   }
 
-  outputPotential(stage: number): Float64Array {
+  outputPotential(stage: number, target: Float64Array): void {
     const output = this.convolution(stage);
-    return output.outputPotential(this.step, this.states[output.stage.input]?.output);
+    output.outputPotential(this.step, this.states[output.stage.input]?.output, target);
   }
 
   counts(stage: number, target: Int32Array): void {

@@ -100,9 +100,13 @@ export class Simulation {
     this.instance.emit(index, island.counts);
   }
 
-  /** Exact potential of an output layer, (H, W, C), by its name. */
-  outputPotential(name: string): Float64Array {
-    return this.instance.outputPotential(this.plan.stages.findIndex((stage) => stage.name === name));
+  /** Exact potential of an output layer, (H, W, C), by its name; into `target` if that is given. */
+  outputPotential(name: string, target?: Float64Array): Float64Array {
+    const index = this.plan.stages.findIndex((stage) => stage.name === name);
+    const { height, width, channels } = outputShapeOf(this.plan.stages[index]!);
+    const potential = target ?? new Float64Array(height * width * channels);
+    this.instance.outputPotential(index, potential);
+    return potential;
   }
 
   statistics(): RunStatistics {
@@ -151,7 +155,7 @@ export class Simulation {
       if (island) updateInt32(hash, island.counts);
       if (stage.kind !== 'convolution') continue;
       if (!stage.fires) {
-        updateInt64(hash, this.instance.outputPotential(index));
+        updateInt64(hash, this.outputPotential(stage.name));
         continue;
       }
       const { counts, potential } = this.instance.state(index);

@@ -1,10 +1,10 @@
 import type { Placement } from '../image/resize.js';
 import type { Head, Network, Shape, TableHead } from '../network/network.js';
-import type { Tensor } from '../tensor/tensor.js';
 import type { Candidate } from './candidate.js';
 import { type Detection, suppress } from './nms.js';
 import { decodeRegion } from './region.js';
-import { decodeTable } from './table.js';
+import type { Table } from './rows.js';
+import { decodeRows } from './table.js';
 import { decodeYolo } from './yolo.js';
 
 /** Which detections are reported. */
@@ -27,11 +27,11 @@ export type PlacedHead =
   | { head: Exclude<Head, TableHead>; shape: Shape; output: number }
   | { head: TableHead; output: number };
 
-/** What a head reads: a map (H, W, C), or what a tail puts out. */
-export type HeadInput = ArrayLike<number> | Tensor;
+/** What a head reads: a map (H, W, C), or the table that a tail puts out. */
+export type HeadInput = ArrayLike<number> | Table;
 
 function candidatesOf(placed: PlacedHead, read: HeadInput, conf: number, input: Shape): Candidate[] {
-  if (!('shape' in placed)) return decodeTable(placed.head, read as Tensor, conf, input);
+  if (!('shape' in placed)) return decodeRows(placed.head, read as Table, conf, input);
   const { head, shape } = placed;
   const map = read as ArrayLike<number>;
   switch (head.kind) {

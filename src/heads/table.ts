@@ -1,54 +1,40 @@
 import type { Shape, TableHead } from '../network/network.js';
-import { logistic } from '../tensor/exp.js';
+import { exp, logistic, tanh } from '../tensor/exp.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Candidate } from './candidate.js';
+import { type Table, wholeTable } from './rows.js';
 
-/** Values of a table's rows: `at(row, column)`, whichever way it lies. */
-interface Rows {
-  count: number;
-  at(row: number, column: number): number;
-}
+/** Cells of grids of several strides, ⌈S / s⌉ a side. */
+const cellCount = ({ width, height }: Shape, strides: readonly number[]): number =>
+  strides.reduce((sum, stride) => sum + Math.ceil(height / stride) * Math.ceil(width / stride), 0);
 
-/** (1, N, K): a row after the other. */
-const rowsOf = ({ dims, values }: Tensor): Rows => ({
-  count: dims[1]!,
-  at: (row, column) => values[row * dims[2]! + column]!,
-});
-
-/** (1, K, N): a column after the other. */
-const columnsOf = ({ dims, values }: Tensor): Rows => ({
-  count: dims[2]!,
-  at: (row, column) => values[column * dims[2]! + row]!,
-});
-
-/** A cell of one of a head's grids. */
-interface Cell {
-  stride: number;
-  row: number;
-  column: number;
-}
-
-/** Cells of grids of several strides, one after the other, ⌈S / s⌉ a side. */
-function cellsOf({ width, height }: Shape, strides: readonly number[]): Cell[] {
-  return strides.flatMap((stride) => {
+/** Rows of a table that may pass, a row for each cell of grids of several strides, one grid after the other. */
+function forCells(
+  { width, height }: Shape,
+  strides: readonly number[],
+  table: Table,
+  threshold: number,
+  visit: (numbers: ArrayLike<number>, stride: number, row: number, column: number) => void,
+): void {
+  let i = 0;
+  for (const stride of strides) {
     const [rows, columns] = [Math.ceil(height / stride), Math.ceil(width / stride)];
-    return Array.from({ length: rows * columns }, (_, i) => ({
-      stride,
-      row: Math.floor(i / columns),
-      column: i % columns,
-    }));
-  });
+    for (let row = 0; row < rows; row++)
+      for (let column = 0; column < columns; column++, i++)
+        if (table.mayPass(i, threshold)) visit(table.read(i), stride, row, column);
+  }
 }
 
 const NANODET_STRIDES = [8, 16, 32, 64];
 const YOLOX_STRIDES = [8, 16, 32];
 
 /** Expectation of a distribution over bins 0, 1, …, given by logits. */
-function expectation(logits: readonly number[]): number {
-  const largest = Math.max(...logits);
+function expectation(numbers: ArrayLike<number>, first: number, bins: number): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let bin = 0; bin < bins; bin++) largest = Math.max(largest, numbers[first + bin]!);
   let [total, sum] = [0, 0];
-  for (const [bin, logit] of logits.entries()) {
-    const weight = Math.exp(logit - largest);
+  for (let bin = 0; bin < bins; bin++) {
+    const weight = exp(numbers[first + bin]! - largest);
     total += weight;
     sum += weight * bin;
   }
@@ -63,90 +49,93 @@ const fromCentre = (x: number, y: number, width: number, height: number, input: 
   height: height / input.height,
 });
 
-/** Class scores times `factor`; undefined if none passes. */
+/** Scores of classes whose numbers begin at `first`, times `factor`; undefined if none passes. */
 function scoresOf(
   classes: number,
   factor: number,
   threshold: number,
-  at: (classId: number) => number,
+  numbers: ArrayLike<number>,
+  first: number,
 ): Float64Array | undefined {
-  const scores = new Float64Array(classes);
-  let passes = false;
   for (let classId = 0; classId < classes; classId++) {
-    scores[classId] = factor * at(classId);
-    passes ||= scores[classId]! > threshold;
+    if (!(factor * numbers[first + classId]! > threshold)) continue;
+    return Float64Array.from({ length: classes }, (_, i) => factor * numbers[first + i]!);
   }
-  return passes ? scores : undefined;
+  return undefined;
 }
 
-function decodeNanodet(head: TableHead, table: Tensor, threshold: number, input: Shape): Candidate[] {
+function decodeNanodet(head: TableHead, table: Table, threshold: number, input: Shape): Candidate[] {
   const { classes } = head;
-  const rows = rowsOf(table);
-  const bins = (table.dims[2]! - classes) / 4;
-  return cellsOf(input, NANODET_STRIDES).flatMap(({ stride, row, column }, i) => {
-    const scores = scoresOf(classes, 1, threshold, (classId) => rows.at(i, classId));
-    if (!scores) return [];
-    const distance = (side: number) =>
-      stride * expectation(Array.from({ length: bins }, (_, bin) => rows.at(i, classes + side * bins + bin)));
+  const candidates: Candidate[] = [];
+  forCells(input, NANODET_STRIDES, table, threshold, (numbers, stride, row, column) => {
+    const scores = scoresOf(classes, 1, threshold, numbers, 0);
+    if (!scores) return;
+    const bins = (numbers.length - classes) / 4;
+    const distance = (side: number) => stride * expectation(numbers, classes + side * bins, bins);
     const [left, top, right, bottom] = [0, 1, 2, 3].map(distance) as [number, number, number, number];
     const [x1, y1] = [column * stride - left, row * stride - top];
     const [x2, y2] = [column * stride + right, row * stride + bottom];
-    return [{ ...fromCentre((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, input), objectness: 1, scores }];
+    const box = fromCentre((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, input);
+    candidates.push({ ...box, objectness: 1, scores });
   });
+  return candidates;
 }
 
-function decodeYolox(head: TableHead, table: Tensor, threshold: number, input: Shape): Candidate[] {
-  const rows = rowsOf(table);
-  return cellsOf(input, YOLOX_STRIDES).flatMap(({ stride, row, column }, i) => {
-    const objectness = rows.at(i, 4);
-    const scores = scoresOf(head.classes, objectness, threshold, (classId) => rows.at(i, 5 + classId));
-    if (!scores) return [];
-    const [x, y] = [(rows.at(i, 0) + column) * stride, (rows.at(i, 1) + row) * stride];
-    const [width, height] = [Math.exp(rows.at(i, 2)) * stride, Math.exp(rows.at(i, 3)) * stride];
-    return [{ ...fromCentre(x, y, width, height, input), objectness, scores }];
+function decodeYolox(head: TableHead, table: Table, threshold: number, input: Shape): Candidate[] {
+  const candidates: Candidate[] = [];
+  forCells(input, YOLOX_STRIDES, table, threshold, (numbers, stride, row, column) => {
+    const objectness = numbers[4]!;
+    const scores = scoresOf(head.classes, objectness, threshold, numbers, 5);
+    if (!scores) return;
+    const [x, y] = [(numbers[0]! + column) * stride, (numbers[1]! + row) * stride];
+    const [width, height] = [exp(numbers[2]!) * stride, exp(numbers[3]!) * stride];
+    candidates.push({ ...fromCentre(x, y, width, height, input), objectness, scores });
   });
+  return candidates;
 }
 
 /** Boxes in pixels; `first` is where the classes begin. */
 function decodePixels(
-  rows: Rows,
+  table: Table,
   first: 4 | 5,
   head: TableHead,
   threshold: number,
   input: Shape,
 ): Candidate[] {
   const candidates: Candidate[] = [];
-  for (let i = 0; i < rows.count; i++) {
-    const objectness = first === 5 ? rows.at(i, 4) : 1;
+  for (let i = 0; i < table.count; i++) {
+    if (!table.mayPass(i, threshold)) continue;
+    const numbers = table.read(i);
+    const objectness = first === 5 ? numbers[4]! : 1;
     if (!(objectness > threshold)) continue;
-    const scores = scoresOf(head.classes, objectness, threshold, (classId) => rows.at(i, first + classId));
+    const scores = scoresOf(head.classes, objectness, threshold, numbers, first);
     if (!scores) continue;
-    const box = fromCentre(rows.at(i, 0), rows.at(i, 1), rows.at(i, 2), rows.at(i, 3), input);
+    const box = fromCentre(numbers[0]!, numbers[1]!, numbers[2]!, numbers[3]!, input);
     candidates.push({ ...box, objectness, scores });
   }
   return candidates;
 }
 
 /** FastestDet's grid: the score is obj^.6 · class^.4, of the largest class only. */
-function decodeFastestdet(head: TableHead, { dims, values }: Tensor, threshold: number): Candidate[] {
-  const [, , height, width] = dims as [number, number, number, number];
-  const cells = height * width;
+function decodeFastestdet(head: TableHead, table: Table, threshold: number): Candidate[] {
   const candidates: Candidate[] = [];
-  for (let cell = 0; cell < cells; cell++) {
-    const at = (channel: number) => values[channel * cells + cell]!;
+  const { across: width } = table;
+  const height = table.count / width;
+  for (let cell = 0; cell < table.count; cell++) {
+    const numbers = table.read(cell);
     let best = 0;
     for (let classId = 1; classId < head.classes; classId++)
-      if (at(5 + classId) > at(5 + best)) best = classId;
-    const objectness = at(0);
-    const score = objectness ** 0.6 * at(5 + best) ** 0.4;
+      if (numbers[5 + classId]! > numbers[5 + best]!) best = classId;
+    const objectness = numbers[0]!;
+    const score = objectness ** 0.6 * numbers[5 + best]! ** 0.4;
     if (!(score > threshold)) continue;
     const scores = new Float64Array(head.classes);
     scores[best] = score;
     candidates.push({
-      x: (Math.tanh(at(1)) + (cell % width)) / width,
-      y: (Math.tanh(at(2)) + Math.floor(cell / width)) / height,
-      width: logistic(at(3)),
-      height: logistic(at(4)),
+      x: (tanh(numbers[1]!) + (cell % width)) / width,
+      y: (tanh(numbers[2]!) + Math.floor(cell / width)) / height,
+      width: logistic(numbers[3]!),
+      height: logistic(numbers[4]!),
       objectness,
       scores,
     });
@@ -169,16 +158,20 @@ function decodeFastestdet(head: TableHead, { dims, values }: Tensor, threshold: 
  * console.log(x, width, scores[0]); // 0.5 0.125 0.45
  * ```
  */
-export function decodeTable(head: TableHead, table: Tensor, threshold: number, input: Shape): Candidate[] {
+export const decodeTable = (head: TableHead, table: Tensor, threshold: number, input: Shape): Candidate[] =>
+  decodeRows(head, wholeTable(head.kind, table), threshold, input);
+
+/** The same of rows that may be computed only now. */
+export function decodeRows(head: TableHead, table: Table, threshold: number, input: Shape): Candidate[] {
   switch (head.kind) {
     case 'nanodet':
       return decodeNanodet(head, table, threshold, input);
     case 'yolox':
       return decodeYolox(head, table, threshold, input);
     case 'yolov5':
-      return decodePixels(rowsOf(table), 5, head, threshold, input);
+      return decodePixels(table, 5, head, threshold, input);
     case 'yolov8':
-      return decodePixels(columnsOf(table), 4, head, threshold, input);
+      return decodePixels(table, 4, head, threshold, input);
     case 'fastestdet':
       return decodeFastestdet(head, table, threshold);
   }
@@ -199,14 +192,14 @@ export function tableMismatch(
       : `the output is ${found}; a ${kind} head of ${classes} classes reads ${form}`;
   switch (kind) {
     case 'nanodet': {
-      const cells = cellsOf(input, NANODET_STRIDES).length;
+      const cells = cellCount(input, NANODET_STRIDES);
       const bins = (third! - classes) / 4;
       const fits =
         dims.length === 3 && second === cells && Number.isInteger(bins) && bins >= 2 && bins <= 1024;
       return expect(fits, `1×${cells}×(${classes} + 4·bins)`);
     }
     case 'yolox': {
-      const cells = cellsOf(input, YOLOX_STRIDES).length;
+      const cells = cellCount(input, YOLOX_STRIDES);
       return expect(
         dims.length === 3 && second === cells && third === 5 + classes,
         `1×${cells}×${5 + classes}`,

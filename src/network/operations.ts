@@ -88,7 +88,7 @@ export const describeShares = ({ islands, tail }: { islands: number; tail: numbe
       ]
     : [];
 
-const percent = (share: number) => `${(100 * share).toPrecision(2)} %`;
+const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 
 /** Throws `CONVERSION` for a network too much of which would not spike. */
 export function checkFloatShares(operations: NetworkOperations): void {

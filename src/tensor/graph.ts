@@ -73,6 +73,16 @@ export interface Program {
  * operator where shapes do not go together.
  */
 export function planGraph(graph: TensorGraph, inputDims: readonly (readonly number[])[]): Program {
+  return planAll(graph, inputDims).program;
+}
+
+/** Dimensions of every value of a graph, by name. */
+export type Dims = ReadonlyMap<string, readonly number[]>;
+
+export const dimensionsOf = (graph: TensorGraph, inputDims: readonly (readonly number[])[]): Dims =>
+  new Map([...planAll(graph, inputDims).known].map(([name, { dims }]) => [name, dims]));
+
+function planAll(graph: TensorGraph, inputDims: readonly (readonly number[])[]) {
   const known = new Map<string, Tensor>(Object.entries(graph.constants));
   /** Values that follow from the inputs. */
   const varying = new Set<string>();
@@ -115,7 +125,7 @@ export function planGraph(graph: TensorGraph, inputDims: readonly (readonly numb
     if (!output) throw new Error(`nothing puts out "${name}"`);
     return output;
   });
-  return {
+  const program: Program = {
     inputs,
     outputs,
     work,
@@ -123,6 +133,7 @@ export function planGraph(graph: TensorGraph, inputDims: readonly (readonly numb
       for (const run of runs) run();
     },
   };
+  return { program, known };
 }
 
 /** Dimensions of a layer's map as a tensor. */

@@ -598,6 +598,9 @@ const KNOWN: Readonly<Record<string, Operator>> = {
 /** True for an operator that can be computed. */
 export const isOperator = (op: unknown): op is string => typeof op === 'string' && Object.hasOwn(KNOWN, op);
 
+/** True for an operator that only brings numbers to other places. */
+export const isMoving = (op: string): boolean => MOVING.has(op);
+
 /** True if an operator's outputs follow from the shapes of its inputs alone. */
 export const isOfShapes = (op: string): boolean => op === 'Shape';
 

@@ -78,6 +78,7 @@ describe('an ONNX file on the command line', () => {
       'activations: leaky 1, linear 1',
       'neurons: 0.00 M',
       'multiply-adds: 0.02 M a photo in the float network',
+      'computed in floats: 0.00 % of the operations in islands, 0.81 % behind the output layers',
       'schedule: steps',
     ]);
     expect(lines('models/darknet/tiny-yolo-lite-voc.cfg')).toContain('layers: convolutional 7, maxpool 5');

@@ -3,6 +3,7 @@
 import { quantise } from '../../dist/conversion/quantise.js';
 import { usualSchedule } from '../../dist/detection/settings.js';
 import { planEngine } from '../../dist/engine/plan.js';
+import { hasNeurons } from '../../dist/network/ops/index.js';
 import { inferShapes } from '../../dist/network/shapes.js';
 
 /** Numbers read from bytes, zeros after their end. */
@@ -19,6 +20,17 @@ export class Stream {
   }
   pick(array) {
     return array[this.below(array.length)];
+  }
+}
+
+/** The shape of a layer's output; undefined if the layers do not fit together. */
+function shapeOf(layers, side, name) {
+  try {
+    const input = { height: side, width: side, channels: 3 };
+    const { height, width, channels } = inferShapes({ input, layers, heads: [] }).get(name);
+    return { height, width, channels };
+  } catch {
+    return undefined;
   }
 }
 
@@ -51,6 +63,18 @@ export function makeNetwork(stream) {
         inputs: [last, stream.below(2) ? last : layers[0].name],
         activation: activation(),
       });
+    if (bent && stream.below(3) === 0) {
+      // a gate by the map's mean: its shape is that of the layer before it, if the layers fit at all
+      const shape = shapeOf(layers, side, last);
+      const node = (op, inputs, output) => ({ op, inputs, outputs: [output], attributes: {} });
+      const nodes = [
+        node('GlobalAveragePool', [last], 'mean'),
+        node('Sigmoid', ['mean'], 'gate'),
+        node('Mul', [last, 'gate'], 'out'),
+      ];
+      const graph = { inputs: [last], nodes, constants: {}, outputs: ['out'] };
+      if (shape) add({ kind: 'island', name: name('island'), graph, ...shape });
+    }
     if (stream.below(3) === 0) add({ kind: 'upsample', name: name('upsample'), scale: 1 + stream.below(2) });
     if (stream.below(3) === 0) {
       const runs = [
@@ -77,7 +101,11 @@ export function makeNetwork(stream) {
     convolution('second', 6, 'linear');
     heads.push({ kind: 'yolo', input: 'second', ...head, scaleXY: 1.05 });
   }
-  return { input: { height: side, width: 1 + stream.below(13), channels: 3 }, layers, heads };
+  return {
+    input: { height: side, width: stream.below(3) ? side : 1 + stream.below(13), channels: 3 },
+    layers,
+    heads,
+  };
 }
 
 /** A model of that network with weights from the stream; throws if its shapes do not fit. */
@@ -86,18 +114,21 @@ export function makeModel(stream) {
   const shapes = inferShapes(network);
   const parameters = new Map();
   const lambdas = new Map();
-  for (const { kind, name, filters, size, inputs } of network.layers) {
+  for (const layer of network.layers) {
+    const { kind, name, filters, size, groups, inputs } = layer;
+    const length = shapes.get(name).channels;
+    if (hasNeurons(layer))
+      lambdas.set(
+        name,
+        Float64Array.from({ length }, () => 0.01 + stream.below(1000) / 100),
+      );
     if (kind !== 'convolutional') continue;
-    const { channels } = shapes.get(inputs[0]);
+    const heard = shapes.get(inputs[0]).channels / groups;
     const number = () => (stream.below(2001) - 1000) / 500;
     parameters.set(name, {
-      weights: Float32Array.from({ length: filters * size * size * channels }, number),
+      weights: Float32Array.from({ length: filters * size * size * heard }, number),
       bias: Float32Array.from({ length: filters }, number),
     });
-    lambdas.set(
-      name,
-      Float64Array.from({ length: filters }, () => 0.01 + stream.below(1000) / 100),
-    );
   }
   return {
     network,

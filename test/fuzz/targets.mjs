@@ -200,7 +200,7 @@ function damage(stream, plan) {
 function drive(stream, engine, plan, steps) {
   let step = 0;
   for (let calls = stream.below(40); calls > 0; calls--) {
-    switch (stream.below(7)) {
+    switch (stream.below(9)) {
       case 0:
         engine.begin(stream.below(3) ? new Uint8Array(stream.below(600)) : odd(stream));
         break;
@@ -212,7 +212,7 @@ function drive(stream, engine, plan, steps) {
         );
         break;
       case 2:
-        engine.outputPotential(odd(stream));
+        engine.outputPotential(odd(stream), new Float64Array(stream.below(64)));
         break;
       case 3:
         engine.state(stream.below(2) ? stream.below(plan.stages.length) : odd(stream));
@@ -223,6 +223,15 @@ function drive(stream, engine, plan, steps) {
         );
         break;
       case 5:
+        engine.counts(stream.below(plan.stages.length + 1), new Int32Array(stream.below(600)));
+        break;
+      case 6:
+        engine.emit(
+          stream.below(plan.stages.length + 1),
+          Int32Array.from({ length: stream.below(600) }, () => stream.below(300) - 150),
+        );
+        break;
+      case 7:
         step = stream.below(steps);
         break;
       default:
