@@ -6,18 +6,17 @@ import { type JpegDecoder, jpegDecoder } from '../image/jpeg.js';
 import { DEFAULT_MODEL, listModels } from '../model/registry.js';
 import { version } from '../version.js';
 import { describeFile } from './describe-file.js';
-import { addBackendOptions, sizeOption } from './options.js';
+import { addBackendOptions, addOnnxOptions, type OnnxOptions, onnxOptionsOf } from './options.js';
 
 const JPEG_DECODERS: Record<JpegDecoder, string> = {
   'libjpeg-turbo': 'libjpeg-turbo (WASM)',
   'jpeg-js': 'jpeg-js (this Node runs without WebAssembly: slower, its pixels may differ by some levels)',
 };
 
-interface InfoOptions {
+interface InfoOptions extends OnnxOptions {
   backend?: string;
   isa?: string;
   names?: string;
-  size?: readonly [number, number];
 }
 
 /** Adds `spiking-yolo info`. */
@@ -29,20 +28,19 @@ export function addInfoCommand(program: Command): void {
       'a network (.onnx, .cfg) or a model (.safetensors): what it is and whether it converts',
     )
     .description('show which back-end is in use and why, models and versions; or what a file holds')
-    .option('--names <file>', 'class names of an ONNX file that has none')
-    .addOption(sizeOption())
-    .addHelpText(
-      'after',
-      `
+    .option('--names <file>', 'class names of an ONNX file that has none');
+  addOnnxOptions(command).addHelpText(
+    'after',
+    `
 Examples:
   spiking-yolo info
   spiking-yolo info best.onnx
   SPIKING_YOLO_BACKEND=wasm spiking-yolo info     (forces a back-end, as --backend wasm does)`,
-    );
+  );
   addBackendOptions(command).action(async (file: string | undefined, options: InfoOptions) => {
     if (file !== undefined) {
-      const { names, size } = options;
-      process.stdout.write(`${(await describeFile(file, { names, size })).join('\n')}\n`);
+      const described = await describeFile(file, { names: options.names, ...onnxOptionsOf(options) });
+      process.stdout.write(`${described.join('\n')}\n`);
       return;
     }
     const { backend, why } = selectBackend(options);

@@ -6,9 +6,10 @@ import type { DetectorOptions } from '../detector.js';
 import { NEURONS, POOLS, SCHEDULES } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import { findSameFile } from '../files.js';
+import type { OnnxFiles } from '../formats/onnx/load.js';
 import type { TrainedFiles } from '../formats/trained.js';
 import { RESIZES } from '../model/spiking-model.js';
-import { TABLE_HEADS, type TableHead } from '../network/network.js';
+import { TABLE_HEADS } from '../network/network.js';
 
 /** A number argument. */
 export function numberArgument(text: string): number {
@@ -153,7 +154,7 @@ const onnxOption = () =>
   new Option('--onnx <file>', 'an ONNX file, with --names where its metadata has none');
 const headOption = () =>
   choice('--head <kind>', 'what the ONNX file’s output is (default: recognised by its form)', TABLE_HEADS);
-export const sizeOption = () =>
+const sizeOption = () =>
   new Option('--size <px>', 'input size of an ONNX file that leaves it open').argParser(sizeArgument);
 const orderOption = () =>
   choice('--order <channels>', 'channels as the ONNX network was trained (default: the head’s)', [
@@ -167,34 +168,50 @@ const meanOption = () =>
 const stdOption = () =>
   new Option('--std <list>', 'what they are divided by (default: the head’s)').argParser(numberList);
 
-/** Options that say what an ONNX file does not. */
-export const ONNX_OPTIONS = ['head', 'size', 'order', 'mean', 'std'] as const;
+const anchorsOption = () =>
+  new Option(
+    '--anchors <list>',
+    'w,h,w,h,… in pixels, finest stride first, three a stride: decodes the raw heads of a YOLOv5 file',
+  ).argParser(numberList);
 
-/** Adds the options that name a trained network's files. */
-export function addTrainedFileOptions(command: Command): Command {
-  return command
-    .option('--cfg <file>', 'darknet network description')
-    .option('--weights <file>', 'darknet weights')
-    .option('--names <file>', 'class names, one a line')
-    .addOption(onnxOption())
+/** Options that say what an ONNX file does not. */
+export const ONNX_OPTIONS = ['head', 'size', 'anchors', 'order', 'mean', 'std'] as const;
+
+/** Options that say what an ONNX file does not. */
+export const addOnnxOptions = (command: Command): Command =>
+  command
     .addOption(headOption())
     .addOption(sizeOption())
+    .addOption(anchorsOption())
     .addOption(orderOption())
     .addOption(meanOption())
     .addOption(stdOption());
+
+/** Adds the options that name a trained network's files. */
+export function addTrainedFileOptions(command: Command): Command {
+  command
+    .option('--cfg <file>', 'darknet network description')
+    .option('--weights <file>', 'darknet weights')
+    .option('--names <file>', 'class names, one a line')
+    .addOption(onnxOption());
+  return addOnnxOptions(command);
 }
 
+/** Options of {@link addOnnxOptions}. */
+export type OnnxOptions = Pick<OnnxFiles, (typeof ONNX_OPTIONS)[number]>;
+
+/** Those of a command's options. */
+export const onnxOptionsOf = (options: OnnxOptions): OnnxOptions =>
+  Object.fromEntries(ONNX_OPTIONS.map((name) => [name, options[name]]));
+
+const TRAINED_OPTIONS: readonly string[] = ['cfg', 'weights', 'names', 'onnx', ...ONNX_OPTIONS];
+
 /** Options of {@link addTrainedFileOptions}. */
-export interface TrainedFileOptions {
+export interface TrainedFileOptions extends OnnxOptions {
   cfg?: string;
   weights?: string;
   names?: string;
   onnx?: string;
-  head?: TableHead['kind'];
-  size?: [number, number];
-  order?: 'RGB' | 'BGR';
-  mean?: number[];
-  std?: number[];
 }
 
 /** Options of a command that runs models only, or with `--ann` float networks. */
@@ -225,8 +242,7 @@ export function trainedFiles(options: TrainedFileOptions): TrainedFiles | undefi
   if (onnx !== undefined) {
     if (cfg !== undefined || weights !== undefined)
       throw usageError('--onnx and --cfg are two networks; give one');
-    const { head, size, order, mean, std } = options;
-    return { onnx, names, head, size, order, mean, std };
+    return { onnx, names, ...onnxOptionsOf(options) };
   }
   const alone = ONNX_OPTIONS.find((name) => options[name] !== undefined);
   if (alone) throw usageError(`--${alone} says how an ONNX file is read: add --onnx FILE`);
@@ -249,8 +265,6 @@ export const filesOf = ({ cfg, weights, names, onnx }: TrainedFileOptions) => [c
 /** Detector options from the command line; throws `USAGE` for combinations that mean nothing. */
 export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
   const { norm, percentile, weightBits, calibration, classes, ...given } = options;
-  const { cfg: _, weights: __, names: ___, onnx: ____, ...others } = given;
-  const { head: _____, size: ______, order: _______, mean: ________, std: _________, ...rest } = others;
   const conversion = { norm, percentile, 'weight-bits': weightBits, calibration };
   for (const [name, value] of Object.entries(conversion)) {
     if (value !== undefined) {
@@ -259,7 +273,9 @@ export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
       );
     }
   }
-  const result: DetectorOptions = { ...rest };
+  const result: DetectorOptions = Object.fromEntries(
+    Object.entries(given).filter(([name]) => !TRAINED_OPTIONS.includes(name)),
+  );
   if (classes !== undefined) result.classes = classes.split(',').map((name) => name.trim());
   const trained = trainedFiles(options);
   if (!trained) return result;

@@ -9,6 +9,7 @@ import { parseNames } from '../darknet/names.js';
 import { type ImportedGraph, importGraph, networkOf } from './import.js';
 import { type OnnxGraph, readOnnx } from './proto.js';
 import { parsePythonNames } from './python-names.js';
+import { withRawHeads } from './raw-heads.js';
 
 /** An ONNX file and what it does not say itself. */
 export interface OnnxFiles {
@@ -18,6 +19,11 @@ export interface OnnxFiles {
   head?: TableHead['kind'] | undefined;
   /** Height and width of the input, where the file leaves them open. */
   size?: readonly [number, number] | undefined;
+  /**
+   * Widths and heights in pixels of anchors, finest stride first, three a stride: the outputs are YOLOv5's raw heads, which
+   * are decoded with them.
+   */
+  anchors?: readonly number[] | undefined;
   /** Overrides of how the head's photos are prepared: bytes are taken in this order, less the mean, over the deviation. */
   order?: 'RGB' | 'BGR' | undefined;
   mean?: readonly number[] | undefined;
@@ -134,13 +140,17 @@ export function parseOnnx(
     throw onnxError(
       `the network was trained for ${TASKS[task] ?? task}; only detection is supported (task=detect)`,
     );
-  const imported = importGraph(graph, options.size);
+  const read = importGraph(graph, options.size);
   const classes = options.names ?? ownNames(graph);
-  if (imported.outputDims.length !== 1)
+  const { anchors } = options;
+  if (anchors && options.head && options.head !== 'yolov5')
+    throw usageError(`--anchors decode raw heads of yolov5, not of ${options.head}`);
+  if (!anchors && read.outputDims.length !== 1)
     throw onnxError(
-      `the file has ${imported.outputDims.length} outputs; expected one: a table of boxes (more are segmentation’s, or raw heads, which are not supported: export with the decoding in the file)`,
+      `the file has ${read.outputDims.length} outputs; expected one: a table of boxes (more are segmentation’s, which is not supported, or raw heads of YOLOv5: give their anchors with --anchors)`,
     );
-  const kind = options.head ?? recogniseHead(graph, imported, classes.length);
+  const imported = anchors ? withRawHeads(read, anchors, classes.length) : read;
+  const kind = anchors ? 'yolov5' : (options.head ?? recogniseHead(graph, imported, classes.length));
   const mismatch = tableMismatch(kind, imported.outputDims[0]!, classes.length, imported.input);
   if (mismatch) throw onnxError(mismatch);
   const usual = PREPARATIONS[kind];
