@@ -370,15 +370,15 @@ function fireSumsRow(c: Convolution, y: i32, times: i64): void {
 function curveCount(c: Convolution, f: usize, s: i64): i64 {
   const stride = <usize>c.filters * 4;
   const factors = c.curveFactors + f * 4;
-  const last = <i64>(c.curveEntries - 1) << 16;
+  const last = <i64>(c.curveEntries - 1) << 15;
   let place = ((s * <i64>load<i32>(factors)) >> <i64>load<i32>(factors + stride)) + last / 2;
   place = min<i64>(max<i64>(place, 0), last - 1);
-  const entry = c.curve + <usize>(place >> 16) * 4;
+  const entry = c.curve + <usize>(place >> 15) * 4;
   const low = <i64>load<i32>(entry);
-  const value = low + (((<i64>load<i32>(entry, 4) - low) * (place & 65535)) >> 16);
+  const value = low + (((<i64>load<i32>(entry, 4) - low) * (place & 32767)) >> 15);
   let part = (value * <i64>load<i32>(factors + 4 * stride)) >> <i64>load<i32>(factors + 5 * stride);
   if (c.curveLinear && s > 0) part += (s * <i64>load<i32>(factors + 2 * stride)) >> <i64>load<i32>(factors + 3 * stride);
-  return ((part >> 16) + 128) >> 8;
+  return ((part >> 14) + 128) >> 8;
 }
 
 /** As fireSumsRow, for neurons whose activation is a curve: they fire once, by S = sums + times·(B or current), which stays as V. */

@@ -273,8 +273,8 @@ void takeSources(Napi::Env env, std::vector<StageReading>& readings, size_t inde
   }
 }
 
-// Takes a curve's table and factors, and proves that 64 bits hold every product: a sum is below 2^38, a factor's m at most 2^24
-// (2^30 for the table's values), its shift below 63.
+// Takes a curve's table and factors, and proves that every product fits: a sum is below 2^38, or 2^31 where float64 takes its
+// product; a factor's m is at most 2^22 (2^28 for the table's values), its shift below 63.
 void takeCurve(Napi::Env env, StageReading& reading, const std::string& where) {
   StageSpec& spec = reading.spec;
   const auto table = arrayOf(env, reading.curve, where + "the curve's values");
@@ -286,13 +286,15 @@ void takeCurve(Napi::Env env, StageReading& reading, const std::string& where) {
   spec.curveEntries = int(table.length);
   spec.curve = static_cast<const int32_t*>(table.data);
   for (int i = 0; i < spec.curveEntries; i++) {
-    if (spec.curve[i] < -(1 << 24) || spec.curve[i] > (1 << 24)) fail(env, where + "a value of the curve is too large");
+    if (spec.curve[i] < -(1 << 20) || spec.curve[i] > (1 << 20)) fail(env, where + "a value of the curve is too large");
+    const int32_t rise = i > 0 ? spec.curve[i] - spec.curve[i - 1] : 0;
+    if (rise < -(1 << 14) || rise > (1 << 14)) fail(env, where + "the curve is too steep");
   }
   const size_t factors = size_t(6) * spec.filters;
   spec.curveFactors = arrayOf<int32_t>(env, reading.curveFactors, where + "the curve's factors", napi_int32_array, factors);
   for (size_t i = 0; i < factors; i++) {
     const size_t row = i / spec.filters;
-    const int32_t most = row % 2 == 1 ? 62 : row == 4 ? 1 << 30 : 1 << 24;
+    const int32_t most = row % 2 == 1 ? 62 : row == 4 ? 1 << 28 : 1 << 22;
     if (spec.curveFactors[i] < 0 || spec.curveFactors[i] > most) fail(env, where + "a factor of the curve is out of range");
   }
 }

@@ -14,6 +14,15 @@ static inline Ints minInts(Ints a, Ints b) { return ints(_mm256_min_epi32(raw(a)
 
 static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
 
+static inline __m256d floorOf(__m256d x) { return _mm256_floor_pd(x); }
+typedef int32_t Places __attribute__((vector_size(kVectorBytes / 2)));
+static inline Places gatherHalf(const int32_t* from, Places places) {
+  return reinterpret_cast<Places>(_mm_i32gather_epi32(from, reinterpret_cast<__m128i>(places), 4));
+}
+
+static inline Ints widenBytes(const uint8_t* p) {
+  return ints(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
 static inline void storeBytes(uint8_t* p, Ints s) {
   const __m256i low = _mm256_shuffle_epi8(raw(s), _mm256_set1_epi32(0x0c080400));
   const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));

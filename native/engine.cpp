@@ -1,6 +1,7 @@
 #include "engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
@@ -153,6 +154,14 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
     else if (specs[i].kind == StageKind::kGather) planGather(stages_[i]);
     else if (specs[i].kind == StageKind::kIsland) planIsland(stages_[i]);
     else planConvolution(stages_[i]);
+    // steps in which nothing can come out of a stage: its own start delay, or the least of those before it
+    int delay = specs[i].startDelay;
+    if (specs[i].kind == StageKind::kPool) delay = stages_[specs[i].input].delay;
+    if (specs[i].kind == StageKind::kGather) {
+      delay = INT32_MAX;
+      for (int input : specs[i].inputs) delay = std::min(delay, stages_[input].delay);
+    }
+    stages_[i].delay = delay;
     if (specs[i].isConvolution()) words = std::max(words, stages_[i].convolution.words);
     size = std::max(size, specs[i].size);
   }
@@ -202,6 +211,12 @@ void Engine::planConvolution(Stage& stage) {
     c.curveEntries = spec.curveEntries;
     c.curveLinear = spec.curveLinear;
     c.curveFactors = stage.curveFactors.as<int32_t>();
+    stage.curveScales = Memory(size_t(3) * filters * 8);
+    for (int i = 0; i < 3 * filters; i++) {
+      const int row = i / filters * 2, f = i % filters;
+      stage.curveScales.as<double>()[i] = std::ldexp(double(c.curveFactors[row * filters + f]), -c.curveFactors[(row + 1) * filters + f]);
+    }
+    c.curveScales = stage.curveScales.as<double>();
   }
   if (spec.channelwise) {
     const int taps = spec.size * spec.size * (spec.channels / spec.filters);
@@ -369,6 +384,13 @@ void writeDigits(const int32_t* from, size_t count, int64_t unit, Spike* to) {
     for (size_t i = 0; i < count; i++) to[i] = Spike(from[i] / unit % 128);
   }
 }
+// Spikes are digits already.
+template <class Spike>
+void writeDigits(const Spike* from, size_t count, int64_t, Spike* to) {
+  std::memcpy(to, from, count * sizeof(Spike));
+}
+void writeDigits(const int8_t*, size_t, int64_t, int16_t*) {}
+void writeDigits(const int16_t*, size_t, int64_t, int8_t*) {}
 // An image's bytes are one digit: as they are in 16 bits, less kPixelOffset in 8.
 void writeDigits(const uint8_t* from, size_t count, int64_t, int16_t* to) {
   for (size_t i = 0; i < count; i++) to[i] = from[i];
@@ -444,19 +466,22 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
   return window;
 }
 
-// Steps in which nothing can come out of a stage: its own start delay, or the least of those before it.
-int Engine::firingDelay(const Stage& stage) const {
-  if (stage.spec.isConvolution()) return stage.spec.startDelay;
-  if (stage.spec.kind == StageKind::kPool) return firingDelay(stages_[stage.spec.input]);
-  if (stage.spec.kind == StageKind::kIsland) return stage.spec.startDelay;
-  int delay = INT32_MAX;
-  for (int input : stage.spec.inputs) delay = std::min(delay, firingDelay(stages_[input]));
-  return delay;
+bool Engine::sentNowOnly(const Stage& stage) const {
+  return !stage.silent && stage.lastSteps == 1 && stage.delay == stage.step - 1;
 }
 
-// Writes the state that neurons start from, for readers of a stage that has not run yet.
+// Writes the state that neurons start from, for readers of a stage that has not run yet, and counts that are still to be.
 void Engine::settle(Stage& stage) {
   Convolution& c = stage.convolution;
+  if (stage.stale) {
+    const SpikeBuffer& out = stage.output;
+    const size_t count = size_t(out.height) * out.width * out.paddedChannels;
+    const bool wide = kernels_.spikeBytes(isWide()) == 2;
+    for (size_t i = 0; i < count; i++) {
+      out.counts[i] = wide ? reinterpret_cast<int16_t*>(out.data)[i] : reinterpret_cast<int8_t*>(out.data)[i];
+    }
+    stage.stale = false;
+  }
   if (!stage.spec.isConvolution() || !stage.spec.fires || !c.fresh) return;
   const size_t cells = size_t(c.outHeight) * c.outWidth;
   std::memset(c.counts, 0, cells * c.paddedFilters * 4);
@@ -472,13 +497,18 @@ int64_t Engine::largestCount(const Stage& stage) {
   Stage& source = stages_[stage.spec.input];
   settle(source);
   // a source cannot have sent more than Γ in each step since its own delay; if that may be over a digit, look
-  const int64_t most = int64_t(gamma_) * std::max(0, source.step - firingDelay(source));
+  const int64_t most = int64_t(gamma_) * std::max(0, source.step - source.delay);
   if (most <= 127) return most;
   return largestMagnitude(c.input->counts, size_t(c.height) * c.width * c.input->paddedChannels);
 }
 
 WindowBuffer Engine::countsWindow(const Stage& stage) {
   const Convolution& c = stage.convolution;
+  if (sentNowOnly(stages_[stage.spec.input])) {
+    const int channels = c.input->paddedChannels;
+    return kernels_.spikeBytes(c.wide) == 2 ? windowOf(stage, reinterpret_cast<const int16_t*>(c.input->data), channels, 1, 0)
+                                            : windowOf(stage, reinterpret_cast<const int8_t*>(c.input->data), channels, 1, 0);
+  }
   int planes = 1;
   for (int64_t left = largestCount(stage); left > 127; left /= 128) planes++;
   return windowOf(stage, c.input->counts, c.input->paddedChannels, planes, 0);
@@ -492,6 +522,8 @@ void Engine::begin(const uint8_t* pixels) {
     stage.synapticOperations = 0;
     stage.load = {};
     stage.convolution.fresh = true;
+    stage.stale = false;
+    stage.lastSteps = 0;
     if (stage.spec.isConvolution()) continue;
     for (Memory* memory : {&stage.counts, &stage.estimateStart, &stage.estimateEnd, &stage.recentStart, &stage.recentEnd}) {
       if (memory->size() > 0) std::memset(memory->as<uint8_t>(), 0, memory->size());
@@ -537,12 +569,14 @@ const char* Engine::run(int index, int step, int steps) {
   return nullptr;
 }
 
-void Engine::observe(Stage& stage, int steps) {
+// Counts what comes into a convolution; `listed`: and lists its words, for a kernel that goes by lists.
+void Engine::observe(Stage& stage, int steps, bool listed) {
   Convolution& c = stage.convolution;
   if (stages_[stage.spec.input].silent) {
-    if (stage.listSizes.size() > 0) std::memset(stage.listSizes.as<uint8_t>(), 0, stage.listSizes.size());
+    if (listed && stage.listSizes.size() > 0) std::memset(stage.listSizes.as<uint8_t>(), 0, stage.listSizes.size());
     return;
   }
+  c.lists = listed ? stage.lists.as<uint16_t>() : nullptr;
   if (c.lists) c.listRows = prefersEvents(stage, steps) ? 1 : c.tileRows;
   for (Worker& worker : workers_) worker.operations = 0;
   shareRows(c.height, [&](int y, int worker) { workers_[worker].operations += kernels_.observeRow(c, y, steps); });
@@ -657,15 +691,17 @@ void Engine::swapEstimates(Stage& stage) {
 
 void Engine::runConvolution(Stage& stage, int step, int steps) {
   Convolution& c = stage.convolution;
-  if (stage.spec.input >= 0) observe(stage, steps);
-  if (!stage.spec.fires) return;
   const int delay = stage.spec.startDelay;
+  const bool window = (delay > 0 || c.curve) && step == delay;
+  const bool stepwise = stage.spec.fires && !window && step >= delay && !(c.curve && step > delay);
+  if (stage.spec.input >= 0) observe(stage, steps, stepwise && !c.channelwise);
+  if (!stage.spec.fires) return;
   if (step < delay || (c.curve && step > delay)) {
     stage.silent = true;
     return;
   }
   stage.silent = false;
-  if ((delay > 0 || c.curve) && step == delay) {
+  if (window) {
     endWindow(stage, step);
     return;
   }
@@ -689,7 +725,7 @@ void Engine::endWindow(Stage& stage, int step) {
   if (c.channelwise) return endChannelsWindow(stage, times, narrow);
   WindowBuffer window{};
   if (!c.current) window = countsWindow(stage);
-  if (narrow && !c.curve && window.planes <= 1) {
+  if (narrow && window.planes <= 1) {
     int32_t* bias = scaledBias_.as<int32_t>();
     for (int f = 0; !c.current && f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
     runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
@@ -704,8 +740,7 @@ void Engine::endWindow(Stage& stage, int step) {
     if (sums) {
       kernels_.sumRow(c, y, window, strip.firstFilter, strip.filters, sums, worker.scratch.as<uint8_t>());
     }
-    const auto fireRow = c.curve ? kernels_.fireCurveRow : kernels_.fireSumsRow;
-    fireRow(c, y, sums, times, strip, worker.counters);
+    kernels_.fireSumsRow(c, y, sums, times, strip, worker.counters);
   });
 }
 
@@ -713,11 +748,12 @@ void Engine::endWindow(Stage& stage, int step) {
 void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow) {
   Convolution& c = stage.convolution;
   const int step = int(times) - 1;
-  if (narrow && !c.curve && largestCount(stage) <= 127) {
+  const bool bySpikes = sentNowOnly(stages_[stage.spec.input]);
+  if (narrow && (bySpikes || largestCount(stage) <= 127)) {
     int32_t* bias = scaledBias_.as<int32_t>();
     for (int f = 0; f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
     runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
-      kernels_.fireChannelsWindowRow(c, y, bias, strip, worker.scratch.as<uint8_t>(), worker.counters);
+      kernels_.fireChannelsWindowRow(c, y, bySpikes, bias, strip, worker.scratch.as<uint8_t>(), worker.counters);
     });
     return;
   }
@@ -726,8 +762,7 @@ void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow) {
   runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
     int64_t* sums = worker.sums.as<int64_t>();
     sumChannels(c, y, strip, sums);
-    const auto fireRow = c.curve ? kernels_.fireCurveRow : kernels_.fireSumsRow;
-    fireRow(c, y, sums, times, strip, worker.counters);
+    kernels_.fireSumsRow(c, y, sums, times, strip, worker.counters);
   });
 }
 
@@ -770,8 +805,15 @@ void Engine::runGather(Stage& stage, int steps) {
   const StageSpec& spec = stage.spec;
   stage.silent = true;
   for (int input : spec.inputs) stage.silent = stage.silent && stages_[input].silent;
-  if (stage.silent) return;
-  for (int input : spec.inputs) settle(stages_[input]);
+  if (stage.silent) {
+    settle(stage);
+    return;
+  }
+  // counts that are this step's spikes are written when they are asked for
+  stage.stale = steps == 1 && stage.delay == stage.step;
+  if (!stage.stale) {
+    for (int input : spec.inputs) settle(stages_[input]);
+  }
   const size_t spikeBytes = kernels_.spikeBytes(isWide());
   const size_t channels = stage.output.paddedChannels;
   shareRows(spec.outHeight, [&](int y, int) {
@@ -782,7 +824,7 @@ void Engine::runGather(Stage& stage, int steps) {
                             sourceCell(x, spec.scale, spec.width, run.shift & 1);
         const Stage& source = stages_[spec.inputs[run.input]];
         const size_t sourceChannels = source.output.paddedChannels;
-        std::memcpy(stage.output.counts + to * channels + run.to, source.output.counts + from * sourceChannels + run.from,
+        if (!stage.stale) std::memcpy(stage.output.counts + to * channels + run.to, source.output.counts + from * sourceChannels + run.from,
                     size_t(run.length) * 4);
         for (int t = 0; t < steps; t++) {
           uint8_t* target = stage.output.data + ((to * steps + t) * channels + run.to) * spikeBytes;
@@ -800,6 +842,7 @@ void Engine::runPool(Stage& stage, int step, int steps) {
   Stage& source = stages_[stage.spec.input];
   stage.silent = source.silent;
   if (stage.fused || stage.silent) return;
+  settle(source);
   const Pool& p = stage.pool;
   Strip strip{};
   strip.data = source.output.data;

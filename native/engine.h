@@ -118,9 +118,11 @@ class Engine {
     std::vector<Run> runs;
     Load load{};
     int64_t largestCurrent = 0;
+    int delay = 0;         // steps in which nothing can come out
     int lastSteps = 0;     // steps of the last block
+    bool stale = false;    // (a gather) counts are still to be written: they are the spikes of its last step
     std::shared_ptr<Memory> weights;
-    Memory curve, curveFactors, channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+    Memory curve, curveFactors, curveScales, channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 
@@ -135,7 +137,9 @@ class Engine {
   void sumChannels(const Convolution& c, int y, const Strip& strip, int64_t* sums);
   bool isWide() const;
   int64_t largestCount(const Stage& stage);
-  void observe(Stage& stage, int steps);
+  void observe(Stage& stage, int steps, bool listed);
+  // True if a stage's counts are the spikes of the step that it has just run alone: none came before.
+  bool sentNowOnly(const Stage& stage) const;
   bool prefersEvents(Stage& stage, int steps);
   // Calls fireRow(y, strip, worker) for all rows of a convolution.
   template <class FireRow>
@@ -149,7 +153,6 @@ class Engine {
   WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence);
   WindowBuffer countsWindow(const Stage& stage);
   void settle(Stage& stage);
-  int firingDelay(const Stage& stage) const;
 
   const Kernels& kernels_;
   const int gamma_;

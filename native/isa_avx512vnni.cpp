@@ -35,6 +35,15 @@ static inline Ints minInts(Ints a, Ints b) { return ints(_mm512_min_epi32(raw(a)
 static inline int countOf(Mask mask) { return __builtin_popcount(mask); }
 static inline bool any(Mask mask) { return mask != 0; }
 
+static inline __m512d floorOf(__m512d x) { return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+typedef int32_t Places __attribute__((vector_size(kVectorBytes / 2)));
+static inline Places gatherHalf(const int32_t* from, Places places) {
+  return reinterpret_cast<Places>(_mm256_i32gather_epi32(from, reinterpret_cast<__m256i>(places), 4));
+}
+
+static inline Ints widenBytes(const uint8_t* p) {
+  return ints(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
 static inline void storeBytes(uint8_t* p, Ints s) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(s)));
 }

@@ -13,6 +13,7 @@ static inline Ints maxInts(Ints a, Ints b) { return choose(a >= b, a, b); }
 static inline Ints minInts(Ints a, Ints b) { return choose(a >= b, b, a); }
 
 #include "masks.inl"
+#include "lanes.inl"
 
 static inline bool any(Mask mask) {
   int32_t seen = 0;

@@ -15,6 +15,7 @@ static inline Ints maxInts(Ints a, Ints b) { return choose(a > b, a, b); }
 static inline Ints minInts(Ints a, Ints b) { return choose(a > b, b, a); }
 
 #include "masks.inl"
+#include "lanes.inl"
 
 static inline bool any(Mask mask) { return _mm_movemask_epi8(reinterpret_cast<__m128i>(mask)) != 0; }
 

@@ -40,6 +40,7 @@ struct Convolution {
   int curveEntries;
   bool curveLinear;
   const int32_t* curveFactors;   // (6, paddedFilters)
+  const double* curveScales;     // (3, paddedFilters): the factors as the numbers that they are
   bool channelwise;              // filter j hears channels j, filters + j, … alone
   const int32_t* channelWeights; // (size, size, channels / filters, paddedFilters), if channelwise
   int tileGroups;                // filter groups of a tile (the last may have fewer)
@@ -138,20 +139,19 @@ struct Kernels {
   int32_t (*presentRow)(const Convolution&, int y, const WindowBuffer&, int32_t* current, uint8_t* scratch);
   // Ends a silent window for output row y whose input fits one digit and whose sums fit 32 bits:
   // V = sat(V + W·window + bias) once, bias being times·B; on the image (no window) V = sat(V + times·current). Then it
-  // fires into step 0.
+  // fires into step 0. Neurons whose activation is a curve fire by what came in alone, which stays as V.
   void (*fireWindowRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int32_t times,
                         const Strip&, uint8_t* scratch, Counters&);
   // The same without those limits, in two parts: W·window for output row y and some filters as sums (outWidth, filters),
-  // exact, which a read-out needs too; then V = sat(V + sums + times·(B or current)) once.
+  // exact, which a read-out needs too; then V = sat(V + sums + times·(B or current)) once, or the curve of what came in.
   void (*sumRow)(const Convolution&, int y, const WindowBuffer&, int firstFilter, int filters, int64_t* sums,
                  uint8_t* scratch);
   void (*fireSumsRow)(const Convolution&, int y, const int64_t* sums, int64_t times, const Strip&, Counters&);
-  // The same for neurons whose activation is a curve: they fire once, by S = sums + times·(B or current), which stays as V.
-  void (*fireCurveRow)(const Convolution&, int y, const int64_t* sums, int64_t times, const Strip&, Counters&);
   // Of a channelwise convolution: convolves and fires output row y over a block of steps, or as fireWindowRow does, with the
-  // input's counts in place of a window.
+  // input's counts in place of a window, or its spikes where no others have come.
   void (*fireChannelsRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
-  void (*fireChannelsWindowRow)(const Convolution&, int y, const int32_t* bias, const Strip&, uint8_t* scratch, Counters&);
+  void (*fireChannelsWindowRow)(const Convolution&, int y, bool bySpikes, const int32_t* bias, const Strip&, uint8_t* scratch,
+                                Counters&);
   // Pools output row y over a block of steps, from the strip's rows and their filters' N, to the pool's output.
   void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts,
                   uint8_t* scratch);

@@ -1,5 +1,6 @@
 // The kernels, written once and compiled once per instruction set. The including file defines, in its own namespace:
-//   kVectorBytes and Ints; Mask and its operations (masks.inl where vectors of −1 and 0 serve); storeBytes;
+//   kVectorBytes and Ints; Mask and its operations (masks.inl where vectors of −1 and 0 serve); storeBytes; floorOf,
+//   gatherHalf and widenBytes (lanes.inl where nothing better is there);
 //   Op16, Op8 (Spike, kParts, kMaxGroups, rowsOf, kOffset, kEventCosts, kChains, zero, load, broadcast, dot, addMagnitude,
 //   store, position): a multiply-add of one 4-byte word of spikes with the weights of 16 / kParts filters; kChains is how
 //   many sums of one step run side by side, as one multiply-add waits for the last. With kShortLimit > 0 also one that sums
@@ -36,6 +37,7 @@ struct Spikes<int16_t> {
 
 template <class Spike>
 static inline Ints loadSpikes(const uint8_t* p) {
+  if constexpr (sizeof(Spike) == 1) return widenBytes(p);
   typename Spikes<Spike>::Vector v;
   __builtin_memcpy(&v, p, sizeof v);
   return __builtin_convertvector(v, Ints);
@@ -556,6 +558,80 @@ static inline void fire(const Convolution& c, Neurons neurons, int filter, int c
   }
 }
 
+// Half as many lanes as a vector of integers has, in double width.
+constexpr int kHalf = kLanes / 2;
+typedef int32_t HalfInts __attribute__((vector_size(kVectorBytes / 2)));
+typedef double Doubles __attribute__((vector_size(kVectorBytes)));
+
+static inline HalfInts loadHalf(const int32_t* p) {
+  HalfInts v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline void storeHalf(int32_t* p, HalfInts v) { __builtin_memcpy(p, &v, sizeof v); }
+static inline Doubles loadDoubles(const double* p) {
+  Doubles v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline Doubles doublesOf(HalfInts v) { return __builtin_convertvector(v, Doubles); }
+static inline HalfInts intsOf(Doubles v) { return __builtin_convertvector(v, HalfInts); }
+static inline Doubles between(Doubles v, double low, double high) {
+  const Doubles least = Doubles{} + low, most = Doubles{} + high;
+  v = v > least ? v : least;
+  return v < most ? v : most;
+}
+
+// Neurons whose activation is a curve (src/engine/curve.ts), `count` of one cell from `filter` on, by z + bias in 32 bits: they
+// fire once. In float64, which holds every product here exactly: a factor has 22 bits, or 28 for a table's value of 21.
+template <class Spike>
+static inline void fireCurve(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+  const double middle = double(int64_t(c.curveEntries - 1) << 14);
+  // far beyond what counts can be, and within what floorOf takes
+  const double far = 0x1p50;
+  const double gamma = c.gamma;
+  Doubles over = {};
+  HalfInts sent = {};
+  for (int i = 0; i < count; i += kHalf) {
+    const double* scales = c.curveScales + filter + i;
+    HalfInts s = loadHalf(neurons.z + i);
+    if (neurons.bias) s += loadHalf(neurons.bias + filter + i);
+    const Doubles sum = doublesOf(s);
+    const Doubles place = floorOf(between(sum * loadDoubles(scales), -far, far)) + middle;
+    const HalfInts inside = intsOf(between(place, 0, 2 * middle - 1));
+    const HalfInts entry = inside >> 15;
+    const HalfInts low = gatherHalf(c.curve, entry);
+    const HalfInts rise = gatherHalf(c.curve + 1, entry) - low;
+    const Doubles value = doublesOf(low + ((rise * (inside & 32767)) >> 15));
+    Doubles part = floorOf(value * loadDoubles(scales + 2 * size_t(c.paddedFilters)));
+    if (c.curveLinear) part += floorOf(between(sum * loadDoubles(scales + c.paddedFilters), 0, far));
+    // 1/256 of a count, then the nearest count, halves upward
+    const Doubles wanted = floorOf((floorOf(part * 0x1p-14) + 128) * 0x1p-8);
+    const Doubles given = between(wanted, -gamma, gamma);
+    over += wanted == given ? Doubles{} : Doubles{} + 1;
+    const HalfInts n = intsOf(given);
+    sent += n < 0 ? -n : n;
+    HalfInts v = s > kPotentialLimit ? HalfInts{} + kPotentialLimit : s;
+    v = v < -kPotentialLimit ? HalfInts{} - kPotentialLimit : v;
+    storeHalf(neurons.potential + i, v);
+    storeHalf(neurons.counts + i, n);
+  }
+  for (int i = 0; i < count; i += kLanes) {
+    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), loadInts(neurons.counts + i));
+  }
+  for (int i = 0; i < kHalf; i++) {
+    tally.sent[i] += sent[i];
+    tally.clipped += int64_t(over[i]);
+  }
+}
+
+// Fires `count` neurons of one cell once, by a whole window.
+template <class Spike>
+static inline void fireOnce(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+  if (c.curve) fireCurve<Spike>(c, neurons, filter, count, tally);
+  else fire<Spike>(c, neurons, filter, count, 1, 0, tally);
+}
+
 static void add(Counters& counters, const Tally& tally) {
   for (int i = 0; i < kLanes; i++) counters.spikes += tally.sent[i];
   counters.clipped += double(tally.clipped);
@@ -727,8 +803,8 @@ static void fireWindowRowOf(const Convolution& c, int y, const WindowBuffer* win
         const int count = strip.filters - f < 64 ? strip.filters - f : 64;
         const size_t neuron = row + size_t(x) * c.paddedFilters + strip.firstFilter + f;
         for (int i = 0; i < count; i += kLanes) storeInts(z + i, loadInts(c.current + neuron + i) * times);
-        fire<Spike>(c, {c.potential + neuron, c.counts + neuron, z, 0, nullptr, outRow + x * strip.cellBytes + f * sizeof(Spike), strip.stepBytes},
-                    strip.firstFilter + f, count, 1, strip.cellBytes, tally);
+        fireOnce<Spike>(c, {c.potential + neuron, c.counts + neuron, z, 0, nullptr, outRow + x * strip.cellBytes + f * sizeof(Spike), strip.stepBytes},
+                        strip.firstFilter + f, count, tally);
       }
     }
   } else {
@@ -738,8 +814,8 @@ static void fireWindowRowOf(const Convolution& c, int y, const WindowBuffer* win
                         const int filter = strip.firstFilter + f;
                         const size_t neuron = row + size_t(x + r) * c.paddedFilters + filter;
                         uint8_t* out = outRow + (x + r) * strip.cellBytes + f * sizeof(Spike);
-                        fire<Spike>(c, {c.potential + neuron, c.counts + neuron, z + r * groups * 16, 0, bias, out, strip.stepBytes},
-                                    filter, groups * 16, 1, 0, tally);
+                        fireOnce<Spike>(c, {c.potential + neuron, c.counts + neuron, z + r * groups * 16, 0, bias, out, strip.stepBytes},
+                                        filter, groups * 16, tally);
                       }
                     });
   }
@@ -747,8 +823,8 @@ static void fireWindowRowOf(const Convolution& c, int y, const WindowBuffer* win
 }
 
 template <class Op>
-static void fireSumsRowOf(const Convolution& c, int y, const int64_t* sums, int64_t times, const Strip& strip,
-                          Counters& counters) {
+static void fireSlopesRowOf(const Convolution& c, int y, const int64_t* sums, int64_t times, const Strip& strip,
+                            Counters& counters) {
   using Spike = typename Op::Spike;
   Tally tally = {};
   const int32_t silent[16] = {};
@@ -817,6 +893,55 @@ static void fireChannels(const Convolution& c, int y, const Value* input, int st
   add(counters, tally);
 }
 
+// The same of one step, or of counts as one: sums stay in registers. Fires as fireWindowRow does.
+template <class Spike, int VECTORS, class Value>
+static inline void sumChannels(const Convolution& c, const Value* input, const int32_t* weights, int y, int x, Range ky, Range kx,
+                               int filter, int32_t* z) {
+  const int heard = c.channels / c.filters;
+  Ints sums[VECTORS];
+  for (int p = 0; p < VECTORS; p++) sums[p] = Ints{};
+  for (int i = ky.first; i < ky.end; i++) {
+    for (int j = kx.first; j < kx.end; j++) {
+      const size_t cell = size_t(y * c.stride - c.padding + i) * c.width + (x * c.stride - c.padding + j);
+      const Value* values = input + cell * c.input->paddedChannels + filter;
+      const int32_t* own = weights + size_t(i * c.size + j) * heard * c.paddedFilters;
+      for (int h = 0; h < heard; h++, own += c.paddedFilters, values += c.filters) {
+        for (int p = 0; p < VECTORS; p++) sums[p] += loadInts(own + p * kLanes) * loadValues(values + p * kLanes);
+      }
+    }
+  }
+  for (int p = 0; p < VECTORS; p++) storeInts(z + p * kLanes, sums[p]);
+}
+
+template <class Spike, class Value>
+static void fireChannelsOnce(const Convolution& c, int y, const Value* input, const int32_t* bias, const Strip& strip,
+                             Counters& counters) {
+  constexpr int kTogether = 64;
+  constexpr int kMost = kTogether / kLanes < 4 ? kTogether / kLanes : 4;
+  Tally tally = {};
+  uint8_t* outRow = strip.data + (y % strip.rowCount) * strip.rowBytes;
+  const Range ky = tapsInside(y, c.height, c);
+  alignas(64) int32_t z[kTogether];
+  for (int x = 0; x < c.outWidth; x++) {
+    const Range kx = tapsInside(x, c.width, c);
+    for (int f = 0; f < strip.filters; f += kTogether) {
+      const int filter = strip.firstFilter + f;
+      const int count = strip.filters - f < kTogether ? strip.filters - f : kTogether;
+      int at = 0;
+      for (; at + kMost * kLanes <= count; at += kMost * kLanes) {
+        sumChannels<Spike, kMost>(c, input, c.channelWeights + filter + at, y, x, ky, kx, filter + at, z + at);
+      }
+      for (; at < count; at += kLanes) {
+        sumChannels<Spike, 1>(c, input, c.channelWeights + filter + at, y, x, ky, kx, filter + at, z + at);
+      }
+      const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
+      uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
+      fireOnce<Spike>(c, {c.potential + neuron, c.counts + neuron, z, 0, bias, out, strip.stepBytes}, filter, count, tally);
+    }
+  }
+  add(counters, tally);
+}
+
 template <class Op>
 static void fireChannelsRowOf(const Convolution& c, int y, int steps, const Strip& strip, uint8_t* scratch,
                               Counters& counters) {
@@ -833,7 +958,7 @@ static inline void fireCurveCell(const Convolution& c, int firstFilter, int coun
   const size_t stride = c.paddedFilters;
   const int32_t* __restrict factors = c.curveFactors + firstFilter;
   const int32_t* __restrict curve = c.curve;
-  const int64_t middle = int64_t(c.curveEntries - 1) << 15, last = 2 * middle - 1;
+  const int64_t middle = int64_t(c.curveEntries - 1) << 14, last = 2 * middle - 1;
   const int64_t linear = c.curveLinear ? -1 : 0;
   const int64_t gamma = c.gamma;
   int64_t sent = 0, over = 0;
@@ -846,8 +971,8 @@ static inline void fireCurveCell(const Convolution& c, int firstFilter, int coun
       int64_t place = ((s[i] * factors[first + i]) >> factors[stride + first + i]) + middle;
       place = place < 0 ? 0 : place;
       place = place > last ? last : place;
-      entry[i] = int32_t(place >> 16);
-      fraction[i] = int32_t(place & 65535);
+      entry[i] = int32_t(place >> 15);
+      fraction[i] = int32_t(place & 32767);
     }
     for (int i = 0; i < kFilterGroup; i++) {
       low[i] = curve[entry[i]];
@@ -855,9 +980,9 @@ static inline void fireCurveCell(const Convolution& c, int firstFilter, int coun
     }
     for (int i = 0; i < kFilterGroup; i++) {
       const int32_t* __restrict factor = factors + first + i;
-      const int64_t value = low[i] + ((int64_t(rise[i]) * fraction[i]) >> 16);
+      const int64_t value = low[i] + ((int64_t(rise[i]) * fraction[i]) >> 15);
       const int64_t above = (((s[i] > 0 ? s[i] : 0) * factor[2 * stride]) >> factor[3 * stride]) & linear;
-      const int64_t part = (above + ((value * factor[4 * stride]) >> factor[5 * stride])) >> 16;
+      const int64_t part = (above + ((value * factor[4 * stride]) >> factor[5 * stride])) >> 14;
       const int64_t wanted = (part + 128) >> 8;
       int64_t n = wanted > gamma ? gamma : wanted;
       n = n < -gamma ? -gamma : n;
@@ -892,6 +1017,13 @@ static void fireCurveRowOf(const Convolution& c, int y, const int64_t* sums, int
   }
   counters.spikes += double(spikes);
   counters.clipped += double(clipped);
+}
+
+template <class Op>
+static void fireSumsRowOf(const Convolution& c, int y, const int64_t* sums, int64_t times, const Strip& strip,
+                          Counters& counters) {
+  if (c.curve) fireCurveRowOf<Op>(c, y, sums, times, strip, counters);
+  else fireSlopesRowOf<Op>(c, y, sums, times, strip, counters);
 }
 
 // Where an input cell of a pooling window has its spikes and counts, for the lanes at hand.
@@ -1180,21 +1312,21 @@ static void fireSumsRow(const Convolution& c, int y, const int64_t* sums, int64_
   c.wide ? fireSumsRowOf<Op16>(c, y, sums, times, strip, counters)
          : fireSumsRowOf<Op8>(c, y, sums, times, strip, counters);
 }
-static void fireCurveRow(const Convolution& c, int y, const int64_t* sums, int64_t times, const Strip& strip,
-                         Counters& counters) {
-  c.wide ? fireCurveRowOf<Op16>(c, y, sums, times, strip, counters)
-         : fireCurveRowOf<Op8>(c, y, sums, times, strip, counters);
-}
 static void fireChannelsRow(const Convolution& c, int y, int steps, const Strip& strip, uint8_t* scratch,
                             Counters& counters) {
   c.wide ? fireChannelsRowOf<Op16>(c, y, steps, strip, scratch, counters)
          : fireChannelsRowOf<Op8>(c, y, steps, strip, scratch, counters);
 }
-static void fireChannelsWindowRow(const Convolution& c, int y, const int32_t* bias, const Strip& strip, uint8_t* scratch,
+template <class Spike>
+static void fireChannelsWindowRowOf(const Convolution& c, int y, bool bySpikes, const int32_t* bias, const Strip& strip,
+                                    Counters& counters) {
+  if (bySpikes) fireChannelsOnce<Spike>(c, y, reinterpret_cast<const Spike*>(c.input->data), bias, strip, counters);
+  else fireChannelsOnce<Spike>(c, y, c.input->counts, bias, strip, counters);
+}
+static void fireChannelsWindowRow(const Convolution& c, int y, bool bySpikes, const int32_t* bias, const Strip& strip, uint8_t*,
                                   Counters& counters) {
-  const int32_t* counts = c.input->counts;
-  c.wide ? fireChannels<Op16::Spike>(c, y, counts, 1, bias, strip, scratch, counters)
-         : fireChannels<Op8::Spike>(c, y, counts, 1, bias, strip, scratch, counters);
+  c.wide ? fireChannelsWindowRowOf<Op16::Spike>(c, y, bySpikes, bias, strip, counters)
+         : fireChannelsWindowRowOf<Op8::Spike>(c, y, bySpikes, bias, strip, counters);
 }
 static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip& strip, const int32_t* inputCounts,
                     uint8_t* scratch) {
@@ -1204,7 +1336,7 @@ static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip&
 
 static Kernels tableNamed(const char* name) {
   return {name,       spikeBytes,    tileGroups, tileRows, eventCosts, packWeights, countWords, observeRow,
-          fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow, fireCurveRow,
+          fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow,
           fireChannelsRow, fireChannelsWindowRow,
           poolRow,    convolveFloat};
 }

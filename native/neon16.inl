@@ -11,6 +11,7 @@ static inline Ints maxInts(Ints a, Ints b) { return Ints(vmaxq_s32(int32x4_t(a),
 static inline Ints minInts(Ints a, Ints b) { return Ints(vminq_s32(int32x4_t(a), int32x4_t(b))); }
 
 #include "masks.inl"
+#include "lanes.inl"
 
 static inline bool any(Mask mask) { return vmaxvq_u32(reinterpret_cast<uint32x4_t>(mask)) != 0; }
 

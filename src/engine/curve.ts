@@ -7,8 +7,8 @@ const PER_UNIT = 128;
 const ENTRIES = 2 * REACH * PER_UNIT + 1;
 /** Fractional bits of a table's values, of a place in it, and of counts in between. */
 const VALUE_BITS = 17;
-const PLACE_BITS = 16;
-const COUNT_BITS = 24;
+const PLACE_BITS = 15;
+const COUNT_BITS = 22;
 /** Rows of {@link CurveTable.factors}. */
 export const FACTOR_ROWS = 6;
 
@@ -22,8 +22,9 @@ export interface CurveTable {
   /** True if S itself is a part: f tends to x above. */
   linear: boolean;
   /**
-   * Factors of each filter as pairs (m, s), meaning m / 2^s, (6, filters): S to a place in the table in 2^-16; S to counts in
-   * 2^-24; a value of the table to counts in 2^-24. Each m is at most 2^24 (the last 2^30), so that 64 bits hold every product.
+   * Factors of each filter as pairs (m, s), meaning m / 2^s, (6, filters): S to a place in the table in 2^-15; S to counts in
+   * 2^-22; a value of the table to counts in 2^-22. Each m is at most 2^22 (the last 2^28): products with sums of 32 bits are
+   * whole numbers that float64 holds, and 64 bits hold every product.
    */
   factors: Int32Array;
 }
@@ -58,9 +59,9 @@ export function curveTable(
   const factors = new Int32Array(FACTOR_ROWS * filters);
   for (let j = 0; j < filters; j++) {
     const pairs = [
-      asPair((lambda[j]! / (threshold[j]! * steps)) * PER_UNIT * 2 ** PLACE_BITS, 24),
-      asPair(2 ** COUNT_BITS / threshold[j]!, 24),
-      asPair((steps / lambda[j]!) * 2 ** (COUNT_BITS - VALUE_BITS), 30),
+      asPair((lambda[j]! / (threshold[j]! * steps)) * PER_UNIT * 2 ** PLACE_BITS, 22),
+      asPair(2 ** COUNT_BITS / threshold[j]!, 22),
+      asPair((steps / lambda[j]!) * 2 ** (COUNT_BITS - VALUE_BITS), 28),
     ];
     for (const [row, value] of pairs.flat().entries()) factors[row * filters + j] = value;
   }

@@ -1,0 +1,23 @@
+// What an instruction set may have an instruction for: floors, numbers from places, and bytes as integers.
+
+// ⌊x⌋ where |x| < 2^51: rounded to a whole number by adding 1.5·2^52, and one less where that went up.
+template <class Vector>
+static inline Vector floorOf(Vector x) {
+  const Vector shift = Vector{} + 0x1.8p52;
+  const Vector nearest = (x + shift) - shift;
+  return nearest > x ? nearest - 1 : nearest;
+}
+
+template <class Vector>
+static inline Vector gatherHalf(const int32_t* from, Vector places) {
+  Vector found;
+  for (size_t i = 0; i < sizeof(Vector) / 4; i++) found[i] = from[places[i]];
+  return found;
+}
+
+static inline Ints widenBytes(const uint8_t* p) {
+  typedef int8_t Bytes __attribute__((vector_size(kVectorBytes / 4)));
+  Bytes v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, Ints);
+}
