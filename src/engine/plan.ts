@@ -10,6 +10,7 @@ import { inferShapes } from '../network/shapes.js';
 import { type Origin, traceWires } from '../network/wires.js';
 import { dimsOfMap, type TensorGraph } from '../tensor/graph.js';
 import { type CurveTable, curveTable } from './curve.js';
+import { orderGathers } from './gather-order.js';
 
 /** Neuron rules of docs/engine.md: `ibt` is the paper's eq. 7, `ibt-memory` takes back what was sent too early. */
 export type Neuron = 'if' | 'signed' | 'ibt' | 'ibt-memory';
@@ -429,7 +430,12 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
       `the schedule steps cannot run ${islands.length > 0 ? 'islands' : 'curves'}, which wait for their whole input: ${waiting.slice(0, 5).join(', ')}${waiting.length > 5 ? `, … (${waiting.length} layers)` : ''}; use the schedule layered`,
     );
   const tailOperations = operations.tail?.operations ?? 0;
-  return { stages, tailOperations, gamma: layered ? 127 : options.gamma, blockLength: options.blockLength };
+  return {
+    stages: orderGathers(stages),
+    tailOperations,
+    gamma: layered ? 127 : options.gamma,
+    blockLength: options.blockLength,
+  };
 }
 
 /** What a layer of neurons is planned with besides its integers. */
