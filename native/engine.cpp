@@ -175,6 +175,23 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   }
 }
 
+namespace {
+
+// True if a neuron that has fired up from N = 0 until it stayed below its limit does not fire down then, in all filters, and the
+// other way round.
+bool settles(const StageSpec& spec) {
+  for (int f = 0; f < spec.filters; f++) {
+    const auto row = [&](int r) { return int64_t(spec.firing[r * spec.filters + f]); };
+    const int64_t up = row(0), upFromBelow = row(1), take = row(2), downFromAbove = row(4), down = row(5), give = row(7);
+    const bool upEnds = up > kPotentialLimit || (take > 0 && take - up < downFromAbove);
+    const bool downEnds = down > kPotentialLimit || (give > 0 && give - down < upFromBelow);
+    if (!upEnds || !downEnds) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 void Engine::planConvolution(Stage& stage) {
   const StageSpec& spec = stage.spec;
   Convolution& c = stage.convolution;
@@ -265,6 +282,7 @@ void Engine::planConvolution(Stage& stage) {
     for (int side = 0; side < 2; side++) reciprocals[side * filters + f] = amounts[side] > 0 ? 1.0f / float(amounts[side]) : 0;
   }
   c.reciprocals = reciprocals;
+  c.settles = settles(spec);
   stage.startPotential = copyPadded(spec.startPotential, spec.filters, filters, 1, 0);
   c.startPotential = stage.startPotential.as<int32_t>();
   stage.potential = Memory(outCells * filters * 4);

@@ -53,6 +53,7 @@ struct Convolution {
   const int32_t* firing;         // (8, paddedFilters): the plan's rows, but 1 off the limits (0, 1, 4, 5): fires above
   const float* reciprocals;      // (2, paddedFilters): 1 / amount taken up from N ≥ 0, and given down from N ≤ 0
   const int32_t* startPotential; // (paddedFilters)
+  bool settles;                  // a neuron that has fired up from 0 as often as it can does not fire down, and the other way round
   bool fresh;                    // no neuron has run since begin: potential and counts are still to be written
   int32_t* potential;            // (outHeight, outWidth, paddedFilters)
   int32_t* counts;               // the same shape: N

@@ -424,6 +424,8 @@ constexpr int kBurst = 8;
 // How many spikes a distance ≥ 0 to the limit amounts to, at most Γ: one, and one more for each whole amount in it. Never
 // too many: the float32 quotient is off by less than 2^-15 where it matters, so 2^-10 less of it is on the safe side; in
 // rare cases one too few, which the loop behind makes good.
+static inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+
 static inline Ints burst(Ints distance, Floats reciprocal, int gamma) {
   const Floats most = Floats{} + float(gamma - 1);
   Floats quotient = __builtin_convertvector(distance, Floats) * reciprocal - 0x1p-10f;
@@ -625,10 +627,53 @@ static inline void fireCurve(const Convolution& c, const Neurons& neurons, int f
   }
 }
 
+// Neurons that have not fired yet, `count` of one cell from `filter` on, by a whole window: V = sat(start + z + bias), then
+// ⌊(|V| − limit) / amount⌋ + 1 spikes towards 0 if V is at its limit or beyond, at most Γ (c.settles: no others follow).
+template <class Spike>
+static inline void fireFresh(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+  const size_t stride = c.paddedFilters;
+  const Ints limit = allInts(kPotentialLimit);
+  const Ints gamma = allInts(c.gamma);
+  const Floats most = Floats{} + float(c.gamma + 1);
+  for (int i = 0; i < count; i += kLanes) {
+    const int32_t* table = c.firing + filter + i;
+    const float* reciprocals = c.reciprocals + filter + i;
+    Ints z = loadInts(neurons.z + i);
+    if (neurons.bias) z += loadInts(neurons.bias + filter + i);
+    Ints v = minInts(maxInts(loadInts(c.startPotential + filter + i) + z, -limit), limit);
+    const Mask positive = above(v, Ints{});
+    const Ints reached = choose(positive, loadInts(table), loadInts(table + 5 * stride));
+    const Ints amount = choose(positive, loadInts(table + 2 * stride), loadInts(table + 7 * stride));
+    const Ints size = maxInts(v, -v);
+    const Mask fires = above(size, reached);
+    // what is left after the first spike's limit; limits that nothing reaches do not overflow, as `fires` is false then
+    const Ints distance = zeroUnless(fires, size - minInts(reached, limit) - 1);
+    const Floats up = loadFloats(reciprocals), down = loadFloats(reciprocals + stride);
+    const Ints ups = __builtin_convertvector(smaller(__builtin_convertvector(distance, Floats) * up, most), Ints);
+    const Ints downs = __builtin_convertvector(smaller(__builtin_convertvector(distance, Floats) * down, most), Ints);
+    // of at most Γ + 1 ≤ 128 amounts a quotient in floats is right to one
+    Ints quotient = choose(positive, ups, downs);
+    const Ints rest = distance - quotient * amount;
+    quotient = lessWhere(quotient, above(Ints{}, rest));
+    quotient = moreWhere(quotient, above(rest, amount - 1));
+    const Ints wanted = zeroUnless(fires, quotient + 1);
+    const Ints sent = minInts(wanted, gamma);
+    tally.clipped += countOf(above(wanted, gamma));
+    tally.sent += sent;
+    const Ints taken = sent * amount;
+    v = choose(positive, v - taken, v + taken);
+    const Ints n = choose(positive, sent, -sent);
+    storeInts(neurons.potential + i, v);
+    storeInts(neurons.counts + i, n);
+    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), n);
+  }
+}
+
 // Fires `count` neurons of one cell once, by a whole window.
 template <class Spike>
 static inline void fireOnce(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
   if (c.curve) fireCurve<Spike>(c, neurons, filter, count, tally);
+  else if (c.fresh && c.settles) fireFresh<Spike>(c, neurons, filter, count, tally);
   else fire<Spike>(c, neurons, filter, count, 1, 0, tally);
 }
 
