@@ -16,8 +16,12 @@ static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast
 
 static inline __m256d floorOf(__m256d x) { return _mm256_floor_pd(x); }
 typedef int32_t Places __attribute__((vector_size(kVectorBytes / 2)));
-static inline Places gatherHalf(const int32_t* from, Places places) {
-  return reinterpret_cast<Places>(_mm_i32gather_epi32(from, reinterpret_cast<__m128i>(places), 4));
+static inline void gatherPairs(const int32_t* pairs, Places places, Places& first, Places& second) {
+  const __m256i both = _mm256_i32gather_epi64(reinterpret_cast<const long long*>(pairs), reinterpret_cast<__m128i>(places), 8);
+  // the first of each pair below, the second above
+  const __m256i apart = _mm256_permutevar8x32_epi32(both, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+  first = reinterpret_cast<Places>(_mm256_castsi256_si128(apart));
+  second = reinterpret_cast<Places>(_mm256_extracti128_si256(apart, 1));
 }
 
 static inline Ints widenBytes(const uint8_t* p) {

@@ -225,6 +225,12 @@ void Engine::planConvolution(Stage& stage) {
     stage.curve = copyPadded(spec.curve, spec.curveEntries, spec.curveEntries, 1, 0);
     stage.curveFactors = copyPadded(spec.curveFactors, spec.filters, filters, 6, 0);
     c.curve = stage.curve.as<int32_t>();
+    stage.curvePairs = Memory(size_t(spec.curveEntries) * 8);
+    for (int i = 0; i < spec.curveEntries - 1; i++) {
+      stage.curvePairs.as<int32_t>()[2 * i] = spec.curve[i];
+      stage.curvePairs.as<int32_t>()[2 * i + 1] = spec.curve[i + 1] - spec.curve[i];
+    }
+    c.curvePairs = stage.curvePairs.as<int32_t>();
     c.curveEntries = spec.curveEntries;
     c.curveLinear = spec.curveLinear;
     c.curveFactors = stage.curveFactors.as<int32_t>();

@@ -122,7 +122,7 @@ class Engine {
     int lastSteps = 0;     // steps of the last block
     bool stale = false;    // (a gather) counts are still to be written: they are the spikes of its last step
     std::shared_ptr<Memory> weights;
-    Memory curve, curveFactors, curveScales, channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+    Memory curve, curvePairs, curveFactors, curveScales, channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 

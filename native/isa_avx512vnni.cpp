@@ -37,8 +37,10 @@ static inline bool any(Mask mask) { return mask != 0; }
 
 static inline __m512d floorOf(__m512d x) { return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 typedef int32_t Places __attribute__((vector_size(kVectorBytes / 2)));
-static inline Places gatherHalf(const int32_t* from, Places places) {
-  return reinterpret_cast<Places>(_mm256_i32gather_epi32(from, reinterpret_cast<__m256i>(places), 4));
+static inline void gatherPairs(const int32_t* pairs, Places places, Places& first, Places& second) {
+  const __m512i both = _mm512_i32gather_epi64(reinterpret_cast<__m256i>(places), pairs, 8);
+  first = reinterpret_cast<Places>(_mm512_cvtepi64_epi32(both));
+  second = reinterpret_cast<Places>(_mm512_cvtepi64_epi32(_mm512_srli_epi64(both, 32)));
 }
 
 static inline Ints widenBytes(const uint8_t* p) {

@@ -37,6 +37,7 @@ struct Convolution {
   int paddedFilters;
   int words;                     // 4-byte words per input cell and step
   const int32_t* curve;          // g of a curve (src/engine/curve.ts), or null
+  const int32_t* curvePairs;     // each value of it, and how much more the next one is
   int curveEntries;
   bool curveLinear;
   const int32_t* curveFactors;   // (6, paddedFilters)

@@ -1,6 +1,6 @@
 // The kernels, written once and compiled once per instruction set. The including file defines, in its own namespace:
 //   kVectorBytes and Ints; Mask and its operations (masks.inl where vectors of −1 and 0 serve); storeBytes; floorOf,
-//   gatherHalf and widenBytes (lanes.inl where nothing better is there);
+//   gatherPairs and widenBytes (lanes.inl where nothing better is there);
 //   Op16, Op8 (Spike, kParts, kMaxGroups, rowsOf, kOffset, kEventCosts, kChains, zero, load, broadcast, dot, addMagnitude,
 //   store, position): a multiply-add of one 4-byte word of spikes with the weights of 16 / kParts filters; kChains is how
 //   many sums of one step run side by side, as one multiply-add waits for the last. With kShortLimit > 0 also one that sums
@@ -602,8 +602,8 @@ static inline void fireCurve(const Convolution& c, const Neurons& neurons, int f
     const Doubles place = floorOf(between(sum * loadDoubles(scales), -far, far)) + middle;
     const HalfInts inside = intsOf(between(place, 0, 2 * middle - 1));
     const HalfInts entry = inside >> 15;
-    const HalfInts low = gatherHalf(c.curve, entry);
-    const HalfInts rise = gatherHalf(c.curve + 1, entry) - low;
+    HalfInts low, rise;
+    gatherPairs(c.curvePairs, entry, low, rise);
     const Doubles value = doublesOf(low + ((rise * (inside & 32767)) >> 15));
     Doubles part = floorOf(value * loadDoubles(scales + 2 * size_t(c.paddedFilters)));
     if (c.curveLinear) part += floorOf(between(sum * loadDoubles(scales + c.paddedFilters), 0, far));

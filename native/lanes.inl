@@ -8,11 +8,13 @@ static inline Vector floorOf(Vector x) {
   return nearest > x ? nearest - 1 : nearest;
 }
 
+// The pairs of numbers at some places.
 template <class Vector>
-static inline Vector gatherHalf(const int32_t* from, Vector places) {
-  Vector found;
-  for (size_t i = 0; i < sizeof(Vector) / 4; i++) found[i] = from[places[i]];
-  return found;
+static inline void gatherPairs(const int32_t* pairs, Vector places, Vector& first, Vector& second) {
+  for (size_t i = 0; i < sizeof(Vector) / 4; i++) {
+    first[i] = pairs[2 * places[i]];
+    second[i] = pairs[2 * places[i] + 1];
+  }
 }
 
 static inline Ints widenBytes(const uint8_t* p) {

@@ -15,9 +15,20 @@ export function checkReadoutDelay(delay: number, steps: number, startDelays: rea
   }
 }
 
+/** λ / (steps·θ) of each channel, kept for the next read-out of the same layer. */
+function factorsOf(steps: number, threshold: Int32Array, lambda: Float64Array): Float64Array {
+  const known = factors.get(lambda);
+  if (known?.steps === steps && known.threshold === threshold) return known.values;
+  const values = lambda.map((value, j) => value / (steps * threshold[j]!));
+  factors.set(lambda, { steps, threshold, values });
+  return values;
+}
+
+const factors = new WeakMap<Float64Array, { steps: number; threshold: Int32Array; values: Float64Array }>();
+
 /**
  * The output map in the float network's units, (H, W, C):
- * `vmem` (V_T − V_d) / ((T − d)·θ) · λ, `count` trunc((V_T − V_d)/θ) / (T − d) · λ.
+ * `vmem` (V_T − V_d) · (λ / ((T − d)·θ)), `count` trunc((V_T − V_d)/θ) / (T − d) · λ.
  *
  * @param potential V_T, exact; @param delayed V_d, or undefined for d = 0
  * @param steps T − d; @param threshold θ, (C); @param lambda λ, (C)
@@ -42,13 +53,17 @@ export function decodePotential(
   target: Float64Array = new Float64Array(potential.length),
 ): Float64Array {
   const channels = threshold.length;
+  if (decoder === 'vmem') {
+    const factors = factorsOf(steps, threshold, lambda);
+    for (let cell = 0; cell < potential.length; cell += channels)
+      for (let j = 0; j < channels; j++)
+        target[cell + j] = (potential[cell + j]! - (delayed ? delayed[cell + j]! : 0)) * factors[j]!;
+    return target;
+  }
   for (let cell = 0; cell < potential.length; cell += channels) {
     for (let j = 0; j < channels; j++) {
       const difference = potential[cell + j]! - (delayed ? delayed[cell + j]! : 0);
-      target[cell + j] =
-        decoder === 'vmem'
-          ? (difference / (steps * threshold[j]!)) * lambda[j]!
-          : (Math.trunc(difference / threshold[j]!) / steps) * lambda[j]!;
+      target[cell + j] = (Math.trunc(difference / threshold[j]!) / steps) * lambda[j]!;
     }
   }
   return target;
