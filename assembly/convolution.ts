@@ -63,8 +63,8 @@ function tile(tapCount: i32, taps: usize, packed: usize, words: i32, rowBytes: u
   v128.store(z, b3, 112);
 }
 
-/** Lists the words of each input cell that are not silent over a tile of steps, and counts synaptic operations. */
-export function observe(pointer: usize, steps: i32): void {
+/** Counts synaptic operations, and, if `listed`, lists the words of each input cell that are not silent over a tile of steps. */
+export function observe(pointer: usize, steps: i32, listed: bool): void {
   const c = changetype<Convolution>(pointer);
   const stepBytes = <usize>c.words * 4;
   const tiles = (steps + ROWS - 1) / ROWS;
@@ -82,7 +82,7 @@ export function observe(pointer: usize, steps: i32): void {
       const magnitude =
         i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3);
       operations += <f64>magnitude * <f64>rowFan * <f64>load<i32>(c.fanColumns + (<usize>x << 2));
-      if (c.lists == 0) continue;
+      if (c.lists == 0 || !listed) continue;
       for (let k = 0; k < tiles; k++) {
         const tileIndex = cell * <usize>tiles + <usize>k;
         const first = data + <usize>(k * ROWS) * stepBytes;
@@ -105,6 +105,22 @@ export function observeSilence(pointer: usize, steps: i32): void {
   const c = changetype<Convolution>(pointer);
   const tiles = (steps + ROWS - 1) / ROWS;
   if (c.listSizes != 0) memory.fill(c.listSizes, 0, <usize>(c.height * c.width * tiles) * 2);
+}
+
+/** From this Γ on, spikes of one direction are first counted by division. */
+const BURST = 8;
+
+/**
+ * How many spikes |V| is worth that fires from `limit` on by `amount` each, at most Γ; one too few in rare cases, never too
+ * many (see native/kernels.inl). Of a limit that is not reached, anything.
+ */
+// @ts-ignore: decorator
+@inline
+function burst(magnitude: v128, limit: v128, amount: v128, gamma: i32): v128 {
+  const distance = f32x4.convert_i32x4_s(i32x4.sub(magnitude, i32x4.min_s(limit, i32x4.splat(LIMIT))));
+  let quotient = f32x4.sub(f32x4.div(distance, f32x4.convert_i32x4_s(amount)), f32x4.splat(0.0009765625));
+  quotient = f32x4.max(f32x4.min(quotient, f32x4.splat(<f32>(gamma - 1))), f32x4.splat(0));
+  return i32x4.add(i32x4.trunc_sat_f32x4_s(quotient), i32x4.splat(1));
 }
 
 /** V = sat(V + z), then the neuron rule up to Γ times, for 16 filters over `rows` steps (docs/engine.md; eq. 7). */
@@ -136,20 +152,34 @@ function fire(
       v = i32x4.add(v, i32x4.add(v128.load(z + <usize>r * zStride + lane * 4), b));
       v = i32x4.min_s(i32x4.max_s(v, lowest), limit);
       const before = n;
-      for (let k = 0; ; k++) {
+      let left = i32x4.splat(c.gamma);
+      if (c.gamma >= BURST && !v128.any_true(n)) {
+        // from N = 0 the limits stay the same from spike to spike
+        const ups = v128.and(i32x4.ge_s(v, upPositive), burst(v, upPositive, takePositive, c.gamma));
+        const downs = v128.and(
+          i32x4.le_s(v, downNegative), burst(i32x4.neg(v), i32x4.neg(downNegative), giveNegative, c.gamma));
+        v = i32x4.add(v, i32x4.sub(i32x4.mul(downs, giveNegative), i32x4.mul(ups, takePositive)));
+        n = i32x4.sub(ups, downs);
+        left = i32x4.sub(left, i32x4.add(ups, downs));
+      }
+      for (;;) {
         const notNegative = i32x4.ge_s(n, zero);
         const positive = i32x4.gt_s(n, zero);
         const up = i32x4.ge_s(v, v128.bitselect(upPositive, upNegative, notNegative));
         const down = v128.andnot(i32x4.le_s(v, v128.bitselect(downPositive, downNegative, positive)), up);
         const fires = v128.or(up, down);
         if (!v128.any_true(fires)) break;
-        if (k == c.gamma) {
+        const allowed = i32x4.gt_s(left, zero);
+        if (!v128.any_true(v128.and(fires, allowed))) {
           clipped += <i64>popcnt<i32>(i32x4.bitmask(fires));
           break;
         }
-        v = i32x4.sub(v, v128.and(up, v128.bitselect(takePositive, takeNegative, notNegative)));
-        v = i32x4.add(v, v128.and(down, v128.bitselect(givePositive, giveNegative, positive)));
-        n = i32x4.add(n, i32x4.sub(down, up));
+        const upNow = v128.and(up, allowed);
+        const downNow = v128.and(down, allowed);
+        v = i32x4.sub(v, v128.and(upNow, v128.bitselect(takePositive, takeNegative, notNegative)));
+        v = i32x4.add(v, v128.and(downNow, v128.bitselect(givePositive, giveNegative, positive)));
+        n = i32x4.add(n, i32x4.sub(downNow, upNow));
+        left = i32x4.sub(left, i32x4.splat(1));
       }
       const s = i32x4.sub(n, before);
       spikes = i32x4.add(spikes, i32x4.abs(s));
@@ -278,6 +308,99 @@ function sumChannelsRow(c: Convolution, y: i32): void {
   }
 }
 
+/** True if a window's sums and `times` biases fit 32 bits, of weights whose counts are one digit. */
+function isNarrow(c: Convolution, times: i32): bool {
+  let largest: i32 = 0;
+  for (let f: usize = 0; f < <usize>c.ownFilters; f++) largest = max(largest, abs<i32>(load<i32>(c.bias + f * 4)));
+  // a start potential is at most 2^23
+  return <i64>largest * <i64>times < <i64>(LIMIT - (1 << 23));
+}
+
+/** times·B of each filter, at c.sums. */
+function scaleBias(c: Convolution, times: i32): void {
+  for (let f: usize = 0; f < <usize>c.filters; f += 4)
+    v128.store(c.sums + f * 4, i32x4.mul(v128.load(c.bias + f * 4), i32x4.splat(times)));
+}
+
+/** A window's row by sums of 32 bits, fired at once; biases as scaleBias has them. */
+function fireNarrowRow(c: Convolution, y: i32): void {
+  const cellBytes = <usize>c.words * 4;
+  const groupBytes = <usize>(c.size * c.size * c.words) * 64;
+  const outBytes = <usize>c.filters * 2;
+  const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * outBytes;
+  for (let x = 0; x < c.outWidth; x += ROWS) {
+    const rows = min<i32>(ROWS, c.outWidth - x);
+    for (let i = 0; i < c.size; i++) {
+      for (let j = 0; j < c.size; j++) {
+        const cell = <usize>((y * c.stride + i) * c.windowWidth + x * c.stride + j);
+        const tap = c.taps + <usize>(i * c.size + j) * 16;
+        store<u32>(tap, <u32>(c.window + cell * cellBytes));
+        store<u32>(tap, <u32>allWords(c), 4);
+        store<u32>(tap, <u32>c.words, 8);
+        store<u32>(tap, <u32>(i * c.size + j), 12);
+      }
+    }
+    for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+      tile(c.size * c.size, c.taps, c.weights + (f >> 4) * groupBytes, c.words, <usize>c.stride * cellBytes, c.z);
+      for (let r = 0; r < rows; r++) {
+        const neuron = <usize>(y * c.outWidth + x + r) * <usize>c.filters + f;
+        fire(c, c.z + <usize>r * 64, 0, c.sums, 1, neuron, f, outRow + <usize>(x + r) * outBytes + f * 2, outBytes);
+      }
+    }
+  }
+}
+
+/** True if no input's count is above one digit. */
+function isOneDigit(c: Convolution): bool {
+  const count = <usize>(c.height * c.width) * <usize>c.words * 2;
+  let largest = i32x4.splat(0);
+  for (let i: usize = 0; i < count; i += 4) largest = i32x4.max_s(largest, i32x4.abs(v128.load(c.inputCounts + i * 4)));
+  return !v128.any_true(i32x4.gt_s(largest, i32x4.splat(127)));
+}
+
+/** Σ W·N_in of 16 filters of a channelwise layer at one output cell, in 32 bits, to c.z. */
+function sumChannels(c: Convolution, y: i32, x: i32, f: usize): void {
+  const inputChannels = <usize>c.words * 2;
+  const firstRow = firstTap(y, c.stride, c.padding);
+  const endRow = endTap(y, c.height, c.size, c.stride, c.padding);
+  const firstColumn = firstTap(x, c.stride, c.padding);
+  const endColumn = endTap(x, c.width, c.size, c.stride, c.padding);
+  let s0 = i32x4.splat(0);
+  let s1 = s0;
+  let s2 = s0;
+  let s3 = s0;
+  for (let i = firstRow; i < endRow; i++) {
+    for (let j = firstColumn; j < endColumn; j++) {
+      const cell = <usize>((y * c.stride - c.padding + i) * c.width + x * c.stride - c.padding + j);
+      for (let h = 0; h < c.heard; h++) {
+        const w = c.weights + (<usize>((i * c.size + j) * c.heard + h) * <usize>c.filters + f) * 4;
+        const counts = c.inputCounts + (cell * inputChannels + <usize>(h * c.ownFilters) + f) * 4;
+        s0 = i32x4.add(s0, i32x4.mul(v128.load(w), v128.load(counts)));
+        s1 = i32x4.add(s1, i32x4.mul(v128.load(w, 16), v128.load(counts, 16)));
+        s2 = i32x4.add(s2, i32x4.mul(v128.load(w, 32), v128.load(counts, 32)));
+        s3 = i32x4.add(s3, i32x4.mul(v128.load(w, 48), v128.load(counts, 48)));
+      }
+    }
+  }
+  v128.store(c.z, s0);
+  v128.store(c.z, s1, 16);
+  v128.store(c.z, s2, 32);
+  v128.store(c.z, s3, 48);
+}
+
+/** The same for a row of a channelwise layer. */
+function fireNarrowChannelsRow(c: Convolution, y: i32): void {
+  const outBytes = <usize>c.filters * 2;
+  const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * outBytes;
+  for (let x = 0; x < c.outWidth; x++) {
+    for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+      sumChannels(c, y, x, f);
+      const neuron = <usize>(y * c.outWidth + x) * <usize>c.filters + f;
+      fire(c, c.z, 0, c.sums, 1, neuron, f, outRow + <usize>x * outBytes + f * 2, outBytes);
+    }
+  }
+}
+
 /** Writes whole numbers as base-128 digits into the window's planes, zeros around; returns how many planes there are. */
 function windowOf(c: Convolution, pixels: usize): i32 {
   const cells = <usize>(c.height * c.width);
@@ -328,9 +451,12 @@ function sumRow(c: Convolution, y: i32, planes: i32): void {
         tile(c.size * c.size, c.taps, c.weights + (f >> 4) * groupBytes, c.words, <usize>c.stride * cellBytes, c.z);
         for (let r = 0; r < rows; r++) {
           const target = c.sums + (<usize>(x + r) * <usize>c.filters + f) * 8;
-          for (let i: usize = 0; i < 16; i++) {
-            const value = <i64>load<i32>(c.z + (<usize>r * 16 + i) * 4) << <i64>(7 * plane);
-            store<i64>(target + i * 8, load<i64>(target + i * 8) + value);
+          for (let i: usize = 0; i < 16; i += 4) {
+            const z = v128.load(c.z + (<usize>r * 16 + i) * 4);
+            const low = i64x2.shl(i64x2.extend_low_i32x4_s(z), 7 * plane);
+            const high = i64x2.shl(i64x2.extend_high_i32x4_s(z), 7 * plane);
+            v128.store(target + i * 8, i64x2.add(v128.load(target + i * 8), low));
+            v128.store(target + i * 8, i64x2.add(v128.load(target + i * 8, 16), high), 16);
           }
         }
       }
@@ -426,8 +552,14 @@ export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
   const planes = window && c.current == 0 && c.heard == 0 ? windowOf(c, 0) : 0;
   const pool = changetype<Pool>(c.pool);
   let pooled = 0;
+  const oneDigit = window && c.current == 0 && (c.heard > 0 ? isOneDigit(c) : planes == 1);
+  const narrow = oneDigit && c.curve == 0 && isNarrow(c, step + 1);
+  if (narrow) scaleBias(c, step + 1);
   for (let y = 0; y < c.outHeight; y++) {
-    if (window) {
+    if (narrow) {
+      if (c.heard > 0) fireNarrowChannelsRow(c, y);
+      else fireNarrowRow(c, y);
+    } else if (window) {
       if (planes > 0) sumRow(c, y, planes);
       else if (c.heard > 0) sumChannelsRow(c, y);
       if (c.curve != 0) fireCurveRow(c, y, <i64>step + 1);

@@ -1,7 +1,7 @@
 /**
  * A converted model, layer-synchronous on one core, beside ONNX Runtime's float32 pass of the file that it came from, taken in
- * turn: node bench/converted.mjs MODEL.safetensors FILE.onnx [--steps n] [--runs n] [--photo file]. Prints medians in
- * milliseconds. Needs npm ci --ignore-scripts --prefix bench/peers.
+ * turn: node bench/converted.mjs MODEL.safetensors FILE.onnx [--steps n] [--runs n] [--photo file]
+ * [--backend name] [--isa name]. Prints medians in milliseconds. Needs npm ci --ignore-scripts --prefix bench/peers.
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +19,8 @@ const { values, positionals } = parseArgs({
     steps: { type: 'string', default: '16' },
     runs: { type: 'string', default: '12' },
     photo: { type: 'string', default: sample },
+    backend: { type: 'string' },
+    isa: { type: 'string' },
   },
 });
 const [model, onnx] = positionals;
@@ -31,7 +33,15 @@ const image = new ort.Tensor('float32', new Float32Array(3 * height * width).fil
   height,
   width,
 ]);
-const detector = await Detector.load({ model, steps: Number(values.steps), threads: 1, schedule: 'layered' });
+const { backend, isa } = values;
+const detector = await Detector.load({
+  model,
+  steps: Number(values.steps),
+  threads: 1,
+  schedule: 'layered',
+  ...(backend && { backend }),
+  ...(isa && { isa }),
+});
 const times = { float: [], network: [], postprocess: [] };
 for (let run = 0; run < Number(values.runs); run++) {
   const start = performance.now();

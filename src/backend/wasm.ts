@@ -29,7 +29,7 @@ import { compileModule, type WasmModule, webAssembly } from './webassembly.js';
 // What assembly/index.ts exports. Numbers are byte offsets into the memory unless named otherwise.
 interface Exports {
   present(convolution: number, pixels: number): void;
-  observe(convolution: number, steps: number): void;
+  observe(convolution: number, steps: number, listed: boolean): void;
   observeSilence(convolution: number, steps: number): void;
   run(convolution: number, step: number, steps: number, window: boolean): void;
   runPool(pool: number, step: number, steps: number): void;
@@ -563,7 +563,7 @@ class WasmInstance implements EngineInstance {
     }
     if (source) {
       if (source.silent) this.exports.observeSilence(pointer, steps);
-      else this.exports.observe(pointer, steps);
+      else this.exports.observe(pointer, steps, !takesWindow(stage, step) && !isSilent(stage, step));
     }
     if (!stage.fires) return;
     placed.silent = isSilent(stage, step);
