@@ -423,6 +423,16 @@ void writeDigits(const uint8_t* from, size_t count, int64_t, int8_t* to) {
   for (size_t i = 0; i < count; i++) to[i] = int8_t(from[i] - kPixelOffset);
 }
 
+// Sums over the channels of some cells. No kernel with 16-bit spikes asks for such.
+void sumCells(const uint8_t* cells, int count, int channels, int32_t* sums) {
+  for (int x = 0; x < count; x++) {
+    const int8_t* cell = reinterpret_cast<const int8_t*>(cells) + size_t(x) * channels;
+    int32_t sum = 0;
+    for (int ch = 0; ch < channels; ch++) sum += cell[ch];
+    sums[x] = sum;
+  }
+}
+
 template <class Value>
 int64_t largestMagnitude(const Value* values, size_t count) {
   Value high = 0, low = 0;
@@ -479,13 +489,25 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
       if (spikeBytes == 2) writeDigits(from, count, unit, reinterpret_cast<int16_t*>(to));
       else writeDigits(from, count, unit, reinterpret_cast<int8_t*>(to));
     }
-    if (spikeBytes == 2) return;  // no kernel with 16-bit spikes asks for sums
-    for (int x = 0; x < window.widthCells; x++) {
-      const int8_t* cell = reinterpret_cast<const int8_t*>(cells) + size_t(x) * channels;
-      int32_t sum = 0;
-      for (int ch = 0; ch < channels; ch++) sum += cell[ch];
-      window.sums[size_t(row) * window.widthCells + x] = sum;
-    }
+    if (spikeBytes == 1) sumCells(cells, window.widthCells, channels, window.sums + size_t(row) * window.widthCells);
+  });
+  return window;
+}
+
+// A 1×1 convolution's window is its input as it lies there, if that holds all that has come.
+WindowBuffer Engine::spikesAsWindow(const Convolution& c) {
+  WindowBuffer window{};
+  window.data = c.input->data;
+  window.planes = 1;
+  window.widthCells = c.width;
+  window.planeCells = size_t(c.height) * c.width;
+  if (kernels_.spikeBytes(c.wide) == 2) return window;
+  const size_t sumBytes = (window.planeCells + 4096) * 4;
+  if (sumBytes > windowSums_.size()) windowSums_ = Memory(sumBytes);
+  window.sums = windowSums_.as<int32_t>();
+  const size_t rowCells = c.width;
+  shareRows(c.height, [&](int y, int) {
+    sumCells(window.data + y * rowCells * c.input->paddedChannels, c.width, c.input->paddedChannels, window.sums + y * rowCells);
   });
   return window;
 }
@@ -530,6 +552,7 @@ WindowBuffer Engine::countsWindow(const Stage& stage) {
   const Convolution& c = stage.convolution;
   if (sentNowOnly(stages_[stage.spec.input])) {
     const int channels = c.input->paddedChannels;
+    if (c.size == 1 && c.stride == 1 && c.padding == 0) return spikesAsWindow(c);
     return kernels_.spikeBytes(c.wide) == 2 ? windowOf(stage, reinterpret_cast<const int16_t*>(c.input->data), channels, 1, 0)
                                             : windowOf(stage, reinterpret_cast<const int8_t*>(c.input->data), channels, 1, 0);
   }

@@ -151,6 +151,7 @@ class Engine {
   void endWindow(Stage& stage, int step);
   template <class Value>
   WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence);
+  WindowBuffer spikesAsWindow(const Convolution& c);
   WindowBuffer countsWindow(const Stage& stage);
   void settle(Stage& stage);
 
