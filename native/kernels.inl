@@ -669,9 +669,10 @@ static inline void fireFresh(const Convolution& c, const Neurons& neurons, int f
   }
 }
 
-// Fires `count` neurons of one cell once, by a whole window.
+// Fires `count` neurons of one cell once, by a whole window. Not inlined: the compiler's limits for a file would then leave out
+// what the loops over steps need.
 template <class Spike>
-static inline void fireOnce(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+__attribute__((noinline)) static void fireOnce(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
   if (c.curve) fireCurve<Spike>(c, neurons, filter, count, tally);
   else if (c.fresh && c.settles) fireFresh<Spike>(c, neurons, filter, count, tally);
   else fire<Spike>(c, neurons, filter, count, 1, 0, tally);
