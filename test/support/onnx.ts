@@ -142,13 +142,15 @@ export function randomLists(seed: number): (count: number, scale?: number) => Fl
   return (count, scale = 1) => Float32Array.from({ length: count }, () => (2 * random() - 1) * scale);
 }
 
-/** A YOLOv8 head of 2 classes over a 32×32 image: 1×6×64, four of it boxes in pixels; with SiLU if `curved`. */
+/** A YOLOv8 head of 2 classes (or others) over a 32×32 image: 1×6×64, four of it boxes in pixels; with SiLU if `curved`. */
 export function yolov8Graph(
   metadata: Record<string, string> = { names: "{0: 'cat', 1: 'dog'}", stride: '4', task: 'detect' },
   curved = false,
+  classes = 2,
 ) {
   const random = randomLists(3);
-  const bias = Float32Array.of(16, 16, 12, 12, 0, -3);
+  const rows = 4 + classes;
+  const bias = Float32Array.from({ length: rows }, (_, i) => [16, 16, 12, 12, 0][i] ?? -3);
   const graph: WrittenGraph = {
     nodes: [
       {
@@ -180,10 +182,10 @@ export function yolov8Graph(
     constants: {
       w1: { dims: [8, 3, 3, 3], values: random(8 * 27, 0.5) },
       b1: { dims: [8], values: random(8, 0.2) },
-      w2: { dims: [6, 8, 1, 1], values: random(48, 0.5) },
-      b2: { dims: [6], values: bias },
-      dims: { dims: [3], values: [1, 6, -1], integer: true },
-      parts: { dims: [2], values: [4, 2], integer: true },
+      w2: { dims: [rows, 8, 1, 1], values: random(8 * rows, 0.5) },
+      b2: { dims: [rows], values: bias },
+      dims: { dims: [3], values: [1, rows, -1], integer: true },
+      parts: { dims: [2], values: [4, classes], integer: true },
     },
     inputs: { image: [1, 3, 32, 32] },
     outputs: ['output'],

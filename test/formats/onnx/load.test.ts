@@ -192,6 +192,33 @@ describe('an ONNX file', () => {
     expect(results[1]).toEqual(results[0]);
   });
 
+  it.each([1, 200])('of %i classes is converted, and finds them', async (classes) => {
+    const names = `{${Array.from({ length: classes }, (_, i) => `${i}: 'thing ${i}'`).join(', ')}}`;
+    const graph = yolov8Graph({ names, stride: '4', task: 'detect' }, true, classes);
+    const trained = await loadOnnx({ onnx: written(`classes${classes}.onnx`, graph) });
+    expect(trained.classes).toHaveLength(classes);
+    const { backend } = selectBackend();
+    const photo = await readPhotoFile(`${root}samples/cat.jpg`);
+    async function* photos() {
+      yield networkInput('letterbox:114', photo, trained.network.input);
+    }
+    const options = { ...DEFAULT_CONVERSION, resize: 'letterbox:114' as const };
+    const model = decodeModel(encodeModel(await convertNetwork(trained, photos, options, backend)));
+    const settings = {
+      ...DEFAULT_SETTINGS,
+      schedule: 'layered' as const,
+      resize: model.resize,
+      conf: 0.02,
+      allClasses: true,
+      maxDet: 10_000,
+    };
+    const detector = new SpikingDetector(model, settings, backend);
+    const found = new Set(detector.detect(photo, settings).detections.map((one) => one.class));
+    detector.close();
+    expect(found.size).toBe(classes);
+    expect(found).toContain(`thing ${classes - 1}`);
+  });
+
   it('in half precision has the weights that it says, with casts around them', async () => {
     const graph = yolov8Graph();
     const rounded = (values: ArrayLike<number>) =>
