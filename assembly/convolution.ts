@@ -322,6 +322,23 @@ function scaleBias(c: Convolution, times: i32): void {
     v128.store(c.sums + f * 4, i32x4.mul(v128.load(c.bias + f * 4), i32x4.splat(times)));
 }
 
+/** Kernel positions of the tile at (y, x) of a window's plane, to c.taps: every word of each cell. */
+// @ts-ignore: decorator
+@inline
+function windowTaps(c: Convolution, y: i32, x: i32, plane: i32): void {
+  const cellBytes = <usize>c.words * 4;
+  for (let i = 0; i < c.size; i++) {
+    for (let j = 0; j < c.size; j++) {
+      const cell = <usize>(plane * c.windowCells + (y * c.stride + i) * c.windowWidth + x * c.stride + j);
+      const tap = c.taps + <usize>(i * c.size + j) * 16;
+      store<u32>(tap, <u32>(c.window + cell * cellBytes));
+      store<u32>(tap, <u32>allWords(c), 4);
+      store<u32>(tap, <u32>c.words, 8);
+      store<u32>(tap, <u32>(i * c.size + j), 12);
+    }
+  }
+}
+
 /** A window's row by sums of 32 bits, fired at once; biases as scaleBias has them. */
 function fireNarrowRow(c: Convolution, y: i32): void {
   const cellBytes = <usize>c.words * 4;
@@ -330,16 +347,7 @@ function fireNarrowRow(c: Convolution, y: i32): void {
   const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * outBytes;
   for (let x = 0; x < c.outWidth; x += ROWS) {
     const rows = min<i32>(ROWS, c.outWidth - x);
-    for (let i = 0; i < c.size; i++) {
-      for (let j = 0; j < c.size; j++) {
-        const cell = <usize>((y * c.stride + i) * c.windowWidth + x * c.stride + j);
-        const tap = c.taps + <usize>(i * c.size + j) * 16;
-        store<u32>(tap, <u32>(c.window + cell * cellBytes));
-        store<u32>(tap, <u32>allWords(c), 4);
-        store<u32>(tap, <u32>c.words, 8);
-        store<u32>(tap, <u32>(i * c.size + j), 12);
-      }
-    }
+    windowTaps(c, y, x, 0);
     for (let f: usize = 0; f < <usize>c.filters; f += 16) {
       tile(c.size * c.size, c.taps, c.weights + (f >> 4) * groupBytes, c.words, <usize>c.stride * cellBytes, c.z);
       for (let r = 0; r < rows; r++) {
@@ -437,16 +445,7 @@ function sumRow(c: Convolution, y: i32, planes: i32): void {
   for (let x = 0; x < c.outWidth; x += ROWS) {
     const rows = min<i32>(ROWS, c.outWidth - x);
     for (let plane = 0; plane < planes; plane++) {
-      for (let i = 0; i < c.size; i++) {
-        for (let j = 0; j < c.size; j++) {
-          const cell = <usize>(plane * c.windowCells + (y * c.stride + i) * c.windowWidth + x * c.stride + j);
-          const tap = c.taps + <usize>(i * c.size + j) * 16;
-          store<u32>(tap, <u32>(c.window + cell * cellBytes));
-          store<u32>(tap, <u32>allWords(c), 4);
-          store<u32>(tap, <u32>c.words, 8);
-          store<u32>(tap, <u32>(i * c.size + j), 12);
-        }
-      }
+      windowTaps(c, y, x, plane);
       for (let f: usize = 0; f < <usize>c.filters; f += 16) {
         tile(c.size * c.size, c.taps, c.weights + (f >> 4) * groupBytes, c.words, <usize>c.stride * cellBytes, c.z);
         for (let r = 0; r < rows; r++) {

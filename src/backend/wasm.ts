@@ -225,6 +225,16 @@ interface Placed {
   runs: { at: number; input: number }[];
 }
 
+/** What a stage is placed with that neither has neurons nor pools. */
+const NO_NEURONS = {
+  potential: 0,
+  current: 0,
+  statistics: 0,
+  estimates: [],
+  fusedWith: -1,
+  silent: true,
+} satisfies Partial<Placed>;
+
 const POOL_FIELDS = 19;
 const CONVOLUTION_FIELDS = 39;
 const GATHER_FIELDS = 10;
@@ -416,13 +426,8 @@ class WasmInstance implements EngineInstance {
       pointer,
       output,
       counts,
-      potential: 0,
-      current: 0,
-      statistics: 0,
+      ...NO_NEURONS,
       zeroed: [[counts, outputs * 4]],
-      estimates: [],
-      fusedWith: -1,
-      silent: true,
       runs: runs.map(([input], i) => ({ at: table + 4 * RUN_FIELDS * i, input: stage.inputs[input]! })),
     };
   }
@@ -437,13 +442,8 @@ class WasmInstance implements EngineInstance {
       pointer: 0,
       output,
       counts,
-      potential: 0,
-      current: 0,
-      statistics: 0,
+      ...NO_NEURONS,
       zeroed: [[counts, outputs * 4]],
-      estimates: [],
-      fusedWith: -1,
-      silent: true,
       runs: [],
     };
   }

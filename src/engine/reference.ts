@@ -34,6 +34,12 @@ interface Output {
   counts: Int32Array;
 }
 
+function outputOf(stage: Stage, blockLength: number): Output {
+  const { height, width, channels } = outputShapeOf(stage);
+  const outputs = height * width * channels;
+  return { spikes: new Int8Array(outputs * blockLength), counts: new Int32Array(outputs) };
+}
+
 /** Adds W·input to `sums` (filters) for the output cell (y, x); input (height, width, channels). */
 function accumulate(
   stage: ConvolutionStage,
@@ -224,9 +230,8 @@ class PoolState {
 
   constructor(stage: PoolStage, blockLength: number) {
     const cells = stage.height * stage.width * stage.channels;
-    const outputs = stage.outHeight * stage.outWidth * stage.channels;
     this.stage = stage;
-    this.output = { spikes: new Int8Array(outputs * blockLength), counts: new Int32Array(outputs) };
+    this.output = outputOf(stage, blockLength);
     this.counts = new Int32Array(cells);
     this.estimate =
       stage.rule === 'gate:exp' || stage.rule === 'gate:fir' ? new Int32Array(cells) : this.counts;
@@ -301,9 +306,8 @@ class GatherState {
   readonly output: Output;
 
   constructor(stage: GatherStage, blockLength: number) {
-    const outputs = stage.outHeight * stage.outWidth * stage.channels;
     this.stage = stage;
-    this.output = { spikes: new Int8Array(outputs * blockLength), counts: new Int32Array(outputs) };
+    this.output = outputOf(stage, blockLength);
   }
 
   begin(): void {
@@ -336,9 +340,8 @@ class IslandState {
   readonly output: Output;
 
   constructor(stage: IslandStage, blockLength: number) {
-    const outputs = stage.outHeight * stage.outWidth * stage.channels;
     this.stage = stage;
-    this.output = { spikes: new Int8Array(outputs * blockLength), counts: new Int32Array(outputs) };
+    this.output = outputOf(stage, blockLength);
   }
 
   begin(): void {
