@@ -12,6 +12,7 @@ import {
   type GivenConversionOptions,
   listCalibrationPhotos,
 } from './conversion-options.js';
+import { describeNetwork } from './describe-file.js';
 import {
   addBackendOptions,
   choice,
@@ -61,6 +62,7 @@ async function convert(given: ConvertOptions): Promise<void> {
   const options = conversionOptions(given, trained);
   const paths = await listCalibrationPhotos(given.calibration);
   await refuseOverwriting({ out: given.out }, [...filesOf(given), ...paths]);
+  process.stderr.write(`${describeNetwork({ ...trained, resize: options.resize }).join('\n')}\n`);
   const progress = new Progress(1, false);
   const model = await convertWithPhotos(trained, paths, options, backend, progress);
   progress.clear();

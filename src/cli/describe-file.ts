@@ -46,8 +46,11 @@ function tally(words: readonly string[]): string {
 const millions = (count: number) => `${(count / 1e6).toFixed(count < 1e8 ? 2 : 0)} M`;
 
 /** Lines that say what would become of a network's file; throws what its format's loader throws. */
-export async function describeFile(path: string, options: Omit<OnnxFiles, 'onnx'>): Promise<string[]> {
-  const { network, classes, resize, lines = [] } = await read(path, options);
+export const describeFile = async (path: string, options: Omit<OnnxFiles, 'onnx'>): Promise<string[]> =>
+  describeNetwork(await read(path, options));
+
+/** Lines that say what a network is and what becomes of it. */
+export function describeNetwork({ network, classes, resize, lines = [] }: Described): string[] {
   const { input, layers, heads, tail } = network;
   const shapes = inferShapes(network);
   const neurons = neuronLayers(network);

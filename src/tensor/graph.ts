@@ -68,6 +68,9 @@ export interface Program {
   run(): void;
 }
 
+/** Most numbers of a graph, reshaped ones counted again: a file could name any number of operations. */
+const MOST_VALUES = 2 ** 28;
+
 /**
  * Plans a graph for inputs of these dimensions: nothing is allocated when it runs. Throws an error that names the
  * operator where shapes do not go together.
@@ -93,6 +96,7 @@ function planAll(graph: TensorGraph, inputDims: readonly (readonly number[])[]) 
     varying.add(name);
     return input;
   });
+  let total = 0;
   const runs: (() => void)[] = [];
   const work: Work[] = [];
   for (const { op, inputs: names, outputs, attributes } of graph.nodes) {
@@ -113,6 +117,8 @@ function planAll(graph: TensorGraph, inputDims: readonly (readonly number[])[]) 
         operation.run?.();
       }
       for (const [i, name] of outputs.entries()) {
+        total += operation.outputs[i]!.values.length;
+        if (total > MOST_VALUES) throw new Error(`all of it together would hold ${total} values`);
         known.set(name, operation.outputs[i]!);
         if (varies) varying.add(name);
       }

@@ -17,7 +17,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe('an ONNX file on the command line', () => {
   it('is converted, and the model and the file itself detect', () => {
     const out = join(folder, 'small.safetensors');
-    expect(run(['convert', '--onnx', onnx, '--calibration', 'samples', '--out', out]).status).toBe(0);
+    const { status, stderr } = run(['convert', '--onnx', onnx, '--calibration', 'samples', '--out', out]);
+    expect(status).toBe(0);
+    // what becomes of it is said before calibration
+    expect(stderr).toMatch(/^input: 32×32, letterbox:114\nclasses: 2 \(cat, dog\)\nheads: yolov8, /);
     const found = (...args: string[]) => {
       const { stdout, status } = run([
         'detect',

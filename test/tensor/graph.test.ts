@@ -105,6 +105,16 @@ describe('a graph of tensors', () => {
     ]);
   });
 
+  it('holds no more numbers than a network could need', () => {
+    const nodes = Array.from({ length: 40 }, (_, i) =>
+      node('Add', [i === 0 ? 'x' : `v${i - 1}`, 'c'], [`v${i}`]),
+    );
+    const graph = { inputs: ['x'], nodes, constants: { c: table([], [1]) }, outputs: ['v39'] };
+    const dims = (count: number) => [[1, count, 1, 1]];
+    expect(() => planGraph(graph, dims(2 ** 23))).toThrow(/all of it together would hold \d{9} values/);
+    expect(() => planGraph(graph, dims(2 ** 10))).not.toThrow();
+  });
+
   it('says what does not go together', () => {
     const x = table([1, 4], [1, 2, 3, 4]);
     const failure = (nodes: TensorNode[], constants = {}) => {
