@@ -152,7 +152,7 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   for (size_t i = 0; i < specs.size(); i++) {
     if (specs[i].kind == StageKind::kPool) planPool(stages_[i]);
     else if (specs[i].kind == StageKind::kGather) planGather(stages_[i]);
-    else if (specs[i].kind == StageKind::kIsland) planIsland(stages_[i]);
+    else if (specs[i].kind == StageKind::kIsland) planOutput(stages_[i]);
     else planConvolution(stages_[i]);
     // steps in which nothing can come out of a stage: its own start delay, or the least of those before it
     int delay = specs[i].startDelay;
@@ -222,15 +222,13 @@ void Engine::planConvolution(Stage& stage) {
   c.listRows = c.tileRows;
   c.channelwise = spec.channelwise;
   if (spec.curveEntries > 0) {
-    stage.curve = copyPadded(spec.curve, spec.curveEntries, spec.curveEntries, 1, 0);
     stage.curveFactors = copyPadded(spec.curveFactors, spec.filters, filters, 6, 0);
-    c.curve = stage.curve.as<int32_t>();
-    stage.curvePairs = Memory(size_t(spec.curveEntries) * 8);
+    stage.curve = Memory(size_t(spec.curveEntries) * 8);
     for (int i = 0; i < spec.curveEntries - 1; i++) {
-      stage.curvePairs.as<int32_t>()[2 * i] = spec.curve[i];
-      stage.curvePairs.as<int32_t>()[2 * i + 1] = spec.curve[i + 1] - spec.curve[i];
+      stage.curve.as<int32_t>()[2 * i] = spec.curve[i];
+      stage.curve.as<int32_t>()[2 * i + 1] = spec.curve[i + 1] - spec.curve[i];
     }
-    c.curvePairs = stage.curvePairs.as<int32_t>();
+    c.curve = stage.curve.as<int32_t>();
     c.curveEntries = spec.curveEntries;
     c.curveLinear = spec.curveLinear;
     c.curveFactors = stage.curveFactors.as<int32_t>();
@@ -361,8 +359,6 @@ bool Engine::isWide() const {
 
 void Engine::planGather(Stage& stage) {
   const StageSpec& spec = stage.spec;
-  const int channels = padded(spec.channels);
-  const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
   for (int channel = 0; channel < spec.channels; channel++) {
     const int input = spec.sources[2 * channel], from = spec.sources[2 * channel + 1], shift = spec.shifts[channel];
     if (!stage.runs.empty()) {
@@ -376,13 +372,11 @@ void Engine::planGather(Stage& stage) {
   }
   stage.spec.sources = nullptr;
   stage.spec.shifts = nullptr;
-  stage.spikes = Memory(outCells * channels * blockLength_ * kernels_.spikeBytes(isWide()) + kSlack);
-  stage.counts = Memory(outCells * channels * 4);
-  stage.output = {spec.outHeight,         spec.outWidth, spec.channels, channels, stage.spikes.as<uint8_t>(),
-                  stage.counts.as<int32_t>()};
+  planOutput(stage);
 }
 
-void Engine::planIsland(Stage& stage) {
+// Memory of what a stage without neurons sends.
+void Engine::planOutput(Stage& stage) {
   const StageSpec& spec = stage.spec;
   const int channels = padded(spec.channels);
   const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
@@ -410,11 +404,13 @@ void writeDigits(const int32_t* from, size_t count, int64_t unit, Spike* to) {
 }
 // Spikes are digits already.
 template <class Spike>
-void writeDigits(const Spike* from, size_t count, int64_t, Spike* to) {
-  std::memcpy(to, from, count * sizeof(Spike));
+void writeDigits(const int8_t* from, size_t count, int64_t, Spike* to) {
+  for (size_t i = 0; i < count; i++) to[i] = Spike(from[i]);
 }
-void writeDigits(const int8_t*, size_t, int64_t, int16_t*) {}
-void writeDigits(const int16_t*, size_t, int64_t, int8_t*) {}
+template <class Spike>
+void writeDigits(const int16_t* from, size_t count, int64_t, Spike* to) {
+  for (size_t i = 0; i < count; i++) to[i] = Spike(from[i]);
+}
 // An image's bytes are one digit: as they are in 16 bits, less kPixelOffset in 8.
 void writeDigits(const uint8_t* from, size_t count, int64_t, int16_t* to) {
   for (size_t i = 0; i < count; i++) to[i] = from[i];
@@ -454,6 +450,13 @@ void Engine::shareRows(int rows, Work work) {
   });
 }
 
+// Room for a window's sums, and for reads past their end.
+int32_t* Engine::sumsOf(size_t cells) {
+  const size_t bytes = (cells + 4096) * 4;
+  if (bytes > windowSums_.size()) windowSums_ = Memory(bytes);
+  return windowSums_.as<int32_t>();
+}
+
 // The stage's input: the image's bytes in one plane, or base-128 digits of cumulative counts in as many as they take. Cells
 // around it hold `silence`.
 template <class Value>
@@ -471,10 +474,8 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
   const size_t rowBytes = window.widthCells * cellBytes;
   const size_t bytes = window.planeCells * window.planes * cellBytes + kSlack;
   if (bytes > window_.size()) window_ = Memory(bytes);
-  const size_t sumBytes = (window.planeCells * window.planes + 4096) * 4;
-  if (sumBytes > windowSums_.size()) windowSums_ = Memory(sumBytes);
   window.data = window_.as<uint8_t>();
-  window.sums = windowSums_.as<int32_t>();
+  window.sums = sumsOf(window.planeCells * window.planes);
   // rows of cells with the same number of channels on both sides are one run of values
   const int run = sourceChannels == channels ? c.width : 1;
   shareRows(rows * window.planes, [&](int row, int) {
@@ -502,9 +503,7 @@ WindowBuffer Engine::spikesAsWindow(const Convolution& c) {
   window.widthCells = c.width;
   window.planeCells = size_t(c.height) * c.width;
   if (kernels_.spikeBytes(c.wide) == 2) return window;
-  const size_t sumBytes = (window.planeCells + 4096) * 4;
-  if (sumBytes > windowSums_.size()) windowSums_ = Memory(sumBytes);
-  window.sums = windowSums_.as<int32_t>();
+  window.sums = sumsOf(window.planeCells);
   const size_t rowCells = c.width;
   shareRows(c.height, [&](int y, int) {
     sumCells(window.data + y * rowCells * c.input->paddedChannels, c.width, c.input->paddedChannels, window.sums + y * rowCells);
@@ -800,7 +799,7 @@ void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow) {
     int32_t* bias = scaledBias_.as<int32_t>();
     for (int f = 0; f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
     runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
-      kernels_.fireChannelsWindowRow(c, y, bySpikes, bias, strip, worker.scratch.as<uint8_t>(), worker.counters);
+      kernels_.fireChannelsWindowRow(c, y, bySpikes, bias, strip, worker.counters);
     });
     return;
   }

@@ -122,7 +122,7 @@ class Engine {
     int lastSteps = 0;     // steps of the last block
     bool stale = false;    // (a gather) counts are still to be written: they are the spikes of its last step
     std::shared_ptr<Memory> weights;
-    Memory curve, curvePairs, curveFactors, curveScales, channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+    Memory curve, curveFactors, curveScales, channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 
@@ -131,7 +131,7 @@ class Engine {
   void runConvolution(Stage& stage, int step, int steps);
   void runPool(Stage& stage, int step, int steps);
   void planGather(Stage& stage);
-  void planIsland(Stage& stage);
+  void planOutput(Stage& stage);
   void runGather(Stage& stage, int steps);
   void endChannelsWindow(Stage& stage, int64_t times, bool narrow);
   void sumChannels(const Convolution& c, int y, const Strip& strip, int64_t* sums);
@@ -151,6 +151,7 @@ class Engine {
   void endWindow(Stage& stage, int step);
   template <class Value>
   WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence);
+  int32_t* sumsOf(size_t cells);
   WindowBuffer spikesAsWindow(const Convolution& c);
   WindowBuffer countsWindow(const Stage& stage);
   void settle(Stage& stage);

@@ -36,8 +36,7 @@ struct Convolution {
   int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
   int paddedFilters;
   int words;                     // 4-byte words per input cell and step
-  const int32_t* curve;          // g of a curve (src/engine/curve.ts), or null
-  const int32_t* curvePairs;     // each value of it, and how much more the next one is
+  const int32_t* curve;          // each value of g (src/engine/curve.ts) and how much more the next one is, or null
   int curveEntries;
   bool curveLinear;
   const int32_t* curveFactors;   // (6, paddedFilters)
@@ -152,8 +151,7 @@ struct Kernels {
   // Of a channelwise convolution: convolves and fires output row y over a block of steps, or as fireWindowRow does, with the
   // input's counts in place of a window, or its spikes where no others have come.
   void (*fireChannelsRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
-  void (*fireChannelsWindowRow)(const Convolution&, int y, bool bySpikes, const int32_t* bias, const Strip&, uint8_t* scratch,
-                                Counters&);
+  void (*fireChannelsWindowRow)(const Convolution&, int y, bool bySpikes, const int32_t* bias, const Strip&, Counters&);
   // Pools output row y over a block of steps, from the strip's rows and their filters' N, to the pool's output.
   void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts,
                   uint8_t* scratch);

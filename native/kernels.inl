@@ -603,7 +603,7 @@ static inline void fireCurve(const Convolution& c, const Neurons& neurons, int f
     const HalfInts inside = intsOf(between(place, 0, 2 * middle - 1));
     const HalfInts entry = inside >> 15;
     HalfInts low, rise;
-    gatherPairs(c.curvePairs, entry, low, rise);
+    gatherPairs(c.curve, entry, low, rise);
     const Doubles value = doublesOf(low + ((rise * (inside & 32767)) >> 15));
     Doubles part = floorOf(value * loadDoubles(scales + 2 * size_t(c.paddedFilters)));
     if (c.curveLinear) part += floorOf(between(sum * loadDoubles(scales + c.paddedFilters), 0, far));
@@ -899,8 +899,8 @@ static inline Ints loadValues(const int32_t* p) { return loadInts(p); }
 
 // Fires output row y of a channelwise convolution; input (height, width, steps, channels). Lanes run across filters, whose
 // channels lie side by side; those beyond the last filter have no weight.
-template <class Spike, class Value>
-static void fireChannels(const Convolution& c, int y, const Value* input, int steps, const int32_t* bias,
+template <class Spike>
+static void fireChannels(const Convolution& c, int y, const Spike* input, int steps, const int32_t* bias,
                          const Strip& strip, uint8_t* scratch, Counters& counters) {
   constexpr int kTogether = 64;
   Tally tally = {};
@@ -921,7 +921,7 @@ static void fireChannels(const Convolution& c, int y, const Value* input, int st
           const size_t cell = size_t(y * c.stride - c.padding + i) * c.width + (x * c.stride - c.padding + j);
           const int32_t* weights = c.channelWeights + size_t(i * c.size + j) * tapWeights + filter;
           for (int h = 0; h < heard; h++, weights += c.paddedFilters) {
-            const Value* values = input + cell * steps * stepValues + size_t(h) * c.filters + filter;
+            const Spike* values = input + cell * steps * stepValues + size_t(h) * c.filters + filter;
             for (int t = 0; t < steps; t++, values += stepValues) {
               int32_t* row = z + size_t(t) * count;
               for (int lane = 0; lane < count; lane += kLanes) {
@@ -940,7 +940,7 @@ static void fireChannels(const Convolution& c, int y, const Value* input, int st
 }
 
 // The same of one step, or of counts as one: sums stay in registers. Fires as fireWindowRow does.
-template <class Spike, int VECTORS, class Value>
+template <int VECTORS, class Value>
 static inline void sumChannels(const Convolution& c, const Value* input, const int32_t* weights, int y, int x, Range ky, Range kx,
                                int filter, int32_t* z) {
   const int heard = c.channels / c.filters;
@@ -975,10 +975,10 @@ static void fireChannelsOnce(const Convolution& c, int y, const Value* input, co
       const int count = strip.filters - f < kTogether ? strip.filters - f : kTogether;
       int at = 0;
       for (; at + kMost * kLanes <= count; at += kMost * kLanes) {
-        sumChannels<Spike, kMost>(c, input, c.channelWeights + filter + at, y, x, ky, kx, filter + at, z + at);
+        sumChannels<kMost>(c, input, c.channelWeights + filter + at, y, x, ky, kx, filter + at, z + at);
       }
       for (; at < count; at += kLanes) {
-        sumChannels<Spike, 1>(c, input, c.channelWeights + filter + at, y, x, ky, kx, filter + at, z + at);
+        sumChannels<1>(c, input, c.channelWeights + filter + at, y, x, ky, kx, filter + at, z + at);
       }
       const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
       uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
@@ -1021,8 +1021,8 @@ static inline void fireCurveCell(const Convolution& c, int firstFilter, int coun
       fraction[i] = int32_t(place & 32767);
     }
     for (int i = 0; i < kFilterGroup; i++) {
-      low[i] = curve[entry[i]];
-      rise[i] = curve[entry[i] + 1] - low[i];
+      low[i] = curve[2 * entry[i]];
+      rise[i] = curve[2 * entry[i] + 1];
     }
     for (int i = 0; i < kFilterGroup; i++) {
       const int32_t* __restrict factor = factors + first + i;
@@ -1369,7 +1369,7 @@ static void fireChannelsWindowRowOf(const Convolution& c, int y, bool bySpikes, 
   if (bySpikes) fireChannelsOnce<Spike>(c, y, reinterpret_cast<const Spike*>(c.input->data), bias, strip, counters);
   else fireChannelsOnce<Spike>(c, y, c.input->counts, bias, strip, counters);
 }
-static void fireChannelsWindowRow(const Convolution& c, int y, bool bySpikes, const int32_t* bias, const Strip& strip, uint8_t*,
+static void fireChannelsWindowRow(const Convolution& c, int y, bool bySpikes, const int32_t* bias, const Strip& strip,
                                   Counters& counters) {
   c.wide ? fireChannelsWindowRowOf<Op16::Spike>(c, y, bySpikes, bias, strip, counters)
          : fireChannelsWindowRowOf<Op8::Spike>(c, y, bySpikes, bias, strip, counters);

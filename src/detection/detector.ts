@@ -12,7 +12,7 @@ import { createFloatNetwork, type FloatNetwork } from '../network/float-network.
 import { isTableHead, type Network, outputNames, type Shape, type TableHead } from '../network/network.js';
 import type { FoldedParameters } from '../network/parameters.js';
 import { inferShapes } from '../network/shapes.js';
-import { dimsOfMap, planGraph, type TensorGraph, writeMap } from '../tensor/graph.js';
+import { dimsOfMap, planGraph, runOnMaps, type TensorGraph } from '../tensor/graph.js';
 import { planRows } from '../tensor/rows.js';
 
 /** Times in milliseconds. */
@@ -134,11 +134,7 @@ function tableReader(
     };
   }
   const program = planGraph(graph, dims);
-  return (maps) => {
-    for (const [i, input] of program.inputs.entries()) writeMap(maps[i]!, input);
-    program.run();
-    return wholeTable(head.kind, program.outputs[0]!);
-  };
+  return (maps) => wholeTable(head.kind, runOnMaps(program, maps)[0]!);
 }
 
 /**

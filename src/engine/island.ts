@@ -1,4 +1,4 @@
-import { type Program, planGraph, writeMap } from '../tensor/graph.js';
+import { type Program, planGraph, runOnMaps } from '../tensor/graph.js';
 import type { StageStatistics } from './backend.js';
 import type { IslandStage } from './plan.js';
 
@@ -41,10 +41,8 @@ export class Island {
       const target = values[i]!;
       for (let at = 0; at < target.length; at += channels)
         for (let c = 0; c < channels; c++) target[at + c] = input[at + c]! * factors[c]!;
-      writeMap(target, program.inputs[i]!);
     }
-    program.run();
-    const result = program.outputs[0]!.values;
+    const result = runOnMaps(program, values)[0]!.values;
     const cells = stage.outHeight * stage.outWidth;
     let [spikes, clipped] = [0, 0];
     for (let c = 0; c < stage.channels; c++) {

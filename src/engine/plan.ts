@@ -7,7 +7,7 @@ import { networkOperations } from '../network/operations.js';
 import { activatedOf, type NeuronLayer, operatorOf } from '../network/ops/index.js';
 import type { Wire } from '../network/ops/operator.js';
 import { inferShapes } from '../network/shapes.js';
-import { type Origin, traceWires } from '../network/wires.js';
+import { traceWires } from '../network/wires.js';
 import { dimsOfMap, type TensorGraph } from '../tensor/graph.js';
 import { type CurveTable, curveTable } from './curve.js';
 import { orderGathers } from './gather-order.js';
@@ -280,15 +280,13 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
   const stages: Stage[] = [];
   const index = new Map<string, number>([[IMAGE, -1]]);
   const put = (stage: Stage): number => stages.push(stage) - 1;
-  const origins = traceWires(network, shapes);
   const curved: string[] = [];
   const islands: string[] = [];
   const operations = networkOperations(network);
-  const lambdaOf = ({ layer, channel }: Origin) =>
-    model.layers.find(({ name }) => name === layer)!.lambda[channel]!;
+  const integers = new Map(model.layers.map((layer) => [layer.name, layer]));
 
   const neurons = (layer: NeuronLayer, fields: Omit<NeuronFields, 'fires'>): number => {
-    const spiking = model.layers.find(({ name }) => name === layer.name);
+    const spiking = integers.get(layer.name);
     if (!spiking) throw conversionError(`layer ${layer.name}: the model holds no integers for it`);
     const { bias, threshold, negativeThreshold, startDelay, lambda } = spiking;
     const { activation } = activatedOf(layer);
@@ -387,7 +385,8 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
         }
         case 'island': {
           if (!layered) islands.push(layer.name);
-          const { lambda } = model.layers.find(({ name }) => name === layer.name)!;
+          const { lambda } = integers.get(layer.name)!;
+          const origins = traceWires(network, shapes);
           return put({
             kind: 'island',
             name: layer.name,
@@ -397,7 +396,10 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
             graph: layer.graph,
             inputDims: inputShapes.map(dimsOfMap),
             inputFactors: layer.inputs.map((name) =>
-              Float64Array.from(origins.get(name)!, (origin) => lambdaOf(origin) / options.steps),
+              Float64Array.from(
+                origins.get(name)!,
+                (origin) => integers.get(origin.layer)!.lambda[origin.channel]! / options.steps,
+              ),
             ),
             outputFactors: lambda.map((value) => options.steps / value),
             operations: operations.islands.find(({ name }) => name === layer.name)!.operations,

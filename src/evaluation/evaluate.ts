@@ -1,6 +1,7 @@
 import type { Decoder } from '../decoding/readout.js';
 import type { FloatDetector, HeadOptions, SpikingDetector } from '../detection/detector.js';
 import type { Photo } from '../image/resize.js';
+import { floatShares, networkOperations } from '../network/operations.js';
 import { Bootstrap, type Interval, type MapIntervals, middle } from './bootstrap.js';
 import {
   type GroundTruth,
@@ -9,15 +10,7 @@ import {
   meanAveragePrecision,
   type PhotoMatches,
 } from './mean-average-precision.js';
-import {
-  annEnergyOf,
-  breakEven,
-  type Energy,
-  energyOf,
-  type FixedWork,
-  fixedWork,
-  floatSharesOf,
-} from './work.js';
+import { annEnergyOf, breakEven, type Energy, energyOf, type FixedWork, fixedWork } from './work.js';
 
 /** What one photo came to after some number of steps: plain data. */
 export interface StepMeasurement {
@@ -194,7 +187,7 @@ export class Evaluator {
       ann: { ...ann.scores, ...annEnergy },
       snn,
       breakEvenSpikes: { float: breakEven('float'), integer: breakEven('integer') },
-      inFloats: floatSharesOf(work[0]!),
+      inFloats: floatShares(networkOperations(this.float.floatNetwork.network)),
       images: photos.length,
     };
   }

@@ -117,12 +117,6 @@ export interface Energy {
   neuronUpdateEnergyPicojoules: number;
 }
 
-/** Parts of a float pass's operations that the spiking network computes in floats, too. */
-export function floatSharesOf(work: FixedWork): { islands: number; tail: number } {
-  const all = work.imageMultiplications + work.otherMultiplications + inFloats(work);
-  return { islands: work.islandOperations / all, tail: work.tailOperations / all };
-}
-
 const inFloats = ({ islandOperations, tailOperations }: FixedWork) => islandOperations + tailOperations;
 
 /**

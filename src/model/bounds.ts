@@ -5,8 +5,7 @@ import { hasNeurons, type NeuronLayer, operatorOf } from '../network/ops/index.j
 import type { Synapses } from '../network/ops/operator.js';
 import { checkStructure, inferShapes } from '../network/shapes.js';
 import { type Origin, traceWires } from '../network/wires.js';
-import { dimsOfMap, runOnZeros } from '../tensor/graph.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { dimsOfMap, outputDimsOf } from '../tensor/graph.js';
 import {
   greatestInput,
   type SpikingLayer,
@@ -134,17 +133,17 @@ function checkNetwork(network: Network): void {
   }
 }
 
-/** Runs each island once, on zeros: what it puts out must be a map of the shape that it names. */
+/** Plans each island: what it puts out must be a map of the shape that it names. */
 function checkIslands(network: Network): void {
   const shapes = inferShapes(network);
   for (const layer of network.layers) {
     if (layer.kind !== 'island') continue;
     let dims: number[];
     try {
-      [{ dims }] = runOnZeros(
+      [dims] = outputDimsOf(
         layer.graph,
         layer.inputs.map((name) => shapes.get(name)!),
-      ) as [Tensor];
+      ) as [number[]];
     } catch (error) {
       throw fail(`layer ${layer.name}: what it computes does not go together: ${reasonOf(error)}`);
     }
@@ -153,22 +152,22 @@ function checkIslands(network: Network): void {
   }
 }
 
-/** Runs a tail once, on zeros: what it puts out must be what the heads read. */
+/** Plans a tail: what it puts out must be what the heads read. */
 function checkTail(network: Network): void {
   const { tail, heads, input } = network;
   if (!tail) return;
   const shapes = inferShapes(network);
   const own = tail.inputs.map((name) => shapes.get(name)!);
-  let outputs: Tensor[];
+  let outputs: number[][];
   try {
-    outputs = runOnZeros(tail, own);
+    outputs = outputDimsOf(tail, own);
   } catch (error) {
     throw fail(`what it computes behind its output layers does not go together: ${reasonOf(error)}`);
   }
   for (const head of heads) {
-    const table = outputs[tail.outputs.indexOf(head.input)];
-    const mismatch = isTableHead(head) && table && tableMismatch(head.kind, table.dims, head.classes, input);
-    if (mismatch || !table) throw fail(mismatch || 'a head reads nothing');
+    const dims = outputs[tail.outputs.indexOf(head.input)];
+    const mismatch = isTableHead(head) && dims && tableMismatch(head.kind, dims, head.classes, input);
+    if (mismatch || !dims) throw fail(mismatch || 'a head reads nothing');
   }
 }
 

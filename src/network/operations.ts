@@ -23,7 +23,7 @@ export interface NetworkOperations {
 }
 
 /** Largest parts of a network's operations that may be no spikes: in islands, and multiply-accumulates of the tail. */
-export const MOST_ISLANDS = 0.05;
+const MOST_ISLANDS = 0.05;
 const MOST_TAIL = 0.01;
 
 function floatPart(name: string, graph: TensorGraph, shapes: ReadonlyMap<string, Shape>): FloatPart {

@@ -146,28 +146,23 @@ function planAll(graph: TensorGraph, inputDims: readonly (readonly number[])[]) 
 export const dimsOfMap = ({ height, width, channels }: Shape): number[] => [1, channels, height, width];
 
 /** Brings a map (H, W, C) into a tensor (1, C, H, W). */
-export function writeMap(map: ArrayLike<number>, { dims, values }: Tensor): void {
+function writeMap(map: ArrayLike<number>, { dims, values }: Tensor): void {
   const [, channels, height, width] = dims as [number, number, number, number];
   const cells = height * width;
   for (let cell = 0; cell < cells; cell++)
     for (let c = 0; c < channels; c++) values[c * cells + cell] = map[cell * channels + c]!;
 }
 
-/** Runs a graph once, on maps (H, W, C); see {@link planGraph}. */
-export function runGraph(
-  graph: TensorGraph,
+/** Runs a planned graph on maps, (H, W, C) each; what it puts out is valid until the next run. */
+export function runOnMaps(
+  { inputs, outputs, run }: Program,
   maps: readonly ArrayLike<number>[],
-  shapes: readonly Shape[],
-): Tensor[] {
-  const { inputs, outputs, run } = planGraph(graph, shapes.map(dimsOfMap));
+): readonly Tensor[] {
   for (const [i, input] of inputs.entries()) writeMap(maps[i]!, input);
   run();
   return outputs;
 }
 
-/** What a graph puts out for inputs of zeros, to know its shapes. */
-export const runOnZeros = (graph: TensorGraph, shapes: readonly Shape[]): Tensor[] => {
-  const program = planGraph(graph, shapes.map(dimsOfMap));
-  program.run();
-  return program.outputs;
-};
+/** Dimensions of what a graph puts out for maps of these shapes; nothing is computed. */
+export const outputDimsOf = (graph: TensorGraph, shapes: readonly Shape[]): number[][] =>
+  planGraph(graph, shapes.map(dimsOfMap)).outputs.map(({ dims }) => dims);

@@ -29,7 +29,7 @@ export interface RowLeaf {
   channels: number;
 }
 
-/** Rows [first, first + count) of the table: all of one map, computed alike. */
+/** Rows [first, first + count) of the table: all computed alike. */
 export interface RowRange {
   first: number;
   count: number;
@@ -48,7 +48,6 @@ export interface RowRange {
 /** A table that can be computed row by row. */
 export interface RowPlan {
   rows: number;
-  columns: number;
   ranges: RowRange[];
 }
 
@@ -282,11 +281,11 @@ class RowTrace {
     const constant = this.graph.constants[name];
     if (constant) {
       const extents = part.rows.map((axis) => dims[axis]!);
-      return this.constantPart(constant, { rows, base: part.base, fixed: new Map(fixed) }, extents);
+      return this.constantPart(constant, { rows, base: part.base, fixed }, extents);
     }
     const full = [...rows, ...fixed.keys()].every((axis) => axis >= 0 && own[axis] === dims[axis + offset]);
     if (!full) throw new NotByRows();
-    return this.value(name, { rows, base: part.base, fixed: new Map(fixed) });
+    return this.value(name, { rows, base: part.base, fixed });
   }
 
   private partOfConcat(
@@ -486,8 +485,7 @@ export function planRows(
 ): RowPlan | undefined {
   const dims = dimensionsOf(graph, inputDims);
   const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
-  const table = dims.get(graph.outputs[0]!)!;
-  const rows = table[axis]!;
+  const rows = dims.get(graph.outputs[0]!)![axis]!;
   const ranges: RowRange[] = [];
   for (let first = 0, end = rows; first < rows; ) {
     try {
@@ -500,7 +498,7 @@ export function planRows(
       else throw error;
     }
   }
-  return { rows, columns: countOf(table) / rows, ranges };
+  return { rows, ranges };
 }
 
 /** Computes row `row` of a range from the maps, (H, W, C) each, into the range's program. */

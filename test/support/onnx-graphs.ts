@@ -4,8 +4,8 @@ import { importGraph, networkOf } from '../../src/formats/onnx/import.js';
 import { readOnnx } from '../../src/formats/onnx/proto.js';
 import { createFloatNetwork } from '../../src/network/float-network.js';
 import { inferShapes } from '../../src/network/shapes.js';
-import { runGraph } from '../../src/tensor/graph.js';
 import { randomLists, runOnnxruntime, type WrittenGraph, type WrittenNode, writeOnnx } from './onnx.js';
+import { runGraph } from './tensor.js';
 
 export const HEIGHT = 12;
 export const WIDTH = 20;

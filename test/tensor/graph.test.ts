@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { planGraph, runGraph, type TensorGraph, type TensorNode } from '../../src/tensor/graph.js';
+import { planGraph, type TensorGraph, type TensorNode } from '../../src/tensor/graph.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
+import { runGraph } from '../support/tensor.js';
 
 const node = (op: string, inputs: string[], outputs: string[], attributes = {}): TensorNode => ({
   op,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LazyTable, rowAxisOf, type Table, wholeTable } from '../../src/heads/rows.js';
 import { decodeRows } from '../../src/heads/table.js';
 import type { TableHead } from '../../src/network/network.js';
-import { planGraph, type TensorGraph, type TensorNode, writeMap } from '../../src/tensor/graph.js';
+import { planGraph, runOnMaps, type TensorGraph, type TensorNode } from '../../src/tensor/graph.js';
 import { planRows } from '../../src/tensor/rows.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { randomNumbers } from '../support/plans.js';
@@ -139,8 +139,7 @@ function tablesOf(kind: TableHead['kind'], tail: Tail, seed: number) {
     Float64Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => 9 * random() - 6),
   );
   const program = planGraph(graph, tail.dims);
-  for (const [i, input] of program.inputs.entries()) writeMap(maps[i]!, input);
-  program.run();
+  runOnMaps(program, maps);
   const plan = planRows(graph, tail.dims, rowAxisOf(kind));
   if (!plan) throw new Error('not by rows');
   const head: TableHead = { kind, input: 'table', classes: CLASSES };

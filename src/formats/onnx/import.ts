@@ -4,7 +4,7 @@ import { IMAGE, type Layer, type Network, type Shape } from '../../network/netwo
 import { checkFloatShares, networkOperations } from '../../network/operations.js';
 import type { ConvolutionParameters, FoldedParameters } from '../../network/parameters.js';
 import { addShape } from '../../network/shapes.js';
-import { runOnZeros, type TensorGraph, type TensorNode } from '../../tensor/graph.js';
+import { outputDimsOf, type TensorGraph, type TensorNode } from '../../tensor/graph.js';
 import { compute, isOperator, sliceIndices, splitSizes } from '../../tensor/operators.js';
 import { axisOf, countOf, type Tensor } from '../../tensor/tensor.js';
 import { attributesOf, simplify } from './fold.js';
@@ -258,7 +258,7 @@ class Importer {
     const shapes = graph.inputs.map((name) => this.shapes.get(name)!);
     let dims: number[];
     try {
-      [{ dims }] = runOnZeros(graph, shapes) as [Tensor];
+      [dims] = outputDimsOf(graph, shapes) as [number[]];
     } catch (error) {
       throw this.refusal(where, `what it computes in floats does not go together: ${reasonOf(error)}`);
     }
@@ -768,7 +768,7 @@ function importNodes(original: OnnxGraph, size?: readonly [number, number]): Imp
   const shapes = tail.inputs.map((name) => importer.shapes.get(name)!);
   let outputDims: number[][];
   try {
-    outputDims = runOnZeros(tail, shapes).map(({ dims }) => dims);
+    outputDims = outputDimsOf(tail, shapes);
   } catch (error) {
     throw onnxError(
       `what the file computes behind its output layers does not go together: ${reasonOf(error)}`,

@@ -1,5 +1,6 @@
 import { conversionError } from '../../errors.js';
-import { isTensorGraph, type Program, planGraph, writeMap } from '../../tensor/graph.js';
+import { isTensorGraph, type Program, planGraph, runOnMaps } from '../../tensor/graph.js';
+import type { Tensor } from '../../tensor/tensor.js';
 import type { IslandLayer } from '../network.js';
 import { isWholeNumber, type Operator } from './operator.js';
 
@@ -23,9 +24,8 @@ export const island: Operator<IslandLayer> = {
     isWholeNumber(channels, 1, 65536),
 
   shape({ graph, height, width, channels }, inputs) {
-    const found = inputs.length;
-    if (found !== graph.inputs.length)
-      throw conversionError(`it takes ${graph.inputs.length} maps, not ${found}`);
+    if (inputs.length !== graph.inputs.length)
+      throw conversionError(`it takes ${graph.inputs.length} maps, not ${inputs.length}`);
     return { height, width, channels };
   },
 
@@ -45,9 +45,10 @@ export const island: Operator<IslandLayer> = {
       );
       programs.set(layer, program);
     }
-    for (const [i, { values }] of inputs.entries()) writeMap(values, program.inputs[i]!);
-    program.run();
-    const { values } = program.outputs[0]!;
+    const [{ values }] = runOnMaps(
+      program,
+      inputs.map((input) => input.values),
+    ) as [Tensor];
     const { channels } = output;
     const cells = output.height * output.width;
     for (let c = 0; c < channels; c++)

@@ -13,7 +13,6 @@ import { networkInput, resizePhoto } from '../../../src/image/resize.js';
 import { decodeModel, encodeModel } from '../../../src/model/model-file.js';
 import { createFloatNetwork } from '../../../src/network/float-network.js';
 import { inferShapes } from '../../../src/network/shapes.js';
-import { runGraph } from '../../../src/tensor/graph.js';
 import {
   describeWithOnnxruntime,
   runOnnxruntime,
@@ -23,6 +22,7 @@ import {
   yolov8Graph,
 } from '../../support/onnx.js';
 import { hasShared, root, shared } from '../../support/shared.js';
+import { runGraph } from '../../support/tensor.js';
 
 let folder: string;
 beforeAll(() => {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { parseOnnx } from '../../../src/formats/onnx/load.js';
 import { inferShapes } from '../../../src/network/shapes.js';
-import { runGraph } from '../../../src/tensor/graph.js';
 import { planRows } from '../../../src/tensor/rows.js';
 import { type WrittenGraph, writeOnnx } from '../../support/onnx.js';
 import { Builder, HEIGHT, WIDTH } from '../../support/onnx-graphs.js';
+import { runGraph } from '../../support/tensor.js';
 
 /** 2 classes; strides 2 and 4 of an image of 12×20. */
 const NUMBERS = 7;
