@@ -153,12 +153,13 @@ struct StageReading {
   Napi::Value weights, bias, firing, startPotential, sources, shifts, curve, curveFactors;
 };
 
-// The stages that come into a gather or an island, one by one.
-void readInputs(Napi::Env env, const Napi::Object& object, int index, const std::string& where, StageSpec& spec) {
+// The stages that come into a gather or an island, one by one; an island may stand for what comes from elsewhere.
+void readInputs(Napi::Env env, const Napi::Object& object, int index, const std::string& where, StageSpec& spec,
+                uint32_t fewest) {
   const Napi::Value list = object.Get("inputs");
   if (!list.IsArray()) fail(env, where + "inputs must be an array");
   const uint32_t count = list.As<Napi::Array>().Length();
-  if (count < 1 || count > 64) fail(env, where + "inputs must hold 1 to 64 stages");
+  if (count < fewest || count > 64) fail(env, where + "inputs must hold " + std::to_string(fewest) + " to 64 stages");
   for (uint32_t i = 0; i < count; i++) {
     spec.inputs.push_back(integerOf(env, list.As<Napi::Array>().Get(i), where + "an input", 0, index - 1));
   }
@@ -168,7 +169,7 @@ void readInputs(Napi::Env env, const Napi::Object& object, int index, const std:
 // Wiring; the array of sources is taken later.
 void readGather(Napi::Env env, const Napi::Object& object, int index, const std::string& where, StageReading& reading) {
   StageSpec& spec = reading.spec;
-  readInputs(env, object, index, where, spec);
+  readInputs(env, object, index, where, spec, 1);
   readMaps(env, object, where, spec);
   spec.scale = integerOf(env, object.Get("scale"), where + "scale", 1, 64);
   if (spec.outHeight != spec.height * spec.scale || spec.outWidth != spec.width * spec.scale) {
@@ -183,7 +184,7 @@ void readGather(Napi::Env env, const Napi::Object& object, int index, const std:
 
 // An island: what it sends is computed elsewhere and comes in by emit.
 void readIsland(Napi::Env env, const Napi::Object& object, int index, const std::string& where, StageSpec& spec) {
-  readInputs(env, object, index, where, spec);
+  readInputs(env, object, index, where, spec, 0);
   spec.outHeight = integerOf(env, object.Get("outHeight"), where + "outHeight", 1, 8192);
   spec.outWidth = integerOf(env, object.Get("outWidth"), where + "outWidth", 1, 8192);
   spec.filters = spec.channels = integerOf(env, object.Get("channels"), where + "channels", 1, 65536);
@@ -360,7 +361,6 @@ std::vector<StageSpec> readStages(Napi::Env env, Napi::Value value) {
   if (count < 1 || count > 1000) fail(env, "stages must hold 1 to 1000 stages");
   std::vector<StageReading> readings;
   for (uint32_t i = 0; i < count; i++) readings.push_back(readStage(env, list.Get(i), int(i)));
-  if (!readings.back().spec.isConvolution()) fail(env, "the last stage must be a convolution");
   std::vector<StageSpec> specs;
   for (uint32_t i = 0; i < count; i++) {
     const std::string where = "stage " + std::to_string(i) + ": ";

@@ -2,15 +2,19 @@
 
 export { compileWasm, wasmBackend } from './backend/wasm.js';
 export type { WasmModule } from './backend/webassembly.js';
+export { ActivationMemory, type ActivationStore, type StoredMap } from './conversion/activation-store.js';
 export { type CalibrationOptions, type CalibrationPhotos, calibrate } from './conversion/calibrate.js';
 export {
+  type ConversionListener,
   type ConversionOptions,
+  type ConversionState,
   convertNetwork,
   DEFAULT_CONVERSION,
   type TrainedNetwork,
 } from './conversion/convert.js';
 export { type BatchNormEpsilon, foldBatchNorm } from './conversion/fold.js';
 export { dequantise, type Lambdas, quantise } from './conversion/quantise.js';
+export type { TunedLayer, Tuning } from './conversion/tune.js';
 export { type Decoder, decodePotential } from './decoding/readout.js';
 export {
   type ElapsedMs,
@@ -26,8 +30,8 @@ export {
   type DetectionSettings,
   PAPER_SETTINGS,
   type Preset,
+  possibleSchedules,
   resolveSettings,
-  usualSchedule,
 } from './detection/settings.js';
 export type {
   Backend,
@@ -39,6 +43,7 @@ export type {
   StageState,
   StageStatistics,
 } from './engine/backend.js';
+export { type Coding, signedDigits } from './engine/coding.js';
 export type { CurveTable } from './engine/curve.js';
 export {
   type ConvolutionStage,
@@ -88,7 +93,16 @@ export { decodeTable } from './heads/table.js';
 export { decodeYolo } from './heads/yolo.js';
 export { type Photo, type Placement, placementOf, resizePhoto } from './image/resize.js';
 export { decodeModel, encodeModel } from './model/model-file.js';
-export type { Normalisation, Provenance, Resize, SpikingLayer, SpikingModel } from './model/spiking-model.js';
+export type {
+  FrugalPreset,
+  ModelChoices,
+  Normalisation,
+  Provenance,
+  Resize,
+  SpikingLayer,
+  SpikingModel,
+  TuningProvenance,
+} from './model/spiking-model.js';
 export type { Activation, CurveActivation, SlopeActivation } from './network/activations.js';
 export { type ActivationObserver, createFloatNetwork, type FloatNetwork } from './network/float-network.js';
 export {
@@ -115,6 +129,7 @@ export {
   networkOperations,
 } from './network/operations.js';
 export type { NeuronLayer } from './network/ops/index.js';
+export type { FloatMap } from './network/ops/operator.js';
 export type { ConvolutionParameters, FoldedParameters, Parameters } from './network/parameters.js';
 export { inferShapes } from './network/shapes.js';
 export type { TensorGraph, TensorNode } from './tensor/graph.js';

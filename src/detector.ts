@@ -12,7 +12,6 @@ import {
   type DetectionSettings,
   type Preset,
   resolveSettings,
-  usualSchedule,
 } from './detection/settings.js';
 import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
 import { SpikingYoloError, usageError, withPath } from './errors.js';
@@ -263,7 +262,7 @@ export class Detector {
     if (ann && options.checksum)
       throw usageError('the float network (ann) has no spikes to take a checksum of');
     const model = files ? undefined : parseModel(source!, preset);
-    const settings = resolveSettings(given, preset, model && usualSchedule(model.network));
+    const settings = resolveSettings(given, preset, model);
     const { backend } = selectBackend(options);
     const threads = threadsFor(options);
     workersFor(options);

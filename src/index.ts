@@ -1,4 +1,5 @@
 export { BACKENDS, type Selection, selectBackend } from './backend/select.js';
+export { ActivationFile } from './conversion/activation-file.js';
 export * from './core.js';
 export {
   type BatchResult,

@@ -255,9 +255,9 @@ class WasmInstance implements EngineInstance {
     this.plan = plan;
     const memory = new Plan();
     const { stages } = plan;
-    const image = stages[0]!;
-    if (image.kind !== 'convolution') throw backendError('the first stage must be a convolution');
-    this.pixels = memory.reserve(image.height * image.width * image.channels);
+    const image = stages.find((stage) => stage.kind === 'convolution' && stage.input < 0);
+    this.pixels =
+      image?.kind === 'convolution' ? memory.reserve(image.height * image.width * image.channels) : 0;
     for (const [index, stage] of stages.entries()) {
       if (stage.kind === 'gather') {
         this.placed.push(this.placeGather(memory, stage));

@@ -1,11 +1,11 @@
-import { usualSchedule } from '../detection/settings.js';
+import { possibleSchedules } from '../detection/settings.js';
 import { usageError, withPath } from '../errors.js';
 import { readModelBytes, readText } from '../files.js';
 import { parseCfg } from '../formats/darknet/cfg.js';
 import { loadOnnx, type OnnxFiles } from '../formats/onnx/load.js';
 import { neuronLayers } from '../model/bounds.js';
 import { decodeModel } from '../model/model-file.js';
-import type { Resize } from '../model/spiking-model.js';
+import type { Resize, TuningProvenance } from '../model/spiking-model.js';
 import type { Network } from '../network/network.js';
 import { describeShares, floatShares, networkOperations } from '../network/operations.js';
 import { activatedOf } from '../network/ops/index.js';
@@ -24,8 +24,8 @@ async function read(path: string, options: Omit<OnnxFiles, 'onnx'>): Promise<Des
   try {
     if (/\.safetensors$/i.test(path)) {
       const model = decodeModel(await readModelBytes(path));
-      const { weightBits, norm, percentile, calibrationPhotos } = model.provenance;
-      const how = `${weightBits}-bit weights, ${norm} norm at ${percentile} %, calibrated on ${calibrationPhotos} photos`;
+      const { weightBits, norm, percentile, calibrationPhotos, tuning } = model.provenance;
+      const how = `${weightBits}-bit weights, ${norm} norm at ${percentile} %, calibrated on ${calibrationPhotos} photos, ${describeTuning(tuning)}`;
       return { ...model, lines: [`model: ${how}`] };
     }
     if (/\.cfg$/i.test(path)) return parseCfg(await readText(path));
@@ -42,6 +42,12 @@ function tally(words: readonly string[]): string {
   const sorted = [...counts].sort(([, a], [, b]) => b - a);
   return sorted.map(([word, count]) => `${word} ${count}`).join(', ');
 }
+
+/** What was tuned at conversion: `λ and biases tuned on 24 photos for 16 steps`. */
+export const describeTuning = (tuning: TuningProvenance | undefined): string =>
+  tuning
+    ? `${tuning.kind === 'full' ? 'λ and biases' : 'biases'} tuned on ${tuning.photos} photos for ${tuning.steps} steps`
+    : 'not tuned';
 
 const millions = (count: number) => `${(count / 1e6).toFixed(count < 1e8 ? 2 : 0)} M`;
 
@@ -73,6 +79,6 @@ export function describeNetwork({ network, classes, resize, lines = [] }: Descri
     `multiply-adds: ${millions(operations.multiplications)} a photo in the float network`,
     ...operations.islands.map(({ name, operators }) => `${name}: ${operators.join(', ')}`),
     ...describeShares(floatShares(operations)),
-    `schedule: ${usualSchedule(network)}`,
+    `schedules: ${possibleSchedules(network).join(', ')}`,
   ];
 }

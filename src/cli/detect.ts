@@ -1,17 +1,17 @@
 import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { resolveSettings, usualSchedule } from '../detection/settings.js';
+import { resolveSettings } from '../detection/settings.js';
 import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
-import type { Schedule } from '../engine/plan.js';
 import { fileError, SpikingYoloError, usageError, withoutPath } from '../errors.js';
 import type { PhotoRecord } from '../export/records.js';
 import { findSameFile, isFolder, isPicture } from '../files.js';
 import { mainFile } from '../formats/trained.js';
 import { PHOTO_FORMATS } from '../image/read-photo.js';
 import { lockFile } from '../lock.js';
-import { readNetwork } from '../model/model-file.js';
+import { readChoices } from '../model/model-file.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
+import type { ModelChoices } from '../model/spiking-model.js';
 import { DetectorPool } from '../workers/pool.js';
 import { describeError, type PhotoOutcome, processPhoto } from '../workers/process-photo.js';
 import {
@@ -125,10 +125,10 @@ async function collect(paths: AsyncIterable<string>): Promise<string[]> {
   return all;
 }
 
-/** The schedule that a model runs by if none is asked for; a damaged one is refused later, by the detector. */
-function scheduleOf({ bytes }: ModelSource): Schedule | undefined {
+/** What a model says about how it is run; a damaged one is refused later, by the detector. */
+function choicesOf({ bytes }: ModelSource): ModelChoices | undefined {
   try {
-    return usualSchedule(readNetwork(bytes));
+    return readChoices(bytes);
   } catch {
     return undefined;
   }
@@ -171,8 +171,8 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   if (options.preset === 'paper' && options.model !== undefined && model && model.name !== options.model) {
     process.stderr.write(`the preset paper takes the model ${model.name}\n`);
   }
-  const schedule = model && !options.ann ? scheduleOf(model) : undefined;
-  const recorded = recordedSettings(options, resolveSettings(options, options.preset, schedule));
+  const choices = model && !options.ann ? choicesOf(model) : undefined;
+  const recorded = recordedSettings(options, resolveSettings(options, options.preset, choices));
   let skipped = 0;
   let unlock = () => {};
   if (out !== undefined && format === 'ndjson') {

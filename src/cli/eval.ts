@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { selectBackend } from '../backend/select.js';
 import type { Decoder } from '../decoding/readout.js';
 import { FloatDetector } from '../detection/detector.js';
-import { resolveSettings, usualSchedule } from '../detection/settings.js';
+import { resolveSettings } from '../detection/settings.js';
 import { parseModel, pickSettings, readModel, threadsFor } from '../detector.js';
 import type { Backend } from '../engine/backend.js';
 import { usageError } from '../errors.js';
@@ -81,7 +81,9 @@ async function loadModel(given: EvalOptions, backend: Backend, progress: Progres
   const files = trainedFiles(given);
   const trained = files && (await loadTrained(files));
   if (given.calibration === undefined) {
-    const unused = (['norm', 'percentile', 'weightBits'] as const).find((name) => given[name] !== undefined);
+    const unused = (['norm', 'percentile', 'weightBits', 'tune'] as const).find(
+      (name) => given[name] !== undefined,
+    );
     if (unused !== undefined) {
       throw usageError(
         `${unused} is chosen when a model is converted and lives in its file; leave --model out and give --cfg, --weights, --names (or --onnx) and --calibration`,
@@ -106,7 +108,7 @@ async function loadModel(given: EvalOptions, backend: Backend, progress: Progres
 async function evaluate(given: EvalOptions): Promise<number> {
   const { format, out, state, steps: listed, resize } = given;
   const chosen = pickSettings({ ...given, steps: listed?.at(-1), decode: undefined });
-  const { steps } = resolveSettings(chosen, given.preset);
+  resolveSettings(chosen, given.preset);
   const threads = threadsFor(given);
   const { backend } = selectBackend(given);
   const photos = await listAnnotatedPhotos(given);
@@ -122,7 +124,8 @@ async function evaluate(given: EvalOptions): Promise<number> {
   ]);
   const progress = new Progress(photos.length, true);
   const { model, trained } = await loadModel(given, backend, progress);
-  const settings = resolveSettings(chosen, given.preset, usualSchedule(model.network));
+  const settings = resolveSettings(chosen, given.preset, model);
+  const { steps } = settings;
   const float = trained
     ? new FloatDetector(trained, 'trained', backend)
     : FloatDetector.ofModel(model, backend);

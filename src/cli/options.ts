@@ -3,6 +3,7 @@ import { BACKENDS } from '../backend/select.js';
 import { DECODERS, type Decoder } from '../decoding/readout.js';
 import { PRESETS } from '../detection/settings.js';
 import type { DetectorOptions } from '../detector.js';
+import { CODINGS } from '../engine/coding.js';
 import { NEURONS, POOLS, SCHEDULES } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import { findSameFile } from '../files.js';
@@ -67,7 +68,13 @@ export function addRunOptions(command: Command, { lists = false } = {}): Command
         .option('--steps <n>', 'time steps (default 16)', numberArgument)
         .addOption(choice('--decode <name>', 'output decoder (default vmem)', DECODERS));
   return steps
-    .addOption(choice('--preset <name>', 'default: good settings; paper: the paper’s, 5,000 steps', PRESETS))
+    .addOption(
+      choice(
+        '--preset <name>',
+        'fast (the default): best accuracy; frugal: fewest spikes, as found at conversion; paper: the paper’s, 5,000 steps',
+        PRESETS,
+      ),
+    )
     .addOption(choice('--neuron <rule>', 'neuron rule (default ibt-memory)', NEURONS))
     .addOption(
       new Option('--pool <rule>', `spiking max-pool: ${POOLS.join(', ')} (default exact)`).argParser(
@@ -84,8 +91,15 @@ export function addRunOptions(command: Command, { lists = false } = {}): Command
     .addOption(
       choice(
         '--schedule <name>',
-        'layered: each layer waits for its whole input, then fires once',
+        'layered: each layer waits for its whole input, then fires once (default, unless something asks for steps)',
         SCHEDULES,
+      ),
+    )
+    .addOption(
+      choice(
+        '--coding <name>',
+        'what layer-synchronous counts are sent as: unit spikes (count, the default) or signed digits (phase)',
+        CODINGS,
       ),
     )
     .option('--readout-delay <n>', 'the read-out counts from this step on (default 0)', numberArgument)
@@ -113,7 +127,7 @@ export function addPhotoSetOptions(command: Command): Command {
 }
 
 /** Options that are chosen when a model is converted; with a model they are refused with a reason. */
-const CONVERSION_ONLY = ['--norm', '--percentile', '--weight-bits', '--calibration'];
+const CONVERSION_ONLY = ['--norm', '--percentile', '--weight-bits', '--tune', '--calibration'];
 
 /** Throws `USAGE` if an output would be written over an input or another output; undefined ones do not count. */
 export async function refuseOverwriting(

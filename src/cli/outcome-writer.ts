@@ -56,7 +56,7 @@ function describe(record: PhotoRecord): string {
   const total = Object.values(elapsedMs).reduce((sum, ms) => sum + ms, 0);
   const how =
     record.ann === undefined
-      ? `${record.steps} steps, ${record.spikesPerNeuron.toFixed(2)} spikes a neuron`
+      ? `${record.steps} steps ${record.schedule === 'layered' ? 'layered' : 'one by one'}, ${record.spikesPerNeuron.toFixed(2)} ${record.coding === 'phase' ? 'digits' : 'spikes'} a neuron`
       : `float network, ${record.ann.source}`;
   const lines = [
     `${path}: ${width}×${height}, ${how}, ${record.resize}, ${total.toFixed(0)} ms on ${backend.name} (${backend.isa}), ${model}${decoder ? `, decoded by ${decoder}` : ''}`,

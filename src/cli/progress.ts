@@ -37,6 +37,11 @@ export class Progress {
     this.start = performance.now();
   }
 
+  /** Work begins whose time has nothing to do with that of the work before it. */
+  begin(): void {
+    this.start = performance.now();
+  }
+
   /** Work of another kind: `part` of it (0..1) is done. */
   part(part: number, what: string): void {
     this.show(part, what);

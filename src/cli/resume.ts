@@ -55,11 +55,11 @@ export function recordedSettings(
   options: DetectorOptions,
   settings: DetectionSettings,
 ): Record<string, unknown> {
-  const { neuron, pool, rho, gamma, v0, schedule, steps, decode, readoutDelay } = settings;
+  const { neuron, pool, rho, gamma, v0, schedule, coding, steps, decode, readoutDelay } = settings;
   const { conf, iou, maxDet } = settings;
   const { classes, resize } = options;
   return {
-    ...(options.ann ? {} : { neuron, pool, rho, gamma, v0, schedule, steps, decode, readoutDelay }),
+    ...(options.ann ? {} : { neuron, pool, rho, gamma, v0, schedule, coding, steps, decode, readoutDelay }),
     conf,
     iou,
     maxDet,

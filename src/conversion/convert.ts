@@ -1,12 +1,24 @@
 import type { Backend } from '../engine/backend.js';
 import { usageError } from '../errors.js';
 import { checkModel } from '../model/bounds.js';
-import type { Normalisation, Resize, SpikingModel } from '../model/spiking-model.js';
+import type { Normalisation, Resize, SpikingLayer, SpikingModel } from '../model/spiking-model.js';
 import { createFloatNetwork } from '../network/float-network.js';
 import type { Network } from '../network/network.js';
 import type { FoldedParameters } from '../network/parameters.js';
+import { ActivationMemory, type ActivationStore } from './activation-store.js';
 import { type CalibrationPhotos, calibrate } from './calibrate.js';
-import { quantise } from './quantise.js';
+import { findFrugal } from './frugal.js';
+import { type Lambdas, quantise } from './quantise.js';
+import {
+  corrected,
+  FEWEST_TUNING_PHOTOS,
+  heldOutPhotos,
+  TUNED_STEPS,
+  type TunedLayer,
+  type Tuning,
+  tune,
+  tuningPhotos,
+} from './tune.js';
 
 /** Choices made at conversion; they live in the model file. */
 export interface ConversionOptions {
@@ -15,6 +27,11 @@ export interface ConversionOptions {
   percentile: number;
   weightBits: 16 | 8;
   resize: Resize;
+  /**
+   * What is tuned on the calibration photos, where there are at least 8: λ and biases (`full`), biases, or nothing. `full`
+   * fits the counts of a layer-synchronous run of 16 steps.
+   */
+  tune: Tuning;
   /** `paper`: channel-norm at 99.9 %, λ from the positive activations alone. */
   preset: 'default' | 'paper';
 }
@@ -24,6 +41,7 @@ export const DEFAULT_CONVERSION: ConversionOptions = {
   percentile: 99,
   weightBits: 16,
   resize: 'letterbox',
+  tune: 'full',
   preset: 'default',
 };
 
@@ -41,8 +59,36 @@ export interface TrainedNetwork {
   weightsSha256: string;
 }
 
+/** What is told about a conversion, and what it can go on from. */
+export interface ConversionListener {
+  /** Called after each photo of each pass of calibration. */
+  onPhoto?(done: number, pass: number): void;
+  /** Called with the part of tuning that is done, 0..1, and the layer that is next. */
+  onTuning?(part: number, layer: string): void;
+  /** Where maps wait between layers (default: memory); closed at the end. */
+  store?: ActivationStore;
+  /** What an earlier conversion of the same network with the same photos and options had found. */
+  state?: ConversionState;
+  /** Called when λ has been calibrated, and after each layer that was tuned. */
+  onState?(state: ConversionState): void;
+}
+
+/** What a conversion has found so far. */
+export interface ConversionState {
+  lambdas: Lambdas;
+  photoCount: number;
+  tuned: Map<string, TunedLayer>;
+}
+
+/** What is tuned by given options with so many photos. */
+export const tuningOf = ({ tune, norm, preset }: ConversionOptions, photos: number): Tuning =>
+  photos < FEWEST_TUNING_PHOTOS || preset === 'paper' || (tune === 'full' && norm !== 'channel')
+    ? 'none'
+    : tune;
+
 /**
- * Converts a trained network to integrate-and-fire neurons: calibrate λ, normalise (eq. 4/5), quantise.
+ * Converts a trained network to integrate-and-fire neurons: calibrate λ, tune, normalise (eq. 4/5), quantise.
+ * Nothing is tuned with fewer than 8 photos, by the preset `paper`, or `full` with a λ that is not a channel's own.
  *
  * @example
  * ```ts
@@ -67,20 +113,44 @@ export async function convertNetwork(
   photos: CalibrationPhotos,
   options: ConversionOptions,
   backend: Backend,
-  onPhoto?: (done: number, pass: number) => void,
+  listener: ConversionListener = {},
 ): Promise<SpikingModel> {
   const { network, parameters, classes, cfgSha256, weightsSha256 } = trained;
   const { norm, percentile, weightBits, resize, preset } = options;
+  const { store = new ActivationMemory(), onPhoto, onTuning, onState, state } = listener;
   const floatNetwork = createFloatNetwork(network, parameters, backend);
-  const { lambdas, photoCount } = await calibrate(
-    floatNetwork,
-    photos,
-    { norm, percentile, positiveOnly: preset === 'paper' },
-    onPhoto,
-  );
+  const { lambdas, photoCount } =
+    state ??
+    (await calibrate(floatNetwork, photos, { norm, percentile, positiveOnly: preset === 'paper' }, onPhoto));
+  const tuning = tuningOf(options, photoCount);
+  const known = new Map(state?.tuned);
+  let tuned: Map<string, TunedLayer> = new Map();
+  try {
+    if (tuning !== 'none') {
+      onState?.({ lambdas, photoCount, tuned: known });
+      tuned = await tune({
+        network,
+        parameters,
+        floatNetwork,
+        lambdas,
+        weightBits,
+        tuning,
+        photos,
+        photoCount,
+        backend,
+        store,
+        known: new Map(known),
+        onLayer: (name, layer) => onState?.({ lambdas, photoCount, tuned: known.set(name, layer) }),
+        onProgress: onTuning,
+      });
+    }
+  } finally {
+    store.close();
+  }
+  const heldOut = await photosAt(photos, heldOutPhotos(tuning === 'none' ? 0 : photoCount));
   const model: SpikingModel = {
     network,
-    layers: quantise(network, parameters, lambdas, weightBits),
+    layers: quantiseTuned(network, parameters, lambdas, tuned, weightBits),
     classes,
     resize,
     provenance: {
@@ -89,12 +159,45 @@ export async function convertNetwork(
       weightBits,
       preset,
       calibrationPhotos: photoCount,
+      ...(tuning === 'none'
+        ? {}
+        : {
+            tuning: { kind: tuning, steps: TUNED_STEPS, photos: tuningPhotos(photoCount).length },
+          }),
       cfgSha256,
       weightsSha256,
     },
   };
   checkModel(model);
-  return model;
+  const frugal = findFrugal(model, floatNetwork, heldOut, backend, (part) => onTuning?.(part, 'frugal'));
+  return frugal ? { ...model, presets: { frugal } } : model;
+}
+
+async function photosAt(photos: CalibrationPhotos, places: readonly number[]): Promise<Uint8Array[]> {
+  const found: Uint8Array[] = [];
+  let seen = 0;
+  if (places.length > 0)
+    for await (const pixels of photos()) if (places.includes(seen++)) found.push(pixels.slice());
+  return found;
+}
+
+/** As `quantise`, with the λ and the biases that tuning has found. */
+function quantiseTuned(
+  network: Network,
+  parameters: FoldedParameters,
+  lambdas: Lambdas,
+  tuned: ReadonlyMap<string, TunedLayer>,
+  weightBits: 16 | 8,
+): SpikingLayer[] {
+  const [own, corrections] = [new Map(lambdas), new Map(parameters)];
+  for (const [name, { lambda, correction }] of tuned) {
+    own.set(name, lambda);
+    corrections.set(name, corrected(parameters.get(name), correction));
+  }
+  return quantise(network, corrections, own, weightBits).map((layer) => {
+    const found = tuned.get(layer.name);
+    return found ? { ...layer, correction: found.correction } : layer;
+  });
 }
 
 /**

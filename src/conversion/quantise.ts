@@ -127,7 +127,7 @@ export function quantise(
 }
 
 /**
- * The float parameters that a model's integers stand for: W/s with λ undone.
+ * The float parameters that a model's integers stand for: W/s with λ undone, without what tuning has added to the biases.
  *
  * @example
  * ```ts
@@ -143,7 +143,7 @@ export function dequantise(network: Network, layers: readonly SpikingLayer[]): F
   const byName = new Map(layers.map((layer) => [layer.name, layer]));
   for (const { layer, synapses, origins, onImage } of neuronLayers(network)) {
     if (layer.kind !== 'convolutional') continue;
-    const { weights, bias, scale, lambda } = byName.get(layer.name)!;
+    const { weights, bias, scale, lambda, correction } = byName.get(layer.name)!;
     const { perFilter, wireOf } = synapses;
     const unit = inputScale(onImage);
     folded.set(layer.name, {
@@ -154,7 +154,10 @@ export function dequantise(network: Network, layers: readonly SpikingLayer[]): F
         const arriving = origin.layer === IMAGE ? 1 : byName.get(origin.layer)!.lambda[origin.channel]!;
         return ((weight / scale[j]!) * lambda[j]!) / arriving;
       }),
-      bias: Float32Array.from(bias, (value, j) => (value / (unit * scale[j]!)) * lambda[j]!),
+      bias: Float32Array.from(
+        bias,
+        (value, j) => (value / (unit * scale[j]!)) * lambda[j]! - (correction?.[j] ?? 0),
+      ),
     });
   }
   return folded;

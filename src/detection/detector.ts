@@ -1,8 +1,10 @@
 import { dequantise } from '../conversion/quantise.js';
 import { checkReadoutDelay, type Decoder, decodePotential } from '../decoding/readout.js';
 import type { Backend, BackendName } from '../engine/backend.js';
-import { planEngine, type RunOptions } from '../engine/plan.js';
+import type { Coding } from '../engine/coding.js';
+import { planEngine, type RunOptions, type Schedule } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
+import { usageError } from '../errors.js';
 import { type DetectionOptions, detectionsOf, type HeadInput, type PlacedHead } from '../heads/detections.js';
 import type { Detection } from '../heads/nms.js';
 import { LazyTable, rowAxisOf, type Table, wholeTable } from '../heads/rows.js';
@@ -37,11 +39,14 @@ interface CommonResult {
 
 /** What a spiking run found, and what it cost. */
 export interface SpikingResult extends CommonResult {
+  schedule: Schedule;
+  coding: Coding;
+  /** T. */
   steps: number;
-  /** Unit spikes as sent, before the pool. */
+  /** Spikes as sent, before the pool: unit spikes, or digits by the coding `phase`. */
   spikes: number;
   spikesPerNeuron: number;
-  /** Synaptic operations after layer 1: unit spikes after the pool × weights each reaches. */
+  /** Synaptic operations after layer 1: spikes after the pool × weights each reaches. */
   sops: number;
   /** sops ÷ dense multiplications after layer 1. */
   spikesPerNeuronMacWeighted: number;
@@ -146,7 +151,7 @@ function tableReader(
  * import { decodeModel, DEFAULT_SETTINGS, readPhoto, selectBackend, SpikingDetector } from 'spiking-yolo';
  *
  * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
- * const detector = new SpikingDetector(model, { ...DEFAULT_SETTINGS, steps: 32 }, selectBackend().backend);
+ * const detector = new SpikingDetector(model, { ...DEFAULT_SETTINGS, schedule: 'steps', steps: 32 }, selectBackend().backend);
  * const photo = await readPhoto('samples/cat.jpg');
  * for (const { step, maps } of detector.readOuts(detector.resize(photo, 'stretch'), [8, 32])) {
  *   const [best] = detector.detections(maps('vmem'), photo, { ...DEFAULT_SETTINGS, resize: 'stretch' });
@@ -217,6 +222,8 @@ export class SpikingDetector extends HeadedDetector {
       width: photo.width,
       height: photo.height,
       detections,
+      schedule: this.options.schedule,
+      coding: this.options.coding,
       steps,
       spikes: statistics.spikes,
       spikesPerNeuron: statistics.spikesPerNeuron,
@@ -246,7 +253,9 @@ export class SpikingDetector extends HeadedDetector {
     onBlock?: (step: number) => void,
   ): Generator<{ step: number; maps: (decoder: Decoder) => Float64Array[] }> {
     const { simulation } = this;
-    const { readoutDelay } = this.options;
+    const { readoutDelay, schedule, steps: planned } = this.options;
+    if (schedule === 'layered' && (steps.length !== 1 || steps[0] !== planned))
+      throw usageError(`a layer-synchronous run of ${planned} steps is read out after all of them only`);
     simulation.begin(pixels);
     if (readoutDelay > 0) {
       simulation.advanceTo(readoutDelay, onBlock);

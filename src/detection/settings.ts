@@ -1,7 +1,8 @@
 import { DECODERS, type Decoder } from '../decoding/readout.js';
-import { DEFAULT_RUN_OPTIONS, type RunOptions, type Schedule } from '../engine/plan.js';
+import { DEFAULT_RUN_OPTIONS, LAYERED_STEPS, type RunOptions, type Schedule } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import type { DetectionOptions } from '../heads/detections.js';
+import type { ModelChoices } from '../model/spiking-model.js';
 import { isCurve } from '../network/activations.js';
 import type { Network } from '../network/network.js';
 import { activatedOf, hasNeurons } from '../network/ops/index.js';
@@ -25,6 +26,7 @@ export const DEFAULT_SETTINGS: DetectionSettings = {
 /** The paper's settings: signed neurons with imbalanced threshold (eq. 7), one spike a step, 5,000 steps. */
 export const PAPER_SETTINGS: DetectionSettings = {
   ...DEFAULT_SETTINGS,
+  schedule: 'steps',
   neuron: 'ibt',
   pool: 'gate:avg',
   gamma: 1,
@@ -32,50 +34,87 @@ export const PAPER_SETTINGS: DetectionSettings = {
   steps: 5000,
 };
 
-export type Preset = 'default' | 'paper';
-export const PRESETS: readonly Preset[] = ['default', 'paper'];
+/** `fast`, which `default` is another name of; `frugal`: fewest spikes, as found when the model was converted; `paper`. */
+export type Preset = 'default' | 'fast' | 'frugal' | 'paper';
+export const PRESETS: readonly Preset[] = ['default', 'fast', 'frugal', 'paper'];
+
+/** Γ of a run step by step of a model whose λ was tuned: as many spikes in T steps as a layer-synchronous run sends. */
+const TUNED_GAMMA = 8;
+
+/** What a model's own presets say; throws `USAGE` for a preset that it has not. */
+function presetOf(preset: Preset, model: ModelChoices | undefined): Partial<DetectionSettings> {
+  if (preset === 'paper') return PAPER_SETTINGS;
+  if (preset === 'frugal' && model) {
+    const frugal = model.presets?.frugal;
+    if (!frugal)
+      throw usageError(
+        'this model has no preset frugal, which is found when a network is tuned; convert it again with 8 photos or more and without --tune none',
+      );
+    return { steps: frugal.steps, coding: frugal.coding };
+  }
+  const tuning = model?.provenance.tuning;
+  return tuning ? { steps: tuning.steps, ...(tuning.kind === 'full' ? { gamma: TUNED_GAMMA } : {}) } : {};
+}
 
 /**
- * The schedule of a network if none is asked for: curves (SiLU and the like) and islands can only run layer by layer.
+ * The schedules that a network can run by: curves (SiLU and the like) and islands only layer by layer.
  *
  * @example
  * ```ts
  * import { readFileSync } from 'node:fs';
- * import { decodeModel, usualSchedule } from 'spiking-yolo';
+ * import { decodeModel, possibleSchedules } from 'spiking-yolo';
  *
- * console.log(usualSchedule(decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors')).network)); // steps
+ * const { network } = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * console.log(possibleSchedules(network)); // [ 'layered', 'steps' ]
  * ```
  */
-export const usualSchedule = ({ layers }: Pick<Network, 'layers'>): Schedule =>
+export const possibleSchedules = ({ layers }: Pick<Network, 'layers'>): Schedule[] =>
   layers.some(
     (layer) => layer.kind === 'island' || (hasNeurons(layer) && isCurve(activatedOf(layer).activation)),
   )
-    ? 'layered'
-    : 'steps';
+    ? ['layered']
+    : ['layered', 'steps'];
+
+/** True if something is asked for that only a run step by step has. */
+const asksForSteps = (
+  { neuron, pool, gamma, rho, v0, readoutDelay, steps }: Partial<DetectionSettings>,
+  preset: Preset,
+): boolean =>
+  preset === 'paper' ||
+  (neuron ?? 'ibt-memory') !== 'ibt-memory' ||
+  (pool ?? 'exact') !== 'exact' ||
+  gamma !== undefined ||
+  rho !== undefined ||
+  (v0 ?? 0) !== 0 ||
+  (readoutDelay ?? 0) !== 0 ||
+  (steps ?? 0) > LAYERED_STEPS;
 
 /**
- * Fills in what is not given from a preset; throws `USAGE` for combinations that mean nothing.
- * Ranges of the run options are checked where the engine is planned. `usual` is the schedule that is taken if none is given
- * (see {@link usualSchedule}).
+ * Fills in what is not given from a preset, which a model may have its own of; throws `USAGE` for combinations that mean
+ * nothing.
+ * Ranges of the run options are checked where the engine is planned. The schedule is `layered` unless something else that is
+ * given has a meaning step by step only: the preset paper, a neuron other than `ibt-memory`, a pool other than `exact`,
+ * `gamma`, `rho`, `v0`, `readoutDelay`, or more than 127 steps.
  *
  * @example
  * ```ts
  * import { resolveSettings } from 'spiking-yolo';
  *
- * const { neuron, pool, steps } = resolveSettings({ steps: 200 }, 'paper');
- * console.log(neuron, pool, steps); // ibt gate:avg 200
+ * const { neuron, pool, schedule, steps } = resolveSettings({ steps: 200 }, 'paper');
+ * console.log(neuron, pool, schedule, steps); // ibt gate:avg steps 200
  * ```
  */
 export function resolveSettings(
   given: Partial<DetectionSettings>,
   preset: Preset = 'default',
-  usual: Schedule = DEFAULT_SETTINGS.schedule,
+  model?: ModelChoices,
 ): DetectionSettings {
   if (!PRESETS.includes(preset)) throw usageError(`preset is "${preset}"; expected ${PRESETS.join(', ')}`);
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const settings: DetectionSettings = {
-    ...(preset === 'paper' ? PAPER_SETTINGS : DEFAULT_SETTINGS),
-    schedule: usual,
+    ...DEFAULT_SETTINGS,
+    ...presetOf(preset, model),
+    ...(asksForSteps(set, preset) ? { schedule: 'steps' } : {}),
     ...set,
   };
   for (const [name, value] of Object.entries(settings)) {

@@ -22,10 +22,13 @@ export function orderGathers(stages: readonly Stage[]): Stage[] {
     const gather = result[index] as GatherStage;
     const { sources, shifts, channels } = gather;
     const consumers = [...stages.keys()].filter((i) => inputsOf(stages[i]!).includes(index));
-    const free = consumers.every((i) => {
-      const consumer = stages[i]!;
-      return consumer.kind === 'gather' || (consumer.kind === 'convolution' && !consumer.channelwise);
-    });
+    // what nobody hears is read from outside
+    const free =
+      consumers.length > 0 &&
+      consumers.every((i) => {
+        const consumer = stages[i]!;
+        return consumer.kind === 'gather' || (consumer.kind === 'convolution' && !consumer.channelwise);
+      });
     if (!free) continue;
     const key = (channel: number) => [
       shifts[channel]!,

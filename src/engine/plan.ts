@@ -9,6 +9,7 @@ import type { Wire } from '../network/ops/operator.js';
 import { inferShapes } from '../network/shapes.js';
 import { traceWires } from '../network/wires.js';
 import { dimsOfMap, type TensorGraph } from '../tensor/graph.js';
+import { CODINGS, type Coding } from './coding.js';
 import { type CurveTable, curveTable } from './curve.js';
 import { orderGathers } from './gather-order.js';
 
@@ -28,6 +29,9 @@ export const SCHEDULES: readonly Schedule[] = ['steps', 'layered'];
 export type Method = 'dense' | 'every-word' | 'events';
 export const METHODS: readonly Method[] = ['dense', 'every-word', 'events'];
 
+/** Most steps of a layer-synchronous run, and most spikes of a neuron in it. */
+export const LAYERED_STEPS = 127;
+
 /** Choices made when a model is run. */
 export interface RunOptions {
   neuron: Neuron;
@@ -39,6 +43,8 @@ export interface RunOptions {
   /** φ: start potential in units of θ, 0 ≤ φ < 1; always 0 for `ibt-memory`. */
   v0: number;
   schedule: Schedule;
+  /** `phase`: layer-synchronous counts go out as signed digits instead of unit spikes; no effect on results but their costs. */
+  coding: Coding;
   /** T: time steps to simulate. */
   steps: number;
   /** Time steps that run through a layer at once; no effect on results. */
@@ -51,7 +57,8 @@ export const DEFAULT_RUN_OPTIONS: RunOptions = {
   rho: 0.5,
   gamma: 4,
   v0: 0,
-  schedule: 'steps',
+  schedule: 'layered',
+  coding: 'count',
   steps: 16,
   blockLength: 8,
 };
@@ -187,6 +194,8 @@ export interface EnginePlan {
   /** Γ. */
   gamma: number;
   blockLength: number;
+  /** What counts are sent as, which statistics tell (default `count`). */
+  coding?: Coding;
   /** Forces how native convolutions compute, which has no effect on results; default: as the input's activity has it. */
   method?: Method;
 }
@@ -231,7 +240,7 @@ const within = (value: number, min: number, max: number) => value >= min && valu
 
 /** Throws `USAGE` for a run option outside docs/engine.md. */
 export function checkRunOptions(options: RunOptions): void {
-  const { neuron, pool, rho, gamma, v0, schedule, steps, blockLength } = options;
+  const { neuron, pool, rho, gamma, v0, schedule, coding, steps, blockLength } = options;
   const wholeNumber = (name: string, value: number, min: number, max: number) => {
     if (!Number.isInteger(value) || !within(value, min, max)) {
       throw usageError(`${name} is ${value}; expected a whole number from ${min} to ${max}`);
@@ -243,6 +252,7 @@ export function checkRunOptions(options: RunOptions): void {
   oneOf('neuron', neuron, NEURONS);
   oneOf('pool', pool, POOLS);
   oneOf('schedule', schedule, SCHEDULES);
+  oneOf('coding', coding, CODINGS);
   wholeNumber('gamma', gamma, 1, 127);
   wholeNumber('steps', steps, 1, 1_000_000);
   wholeNumber('blockLength', blockLength, 1, 64);
@@ -251,9 +261,13 @@ export function checkRunOptions(options: RunOptions): void {
   }
   if (!within(v0, 0, 1 - Number.EPSILON)) throw usageError(`v0 is ${v0}; expected 0 ≤ v0 < 1`);
   if (neuron === 'ibt-memory' && v0 !== 0) throw usageError('v0 must be 0 with the neuron ibt-memory');
-  if (schedule === 'layered' && steps > 127) {
+  if (coding === 'phase' && schedule !== 'layered')
     throw usageError(
-      `steps is ${steps}; a layer-synchronous run clips counts at 127, so it takes at most 127 steps`,
+      'coding phase sends the counts of a layer-synchronous run; it takes the schedule layered',
+    );
+  if (schedule === 'layered' && steps > LAYERED_STEPS) {
+    throw usageError(
+      `steps is ${steps}; a layer-synchronous run clips counts at ${LAYERED_STEPS}, so it takes at most ${LAYERED_STEPS} steps`,
     );
   }
 }
@@ -435,8 +449,9 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
   return {
     stages: orderGathers(stages),
     tailOperations,
-    gamma: layered ? 127 : options.gamma,
+    gamma: layered ? LAYERED_STEPS : options.gamma,
     blockLength: options.blockLength,
+    coding: options.coding,
   };
 }
 

@@ -1,16 +1,17 @@
-import { denseMultiplications } from '../network/shapes.js';
+import { denseMultiplications, fanOut } from '../network/shapes.js';
 import type { Backend, ConvolutionLoad, EngineInstance, StageState, StageStatistics } from './backend.js';
 import { Fnv1a64, updateInt32, updateInt64 } from './checksum.js';
+import { sentAs } from './coding.js';
 import { Island } from './island.js';
 import { type EnginePlan, outputShapeOf, takesWindow } from './plan.js';
 
-/** What a run has cost so far; "as sent" means before the pool, a burst of k counted as k. */
+/** What a run has cost so far; "as sent" means before the pool: a burst of k counted as k, or as digits by the coding `phase`. */
 export interface RunStatistics {
-  /** Unit spikes as sent by all firing neurons. */
+  /** Spikes as sent by all firing neurons. */
   spikes: number;
   /** `spikes` ÷ firing neurons. */
   spikesPerNeuron: number;
-  /** Synaptic operations after layer 1: unit spikes after the pool × weights each really reaches. */
+  /** Synaptic operations after layer 1: spikes after the pool × weights each really reaches. */
   synapticOperations: number;
   /** Synaptic operations ÷ dense multiplications after layer 1. */
   spikesPerNeuronMacWeighted: number;
@@ -43,6 +44,7 @@ export class Simulation {
   stageMs: Float64Array | undefined;
   private elapsedSteps = 0;
   private readonly islands = new Map<number, Island>();
+  private countBuffer = new Int32Array(0);
   /** Steps at which a block must end, in ascending order: before and after the step in which a start delay ends. */
   private readonly cuts: number[];
 
@@ -109,6 +111,40 @@ export class Simulation {
     return potential;
   }
 
+  /**
+   * A stage's statistics if counts go out as digits: what was sent is counted from N, once each neuron has fired.
+   */
+  private sentAsDigits(index: number, { clipped }: StageStatistics): StageStatistics {
+    const stage = this.plan.stages[index]!;
+    let spikes = 0;
+    if (stage.kind !== 'convolution' || stage.fires)
+      for (const count of this.countsOf(index)) spikes += sentAs('phase', count);
+    if (stage.kind !== 'convolution' || stage.input < 0) return { spikes, synapticOperations: 0, clipped };
+    const counts = this.countsOf(stage.input);
+    const { width, channels, reach } = stage;
+    const rows = fanOut(stage.height, stage.outHeight, stage);
+    const columns = fanOut(width, stage.outWidth, stage);
+    let synapticOperations = 0;
+    for (let cell = 0, at = 0; at < counts.length; cell++) {
+      let digits = 0;
+      for (const end = at + channels; at < end; at++) digits += sentAs('phase', counts[at]!);
+      synapticOperations += digits * rows[Math.floor(cell / width)]! * columns[cell % width]! * reach;
+    }
+    return { spikes, synapticOperations, clipped };
+  }
+
+  /** N of what a stage sends, (H, W, C), until the next call. */
+  private countsOf(index: number): Int32Array {
+    const island = this.islands.get(index);
+    if (island) return island.counts;
+    const { height, width, channels } = outputShapeOf(this.plan.stages[index]!);
+    const size = height * width * channels;
+    if (this.countBuffer.length < size) this.countBuffer = new Int32Array(size);
+    const counts = this.countBuffer.subarray(0, size);
+    this.instance.counts(index, counts);
+    return counts;
+  }
+
   statistics(): RunStatistics {
     const perStage: RunStatistics['perStage'] = [];
     let spikes = 0;
@@ -119,7 +155,8 @@ export class Simulation {
     for (const [index, stage] of this.plan.stages.entries()) {
       const island = this.islands.get(index);
       if (stage.kind !== 'convolution' && !island) continue;
-      const statistics = island ? { ...island.statistics } : this.instance.statistics(index);
+      const asCounted = island ? { ...island.statistics } : this.instance.statistics(index);
+      const statistics = this.plan.coding === 'phase' ? this.sentAsDigits(index, asCounted) : asCounted;
       const { height, width, channels } = outputShapeOf(stage);
       const size = stage.kind === 'convolution' && !stage.fires ? 0 : height * width * channels;
       perStage.push({ name: stage.name, neurons: size, ...statistics });

@@ -43,7 +43,7 @@ function planRuns({ model, settings, steps }: Experiment, backend: Backend, thre
 
 /** Everything that decides the measurements, for the result and for the state's key. */
 function describeSettings({ model, floatWeights, settings, steps, decoders, resize }: Experiment) {
-  const { neuron, pool, rho, gamma, v0, schedule, readoutDelay } = settings;
+  const { neuron, pool, rho, gamma, v0, schedule, coding, readoutDelay } = settings;
   return {
     conversion: model.provenance,
     neuron,
@@ -52,6 +52,7 @@ function describeSettings({ model, floatWeights, settings, steps, decoders, resi
     ...(schedule === 'layered' ? {} : { gamma }),
     v0,
     schedule,
+    coding,
     readoutDelay,
     steps,
     decode: decoders,

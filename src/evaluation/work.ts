@@ -62,7 +62,7 @@ const windowCells = (extent: number, out: number, { size, stride, offset }: Pool
  *
  * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
  * const { neuronUpdates } = fixedWork(planEngine(model, DEFAULT_RUN_OPTIONS), 16);
- * console.log(neuronUpdates); // 32899072
+ * console.log(neuronUpdates); // 2056192
  * ```
  */
 export function fixedWork({ stages, tailOperations = 0 }: EnginePlan, steps: number): FixedWork {

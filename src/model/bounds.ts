@@ -87,9 +87,9 @@ function checkLayer(
   weightBits: 16 | 8,
   onImage: boolean,
 ) {
-  const { name, weights, bias, threshold, negativeThreshold, scale, lambda, startDelay } = layer;
+  const { name, weights, bias, threshold, negativeThreshold, scale, lambda, startDelay, correction } = layer;
   const where = `layer ${name}`;
-  const arrays = { bias, threshold, negativeThreshold, scale, lambda };
+  const arrays = { bias, threshold, negativeThreshold, scale, lambda, ...(correction ? { correction } : {}) };
   for (const [what, array] of Object.entries(arrays)) {
     if (array.length !== filters)
       throw fail(`${where}: ${what} has ${array.length} values, expected ${filters}`);
@@ -119,6 +119,8 @@ function checkLayer(
     if (!(lambda[j]! > 0 && lambda[j]! < Number.POSITIVE_INFINITY)) {
       throw fail(`${where} channel ${j}: λ is ${lambda[j]}, not a positive number`);
     }
+    if (correction && !Number.isFinite(correction[j]))
+      throw fail(`${where} channel ${j}: its correction is ${correction[j]}, not a number`);
   }
 }
 

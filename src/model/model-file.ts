@@ -1,4 +1,5 @@
 import { Fnv1a64 } from '../engine/checksum.js';
+import { LAYERED_STEPS } from '../engine/plan.js';
 import { modelError, reasonOf } from '../errors.js';
 import { type Anchors, type Head, isTableHead, type Layer, type Network } from '../network/network.js';
 import { isKind, operatorOf } from '../network/ops/index.js';
@@ -7,11 +8,14 @@ import { isTensorGraph, type TensorGraph } from '../tensor/graph.js';
 import { checkModel, neuronLayers } from './bounds.js';
 import { type Container, decodeSafetensors, encodeSafetensors, type TensorData } from './safetensors.js';
 import {
+  type FrugalPreset,
+  type ModelChoices,
   NORMALISATIONS,
   type Provenance,
   RESIZES,
   type SpikingLayer,
   type SpikingModel,
+  type TuningProvenance,
 } from './spiking-model.js';
 
 const FORMAT = 'spiking-yolo';
@@ -72,7 +76,7 @@ function headerDigest({ metadata, tensors }: Container): string {
 /**
  * Serialises a model as one self-contained safetensors file, its bounds proved first. Tensors of layer `conv1`:
  * `conv1.weight` (filters, size, size, channels of a group) I16 or I8 (of a sum (filters, inputs)); `.bias`, `.threshold`, `.threshold_negative`, `.scale`
- * (filters) I32; `.lambda` (filters) F64; `.start_delay` (1) I32.
+ * (filters) I32; `.lambda` (filters) F64; `.start_delay` (1) I32; of a tuned model `.correction` (filters) F64.
  *
  * @example
  * ```ts
@@ -103,6 +107,7 @@ export function encodeModel(model: SpikingModel): Uint8Array<ArrayBuffer> {
     add('scale', perChannel, layer.scale);
     add('lambda', perChannel, layer.lambda);
     add('start_delay', [1], Int32Array.of(layer.startDelay));
+    if (layer.correction) add('correction', perChannel, layer.correction);
   }
   for (const [owner, { constants }] of graphsOf(model.network))
     for (const [name, { dims, values }] of Object.entries(constants))
@@ -114,6 +119,7 @@ export function encodeModel(model: SpikingModel): Uint8Array<ArrayBuffer> {
     classes: JSON.stringify(model.classes),
     resize: model.resize,
     provenance: JSON.stringify(model.provenance),
+    ...(model.presets ? { presets: JSON.stringify(model.presets) } : {}),
   };
   metadata.digest = headerDigest({ metadata, tensors });
   return encodeSafetensors({ metadata, tensors });
@@ -186,6 +192,26 @@ function fromChain(value: unknown): unknown {
   };
 }
 
+const isTuning = (value: unknown): value is TuningProvenance => {
+  const { kind, steps, photos } = (value ?? {}) as TuningProvenance;
+  return (
+    ['bias', 'full'].includes(kind) && isWholeNumber(steps, 1, LAYERED_STEPS) && isWholeNumber(photos, 1, 1e6)
+  );
+};
+
+const isFrugal = (value: unknown): value is FrugalPreset => {
+  const { steps, coding, error, photos } = (value ?? {}) as FrugalPreset;
+  return (
+    isWholeNumber(steps, 1, LAYERED_STEPS) &&
+    coding === 'phase' &&
+    typeof error === 'number' &&
+    isWholeNumber(photos, 1, 1e6)
+  );
+};
+
+const isPresets = (value: unknown): value is NonNullable<SpikingModel['presets']> =>
+  typeof value === 'object' && value !== null && (!('frugal' in value) || isFrugal(value.frugal));
+
 function isProvenance(value: unknown): value is Provenance {
   const provenance = value as Provenance;
   return (
@@ -196,7 +222,8 @@ function isProvenance(value: unknown): value is Provenance {
     ['default', 'paper'].includes(provenance.preset) &&
     typeof provenance.cfgSha256 === 'string' &&
     typeof provenance.weightsSha256 === 'string' &&
-    isWholeNumber(provenance.calibrationPhotos, 1, Number.MAX_SAFE_INTEGER)
+    isWholeNumber(provenance.calibrationPhotos, 1, Number.MAX_SAFE_INTEGER) &&
+    (provenance.tuning === undefined || isTuning(provenance.tuning))
   );
 }
 
@@ -232,8 +259,15 @@ function networkOf(container: Container): Network {
   return withConstants(parseField(metadata, 'network', isNetwork, chain ? fromChain : undefined), tensors);
 }
 
-/** The network of a model file alone, its bounds not proved; throws `MODEL`. */
-export const readNetwork = (bytes: Uint8Array): Network => networkOf(decodeSafetensors(bytes));
+/** What a model file says about how it is run, its bounds not proved; throws `MODEL`. */
+export function readChoices(bytes: Uint8Array): ModelChoices {
+  const { metadata } = decodeSafetensors(bytes);
+  const { presets } = metadata;
+  return {
+    provenance: parseField(metadata, 'provenance', isProvenance),
+    ...(presets === undefined ? {} : { presets: parseField(metadata, 'presets', isPresets) }),
+  };
+}
 
 /**
  * Reads a model file and proves its bounds; throws `MODEL` for anything damaged, truncated or of another format.
@@ -278,6 +312,7 @@ export function decodeModel(bytes: Uint8Array): SpikingModel {
         scale: get('scale', Int32Array),
         lambda: get('lambda', Float64Array),
         startDelay: get('start_delay', Int32Array)[0] ?? -1,
+        ...(tensors.has(`${name}.correction`) ? { correction: get('correction', Float64Array) } : {}),
       };
     });
   } catch (error) {
@@ -289,6 +324,7 @@ export function decodeModel(bytes: Uint8Array): SpikingModel {
     classes: parseField(metadata, 'classes', isNames),
     resize,
     provenance: parseField(metadata, 'provenance', isProvenance),
+    ...(metadata.presets === undefined ? {} : { presets: parseField(metadata, 'presets', isPresets) }),
   };
   checkModel(model);
   return model;

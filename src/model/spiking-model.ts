@@ -31,6 +31,30 @@ export interface SpikingLayer {
   lambda: Float64Array;
   /** Steps in which the layer may not fire. */
   startDelay: number;
+  /** What tuning has added to the float network's biases, (filters), in its units; it is part of B. None where nothing is tuned. */
+  correction?: Float64Array;
+}
+
+/** How λ and biases were tuned on the calibration photos (docs/engine.md). */
+export interface TuningProvenance {
+  kind: 'bias' | 'full';
+  /** T that it was done for. */
+  steps: number;
+  /** Photos that it was done on. */
+  photos: number;
+}
+
+/** Largest relative error of the output maps with which `frugal` is content. */
+export const FRUGAL_ERROR = 0.05;
+
+/** What the preset `frugal` stands for in a model, found at its conversion. */
+export interface FrugalPreset {
+  /** T: the fewest with a relative error of at most {@link FRUGAL_ERROR} on held-out photos. */
+  steps: number;
+  coding: 'phase';
+  /** The error that was measured, and on how many photos. */
+  error: number;
+  photos: number;
 }
 
 /** Where a model came from and the choices made at its conversion. */
@@ -41,6 +65,8 @@ export interface Provenance {
   preset: 'default' | 'paper';
   /** Photos used for calibration. */
   calibrationPhotos: number;
+  /** None if nothing was tuned. */
+  tuning?: TuningProvenance;
   /** SHA-256 of the darknet files, hexadecimal. */
   cfgSha256: string;
   weightsSha256: string;
@@ -54,7 +80,12 @@ export interface SpikingModel {
   classes: string[];
   resize: Resize;
   provenance: Provenance;
+  /** Presets that were found at conversion. */
+  presets?: { frugal?: FrugalPreset };
 }
+
+/** What a model says about how it is run. */
+export type ModelChoices = Pick<SpikingModel, 'provenance' | 'presets'>;
 
 /** Largest |input| of a step: bytes for a layer on the image, spikes for the others (whatever Γ is). */
 export const greatestInput = (onImage: boolean) => (onImage ? 255 : 127);

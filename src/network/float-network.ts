@@ -1,6 +1,13 @@
 import type { Backend, FloatConvolution, FloatKernels } from '../engine/backend.js';
 import { activate, isCurve, negativeSlope } from './activations.js';
-import { type ConvolutionalLayer, IMAGE, type Network, outputNames, type Shape } from './network.js';
+import {
+  type ConvolutionalLayer,
+  IMAGE,
+  type Layer,
+  type Network,
+  outputNames,
+  type Shape,
+} from './network.js';
 import { hasNeurons, type NeuronLayer, operatorOf } from './ops/index.js';
 import type { FloatMap } from './ops/operator.js';
 import type { FoldedParameters } from './parameters.js';
@@ -14,6 +21,8 @@ export interface FloatNetwork {
   readonly network: Network;
   /** pixels (height, width, 3), 0..255 → maps (H, W, C) of the output layers, reused by the next call. */
   forward(pixels: ArrayLike<number>, observe?: ActivationObserver): Float32Array[];
+  /** One layer alone: its inputs' maps → its activation, written into `output`. */
+  forwardLayer(layer: Layer, inputs: readonly FloatMap[], output: FloatMap): void;
 }
 
 /**
@@ -59,27 +68,36 @@ export function createFloatNetwork(
     maps.set(name, { ...shape, values: new Float32Array(height * width * channels) });
   }
   const outputs = outputNames(network);
+  const forwardLayer: FloatNetwork['forwardLayer'] = (layer, inputs, output) => {
+    if (layer.kind !== 'convolutional') {
+      operatorOf(layer).forward!(layer, inputs, output);
+      return;
+    }
+    kernels.convolve(indexOf.get(layer.name)!, inputs[0]!.values, output.values);
+    // kernels know slopes; a curve comes after them
+    if (isCurve(layer.activation)) activate(layer, output.values);
+  };
 
   return {
     network,
     forward(pixels, observe) {
       const image = maps.get(IMAGE)!.values;
-      for (let i = 0; i < image.length; i++) image[i] = pixels[i]! / 255;
+      imageValues(pixels, image);
       for (const layer of network.layers) {
         const inputs = layer.inputs.map((name) => maps.get(name)!);
         const output = maps.get(layer.name)!;
-        if (layer.kind === 'convolutional') {
-          kernels.convolve(indexOf.get(layer.name)!, inputs[0]!.values, output.values);
-          // kernels know slopes; a curve comes after them
-          if (isCurve(layer.activation)) activate(layer, output.values);
-        } else {
-          operatorOf(layer).forward!(layer, inputs, output);
-        }
+        forwardLayer(layer, inputs, output);
         if (hasNeurons(layer)) observe?.(layer, output.values);
       }
       return outputs.map((name) => maps.get(name)!.values);
     },
+    forwardLayer,
   };
+}
+
+/** Bytes 0..255 as the float network takes them, 0..1. */
+export function imageValues(pixels: ArrayLike<number>, target: Float32Array): void {
+  for (let i = 0; i < target.length; i++) target[i] = pixels[i]! / 255;
 }
 
 /** A convolution as a back-end takes it: of groups that are not depthwise, the weights between them are zeros. */

@@ -23,7 +23,9 @@ export function addShape(shapes: Map<string, Shape>, layer: Layer): void {
       throw conversionError(`layer ${layer.name}: takes "${name.slice(0, 100)}", which is no earlier layer`);
     return input;
   });
-  if (inputs.length === 0) throw conversionError(`layer ${layer.name}: takes no layer as its input`);
+  // an island without inputs stands for what comes from elsewhere; no file holds one
+  if (inputs.length === 0 && layer.kind !== 'island')
+    throw conversionError(`layer ${layer.name}: takes no layer as its input`);
   if (shapes.has(layer.name)) throw conversionError(`layer ${layer.name}: two layers have this name`);
   let shape: Shape;
   try {

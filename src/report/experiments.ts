@@ -23,6 +23,9 @@ export const PAPER_CONVERSION = { percentile: PAPER_PERCENTILE, preset: 'paper' 
 export const PAPER_NORMS: readonly Normalisation[] = ['none', 'layer', 'channel'];
 export const PAPER_NEURONS: readonly Neuron[] = ['if', 'signed', 'ibt'];
 
+/** This project's settings, step by step. */
+export const STEP_BY_STEP: DetectionSettings = { ...DEFAULT_SETTINGS, schedule: 'steps' };
+
 /** Steps at which rules are compared, and those of layer-synchronous runs. */
 const FEW_STEPS = [8, 16, 32, 64, 128];
 const LAYERED_STEPS = [4, 6, 8, 12, 16, 32];
@@ -64,7 +67,7 @@ function ruleExperiments(): PlannedExperiment[] {
     { ...base, neuron: 'ibt-memory', pool: 'exact', gamma: 2, rho: 0.75 } as const,
   ];
   return rules.map((rule) => {
-    const settings = { ...DEFAULT_SETTINGS, ...rule, steps: FEW_STEPS.at(-1)! };
+    const settings = { ...STEP_BY_STEP, ...rule, steps: FEW_STEPS.at(-1)! };
     return {
       id: `rule-${describeRule(settings).replace(/[^\w.]+/g, '-')}`,
       group: 'rules' as const,
@@ -87,7 +90,7 @@ function ownExperiments(): PlannedExperiment[] {
       steps: LAYERED_STEPS,
       decoders: ['vmem'] as const,
     };
-    const settings = { ...DEFAULT_SETTINGS, steps: LAYERED_STEPS.at(-1)! };
+    const settings = { ...STEP_BY_STEP, steps: LAYERED_STEPS.at(-1)! };
     return [
       { ...common, id: `ours-${percentile}`, label: `ibt-memory, λ at ${percentile} %`, settings },
       {

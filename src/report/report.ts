@@ -31,7 +31,8 @@ export async function makeReport(options: ReportOptions, listener: ReportListene
   const models = new Map<string, Promise<SpikingModel>>();
   const modelOf = (choice: PlannedExperiment['conversion']) => {
     const key = JSON.stringify(choice);
-    const model = models.get(key) ?? options.convert({ ...DEFAULT_CONVERSION, ...choice, resize });
+    const model =
+      models.get(key) ?? options.convert({ ...DEFAULT_CONVERSION, tune: 'none', ...choice, resize });
     models.set(key, model);
     return model;
   };

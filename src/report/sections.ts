@@ -20,7 +20,7 @@ import {
   neuronChart,
 } from './charts.js';
 import { diagnose, explain } from './diagnosis.js';
-import { PAPER_CONVERSION, type PlannedExperiment } from './experiments.js';
+import { PAPER_CONVERSION, type PlannedExperiment, STEP_BY_STEP } from './experiments.js';
 import type { Section } from './page.js';
 import { type Panel, photoPanels } from './photo-panels.js';
 import { ablationTable, diagnosisTable, stepsTable, summaryTable } from './tables.js';
@@ -197,7 +197,7 @@ export async function photoSection(
     [{ title: 'float network', detections: float.detect(photo, head).detections }],
     rowOf('layer-norm', await modelOf({ norm: 'layer', ...PAPER_CONVERSION }), PAPER_SETTINGS, shown),
     rowOf('channel-norm', await modelOf({ norm: 'channel', ...PAPER_CONVERSION }), PAPER_SETTINGS, shown),
-    rowOf('this project', await modelOf(OWN_CONVERSION), DEFAULT_SETTINGS, [4, 8, 16, 32]),
+    rowOf('this project', await modelOf(OWN_CONVERSION), STEP_BY_STEP, [4, 8, 16, 32]),
   ];
   return {
     id: 'fig7',
@@ -226,7 +226,7 @@ export async function diagnosisSections(
     ['channel-norm, if', { norm: 'channel', ...PAPER_CONVERSION }, paper('if')],
     ['channel-norm, signed', { norm: 'channel', ...PAPER_CONVERSION }, paper('signed')],
     ['channel-norm, ibt: the paper', { norm: 'channel', ...PAPER_CONVERSION }, paper('ibt')],
-    ['this project', OWN_CONVERSION, DEFAULT_SETTINGS],
+    ['this project', OWN_CONVERSION, STEP_BY_STEP],
   ] as const;
   const sections: Drawable[] = [];
   for (const [i, [title, conversion, settings]] of subjects.entries()) {

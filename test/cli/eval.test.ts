@@ -86,7 +86,8 @@ describe('eval', () => {
     expect(settings).toMatchObject({
       neuron: 'ibt-memory',
       pool: 'exact',
-      gamma: 4,
+      schedule: 'layered',
+      coding: 'count',
       float: 'dequantised',
       conf: 0.005,
     });
