@@ -17,6 +17,7 @@ export { dequantise, type Lambdas, quantise } from './conversion/quantise.js';
 export type { TunedLayer, Tuning } from './conversion/tune.js';
 export { type Decoder, decodePotential } from './decoding/readout.js';
 export {
+  type EarlyEnd,
   type ElapsedMs,
   FloatDetector,
   type FloatResult,

@@ -17,6 +17,7 @@ import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
 import { SpikingYoloError, usageError, withPath } from './errors.js';
 import { readPhotoBytes, readShared } from './files.js';
 import { loadTrained, mainFile, type TrainedFiles } from './formats/trained.js';
+import type { Detection } from './heads/nms.js';
 import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
 import { decodeModel } from './model/model-file.js';
@@ -333,6 +334,36 @@ export class Detector {
   }
 
   /**
+   * Boxes as time steps pass, out of one simulation in the calling thread: every `every` steps and after the last one. The
+   * detector must run step by step (`schedule: 'steps'`); breaking out of the loop ends the simulation.
+   *
+   * @param every steps between two read-outs, a whole number from 1
+   *
+   * @example
+   * ```ts
+   * import { Detector } from 'spiking-yolo';
+   *
+   * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc', schedule: 'steps', steps: 8 });
+   * for await (const { step, detections } of detector.steps('samples/cat.jpg', 4))
+   *   if (step === 8) console.log(detections[0].class); // cat
+   * await detector.close();
+   * ```
+   */
+  async *steps(source: PhotoSource, every = 1): AsyncGenerator<{ step: number; detections: Detection[] }> {
+    if (!(Number.isInteger(every) && every >= 1))
+      throw usageError(`every is ${every}; expected a whole number from 1`);
+    if (!(this.network instanceof SpikingDetector))
+      throw usageError('the float network (ann) has no time steps');
+    const photo = await readPhoto(source);
+    const options = { ...this.settings, classIds: this.classIds, resize: this.resize };
+    const pixels = this.network.resize(photo, this.resize);
+    for (const found of this.network.boxesOverTime(pixels, photo, options, every)) {
+      yield found;
+      if (this.closed) throw usageError('this detector is closed');
+    }
+  }
+
+  /**
    * Detects objects on many photos, spread over worker threads (`options.workers`, default: as many as cores), each
    * with a network of its own. Results come as they finish; sources are taken only as threads become free, so memory
    * stays bounded however many there are. A photo that fails is a result with an `error`, and the others go on; a
@@ -420,6 +451,8 @@ const RUN_OPTION_NAMES = [
   ...(Object.keys(DEFAULT_RUN_OPTIONS) as (keyof DetectionSettings)[]),
   'decode',
   'readoutDelay',
+  'untilStable',
+  'budgetMs',
 ] as const;
 
 /** The settings among options; what is not given is undefined. */

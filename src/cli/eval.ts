@@ -32,7 +32,10 @@ import { evaluationListener } from './print.js';
 import { Progress } from './progress.js';
 
 interface EvalOptions
-  extends Omit<ModelCommandOptions, 'steps' | 'decode' | keyof GivenConversionOptions>,
+  extends Omit<
+      ModelCommandOptions,
+      'steps' | 'decode' | 'untilStable' | 'budgetMs' | keyof GivenConversionOptions
+    >,
     GivenConversionOptions,
     PhotoSet {
   calibration?: string;

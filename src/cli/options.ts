@@ -67,7 +67,16 @@ export function addRunOptions(command: Command, { lists = false } = {}): Command
     : command
         .option('--steps <n>', 'time steps (default 16)', numberArgument)
         .addOption(choice('--decode <name>', 'output decoder (default vmem)', DECODERS));
-  return steps
+  const early = lists
+    ? steps
+    : steps
+        .option('--until-stable', 'step by step: end when the boxes have settled')
+        .option(
+          '--budget-ms <n>',
+          'step by step: end after so many milliseconds with the boxes so far',
+          numberArgument,
+        );
+  return early
     .addOption(
       choice(
         '--preset <name>',
@@ -246,6 +255,7 @@ export interface ModelCommandOptions
   norm?: string;
   percentile?: string;
   weightBits?: string;
+  tune?: string;
   calibration?: string;
   classes?: string;
 }
@@ -278,8 +288,8 @@ export const filesOf = ({ cfg, weights, names, onnx }: TrainedFileOptions) => [c
 
 /** Detector options from the command line; throws `USAGE` for combinations that mean nothing. */
 export function detectorOptions(options: ModelCommandOptions): DetectorOptions {
-  const { norm, percentile, weightBits, calibration, classes, ...given } = options;
-  const conversion = { norm, percentile, 'weight-bits': weightBits, calibration };
+  const { norm, percentile, weightBits, tune, calibration, classes, ...given } = options;
+  const conversion = { norm, percentile, 'weight-bits': weightBits, tune, calibration };
   for (const [name, value] of Object.entries(conversion)) {
     if (value !== undefined) {
       throw usageError(

@@ -60,6 +60,8 @@ export function recordedSettings(
   const { classes, resize } = options;
   return {
     ...(options.ann ? {} : { neuron, pool, rho, gamma, v0, schedule, coding, steps, decode, readoutDelay }),
+    ...(settings.untilStable ? { untilStable: true } : {}),
+    ...(settings.budgetMs < Number.POSITIVE_INFINITY ? { budgetMs: settings.budgetMs } : {}),
     conf,
     iou,
     maxDet,

@@ -17,6 +17,16 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: StoredMap) =>
  * Keeps maps in a temporary file whose freed parts are used again, so that memory does not grow with the photos. The file is
  * gone when the store is closed; where the system allows it, its name is gone from the start, so that nothing stays behind a
  * process that is killed.
+ *
+ * @example
+ * ```ts
+ * import { ActivationFile } from 'spiking-yolo';
+ *
+ * const store = new ActivationFile('.');
+ * store.write('conv1', 0, Float32Array.of(0.5, 2));
+ * console.log(store.read('conv1', 0, new Float32Array(2))[1], store.size); // 2 8
+ * store.close();
+ * ```
  */
 export class ActivationFile implements ActivationStore {
   private readonly folder: string;

@@ -12,7 +12,18 @@ export interface ActivationStore {
   close(): void;
 }
 
-/** Keeps maps in memory, which grows with the photos; see `ActivationFile` for one that does not. */
+/**
+ * Keeps maps in memory, which grows with the photos; see `ActivationFile` for one that does not.
+ *
+ * @example
+ * ```ts
+ * import { ActivationMemory } from 'spiking-yolo';
+ *
+ * const store = new ActivationMemory();
+ * store.write('conv1', 0, Float32Array.of(0.5, 2));
+ * console.log(store.read('conv1', 0, new Float32Array(2))[1]); // 2
+ * ```
+ */
 export class ActivationMemory implements ActivationStore {
   private readonly maps = new Map<string, StoredMap[]>();
 

@@ -16,6 +16,8 @@ import type { FoldedParameters } from '../network/parameters.js';
 import { inferShapes } from '../network/shapes.js';
 import { dimsOfMap, planGraph, runOnMaps, type TensorGraph } from '../tensor/graph.js';
 import { planRows } from '../tensor/rows.js';
+import type { DetectionSettings } from './settings.js';
+import { READ_EVERY, Settling } from './settling.js';
 
 /** Times in milliseconds. */
 export interface ElapsedMs {
@@ -41,8 +43,10 @@ interface CommonResult {
 export interface SpikingResult extends CommonResult {
   schedule: Schedule;
   coding: Coding;
-  /** T. */
+  /** T, or the step at which the run ended early. */
   steps: number;
+  /** Of a run that may end early: true if its boxes had settled. */
+  settled?: boolean;
   /** Spikes as sent, before the pool: unit spikes, or digits by the coding `phase`. */
   spikes: number;
   spikesPerNeuron: number;
@@ -59,6 +63,9 @@ export interface SpikingResult extends CommonResult {
 export interface FloatResult extends CommonResult {
   ann: { source: 'trained' | 'dequantised' };
 }
+
+/** When a run step by step may end before its last step. */
+export type EarlyEnd = Pick<DetectionSettings, 'untilStable' | 'budgetMs'>;
 
 /** Which detections are reported, and from what. */
 export interface HeadOptions extends DetectionOptions {
@@ -202,20 +209,67 @@ export class SpikingDetector extends HeadedDetector {
     this.simulation = new Simulation(plan, backend, threads);
   }
 
-  /** Simulates T steps; `onBlock` is called after each block of them and may throw to stop. */
-  detect(
+  /**
+   * Boxes as time steps pass, every few steps and at the last one. Throws `USAGE` if the detector runs layer by layer: then they
+   * are known at the last step only.
+   */
+  *boxesOverTime(
+    pixels: Uint8Array,
     photo: Photo,
     options: HeadOptions,
+    every = READ_EVERY,
+    onBlock?: (step: number) => void,
+  ): Generator<{ step: number; detections: Detection[] }> {
+    const { steps, readoutDelay, decode, schedule } = this.options;
+    if (schedule === 'layered')
+      throw usageError('boxes as time steps pass take a run step by step: the schedule steps');
+    const listed: number[] = [];
+    for (let step = readoutDelay + every; step < steps; step += every) listed.push(step);
+    for (const { step, maps } of this.readOuts(pixels, [...listed, steps], onBlock))
+      yield { step, detections: this.detections(maps(decode), photo, options) };
+  }
+
+  /** Runs until boxes have settled, or the time is up; at the least to the first read-out. */
+  private detectEarly(
+    pixels: Uint8Array,
+    photo: Photo,
+    options: HeadOptions & EarlyEnd,
+    onBlock?: (step: number) => void,
+  ): { step: number; detections: Detection[]; settled: boolean } {
+    const start = performance.now();
+    const settling = new Settling(this.options.steps);
+    let last = { step: 0, detections: [] as Detection[], settled: false };
+    for (const { step, detections } of this.boxesOverTime(pixels, photo, options, READ_EVERY, onBlock)) {
+      const settled = settling.observe(step, detections);
+      last = { step, detections, settled };
+      if ((settled && options.untilStable) || performance.now() - start >= options.budgetMs!) break;
+    }
+    return last;
+  }
+
+  /** Simulates T steps, or fewer where `options` let it end early; `onBlock` is called after each block of them and may throw to stop. */
+  detect(
+    photo: Photo,
+    options: HeadOptions & Partial<EarlyEnd>,
     extra: { checksum?: boolean | undefined; onBlock?: ((step: number) => void) | undefined } = {},
   ): SpikingResult {
     const { simulation } = this;
-    const { steps } = this.options;
+    const { untilStable = false, budgetMs = Number.POSITIVE_INFINITY } = options;
     const start = performance.now();
     const pixels = this.resize(photo, options.resize);
     const resized = performance.now();
-    const maps = this.outputMaps(pixels, extra.onBlock);
-    const simulated = performance.now();
-    const detections = this.detections(maps, photo, options);
+    let [step, simulated] = [this.options.steps, 0];
+    let detections: Detection[];
+    let settled: boolean | undefined;
+    if (untilStable || budgetMs < Number.POSITIVE_INFINITY) {
+      const early = { ...options, untilStable, budgetMs };
+      ({ step, detections, settled } = this.detectEarly(pixels, photo, early, extra.onBlock));
+      simulated = performance.now();
+    } else {
+      const maps = this.outputMaps(pixels, extra.onBlock);
+      simulated = performance.now();
+      detections = this.detections(maps, photo, options);
+    }
     const done = performance.now();
     const statistics = simulation.statistics();
     return {
@@ -224,7 +278,8 @@ export class SpikingDetector extends HeadedDetector {
       detections,
       schedule: this.options.schedule,
       coding: this.options.coding,
-      steps,
+      steps: step,
+      ...(settled === undefined ? {} : { settled }),
       spikes: statistics.spikes,
       spikesPerNeuron: statistics.spikesPerNeuron,
       sops: statistics.synapticOperations,

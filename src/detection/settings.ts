@@ -12,12 +12,18 @@ export interface DetectionSettings extends RunOptions, Omit<DetectionOptions, 'c
   decode: Decoder;
   /** d: the read-out counts from step d on. */
   readoutDelay: number;
+  /** True to end a run step by step when its boxes have settled. */
+  untilStable: boolean;
+  /** Milliseconds after which a run step by step ends with the boxes that it has. */
+  budgetMs: number;
 }
 
 export const DEFAULT_SETTINGS: DetectionSettings = {
   ...DEFAULT_RUN_OPTIONS,
   decode: 'vmem',
   readoutDelay: 0,
+  untilStable: false,
+  budgetMs: Number.POSITIVE_INFINITY,
   conf: 0.25,
   iou: 0.45,
   maxDet: 100,
@@ -77,7 +83,7 @@ export const possibleSchedules = ({ layers }: Pick<Network, 'layers'>): Schedule
 
 /** True if something is asked for that only a run step by step has. */
 const asksForSteps = (
-  { neuron, pool, gamma, rho, v0, readoutDelay, steps }: Partial<DetectionSettings>,
+  { neuron, pool, gamma, rho, v0, readoutDelay, untilStable, budgetMs, steps }: Partial<DetectionSettings>,
   preset: Preset,
 ): boolean =>
   preset === 'paper' ||
@@ -87,6 +93,8 @@ const asksForSteps = (
   rho !== undefined ||
   (v0 ?? 0) !== 0 ||
   (readoutDelay ?? 0) !== 0 ||
+  untilStable === true ||
+  budgetMs !== undefined ||
   (steps ?? 0) > LAYERED_STEPS;
 
 /**
@@ -94,7 +102,7 @@ const asksForSteps = (
  * nothing.
  * Ranges of the run options are checked where the engine is planned. The schedule is `layered` unless something else that is
  * given has a meaning step by step only: the preset paper, a neuron other than `ibt-memory`, a pool other than `exact`,
- * `gamma`, `rho`, `v0`, `readoutDelay`, or more than 127 steps.
+ * `gamma`, `rho`, `v0`, `readoutDelay`, `untilStable`, `budgetMs`, or more than 127 steps.
  *
  * @example
  * ```ts
@@ -127,6 +135,7 @@ export function resolveSettings(
   if (!(Number.isInteger(maxDet) && maxDet >= 1 && maxDet <= 100_000)) {
     throw usageError(`maxDet is ${maxDet}; expected a whole number from 1 to 100000`);
   }
+  if (!(settings.budgetMs > 0)) throw usageError(`budgetMs is ${settings.budgetMs}; expected above 0`);
   if (!DECODERS.includes(decode)) throw usageError(`decode is "${decode}"; expected ${DECODERS.join(', ')}`);
   if (given.rho !== undefined && settings.neuron !== 'ibt-memory')
     throw usageError('rho is a choice of the neuron ibt-memory only');
@@ -138,6 +147,10 @@ export function resolveSettings(
     if (given.readoutDelay)
       throw usageError(
         'a layer-synchronous run has no read-out delay: its output is known at the last step only',
+      );
+    if (settings.untilStable || settings.budgetMs !== Number.POSITIVE_INFINITY)
+      throw usageError(
+        'a layer-synchronous run cannot end early: its output is known at the last step only; leave --schedule layered out',
       );
   }
   return settings;

@@ -20,8 +20,6 @@ import {
 
 const FORMAT = 'spiking-yolo';
 const FORMAT_VERSION = '2';
-/** Of a network that is a chain; its last layer is the head. */
-const CHAIN_VERSION = '1';
 
 /** Constants of the tail are tensors `tail:<name>`, F64; those of an island `<its name>:<name>`. */
 const TAIL = 'tail';
@@ -176,22 +174,6 @@ function isNetwork(value: unknown): value is Network {
   );
 }
 
-/** A network of format version 1 as one of version 2: the region layer at its end becomes the head. */
-function fromChain(value: unknown): unknown {
-  const { layers, ...rest } = (value ?? {}) as { layers?: unknown };
-  if (!Array.isArray(layers)) return value;
-  const region = layers.at(-1);
-  const { inputs, classes, anchors, softmax = true } = region ?? {};
-  const grouped = layers
-    .slice(0, -1)
-    .map((layer) => (layer?.kind === 'convolutional' ? { ...layer, groups: 1 } : layer));
-  return {
-    ...rest,
-    layers: grouped,
-    heads: [{ kind: region?.kind, input: inputs?.[0], classes, anchors, softmax }],
-  };
-}
-
 const isTuning = (value: unknown): value is TuningProvenance => {
   const { kind, steps, photos } = (value ?? {}) as TuningProvenance;
   return (
@@ -231,11 +213,10 @@ function parseField<T>(
   metadata: Record<string, string>,
   field: string,
   isValid: (value: unknown) => value is T,
-  convert: (value: unknown) => unknown = (value) => value,
 ): T {
   let value: unknown;
   try {
-    value = convert(JSON.parse(metadata[field] ?? 'missing'));
+    value = JSON.parse(metadata[field] ?? 'missing');
   } catch (error) {
     throw modelError(`the header's "${field}" is missing or not JSON`, error);
   }
@@ -248,15 +229,14 @@ function parseField<T>(
 function networkOf(container: Container): Network {
   const { metadata, tensors } = container;
   if (metadata.format !== FORMAT) throw modelError('this safetensors file is not a spiking-yolo model');
-  const chain = metadata.format_version === CHAIN_VERSION;
-  if (!chain && metadata.format_version !== FORMAT_VERSION) {
+  if (metadata.format_version !== FORMAT_VERSION) {
     throw modelError(
       `the model has format version ${metadata.format_version}, this program reads version ${FORMAT_VERSION}`,
     );
   }
   if (metadata.digest !== headerDigest(container))
     throw modelError('the header does not match its digest: the file is damaged');
-  return withConstants(parseField(metadata, 'network', isNetwork, chain ? fromChain : undefined), tensors);
+  return withConstants(parseField(metadata, 'network', isNetwork), tensors);
 }
 
 /** What a model file says about how it is run, its bounds not proved; throws `MODEL`. */

@@ -63,8 +63,9 @@ describe('an ONNX file on the command line', () => {
       2,
       /cannot run curves.*conv1 \(silu\).*use the schedule layered/,
     );
-    expectError(detect('--gamma', '4'), 2, /gamma/);
-    expectError(detect('--steps', '128'), 2, /127/);
+    expectError(detect('--gamma', '4'), 2, /cannot run curves/);
+    expectError(detect('--steps', '128'), 2, /cannot run curves/);
+    expectError(detect('--schedule', 'layered', '--steps', '128'), 2, /127/);
   }, 60_000);
 
   it('is described by info, as are a cfg and a model', () => {
@@ -82,7 +83,7 @@ describe('an ONNX file on the command line', () => {
       'neurons: 0.00 M',
       'multiply-adds: 0.02 M a photo in the float network',
       'computed in floats: 0.00 % of the operations in islands, 0.81 % behind the output layers',
-      'schedule: steps',
+      'schedules: layered, steps',
     ]);
     expect(lines('models/darknet/tiny-yolo-lite-voc.cfg')).toContain('layers: convolutional 7, maxpool 5');
     expect(lines('models/tiny-yolo-lite-voc.safetensors')[0]).toMatch(/^model: 16-bit weights, channel norm/);

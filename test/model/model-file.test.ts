@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { SpikingYoloError } from '../../src/errors.js';
 import { decodeModel, encodeModel } from '../../src/model/model-file.js';
-import type { SpikingModel } from '../../src/model/spiking-model.js';
+import { FRUGAL_ERROR, type SpikingModel } from '../../src/model/spiking-model.js';
 import { root } from '../support/shared.js';
 
 const path = `${root}models/tiny-yolo-lite-voc.safetensors`;
@@ -55,8 +55,8 @@ describe('a model file', () => {
 
   it('is read by a safetensors reader of twenty lines', () => {
     const { metadata, tensors } = readSafetensors(file);
-    expect(metadata).toMatchObject({ format: 'spiking-yolo', format_version: '1', resize: 'stretch' });
-    expect(JSON.parse(metadata.network!).layers).toHaveLength(13);
+    expect(metadata).toMatchObject({ format: 'spiking-yolo', format_version: '2', resize: 'stretch' });
+    expect(JSON.parse(metadata.network!).layers).toHaveLength(12);
     for (const layer of model.layers) {
       expect(tensors[`${layer.name}.weight`]!.values).toEqual(Array.from(layer.weights));
       expect(tensors[`${layer.name}.threshold`]!.values).toEqual(Array.from(layer.threshold));
@@ -74,16 +74,13 @@ describe('a model file', () => {
     expect(Buffer.compare(encodeModel(decodeModel(written)), written)).toBe(0);
   });
 
-  it('of a chain, as version 1 wrote it, is read as the network that it is', () => {
-    const { metadata } = readSafetensors(Buffer.from(encodeModel(model)));
-    expect(metadata.format_version).toBe('2');
+  it('holds the network and how it was tuned', () => {
+    const { metadata } = readSafetensors(file);
     expect(JSON.parse(metadata.network!)).toEqual(model.network);
-    const old = JSON.parse(readSafetensors(file).metadata.network!);
-    expect(old.layers.at(-1)).toMatchObject({ kind: 'region', inputs: ['conv7'] });
-    expect(model.network.heads).toEqual([
-      { kind: 'region', input: 'conv7', classes: 20, anchors: old.layers.at(-1).anchors, softmax: true },
-    ]);
     expect(model.network.layers).toHaveLength(12);
+    expect(JSON.parse(metadata.provenance!).tuning).toEqual({ kind: 'full', steps: 16, photos: 24 });
+    expect(JSON.parse(metadata.presets!)).toEqual(model.presets);
+    expect(model.presets?.frugal?.error).toBeLessThanOrEqual(FRUGAL_ERROR);
   });
 
   it('is refused when cut at any byte', () => {
