@@ -53,6 +53,8 @@ export interface DetectorOptions extends Partial<DetectionSettings> {
   threads?: number;
   /** Worker threads of {@link Detector.detectAll}. Default: as many as cores, which share the `threads`. */
   workers?: number;
+  /** Largest photo that is decoded, width × height; at most the usual 100 megapixels. */
+  maxPixels?: number;
   /** Adds `spikeChecksum` to results. */
   checksum?: boolean;
 }
@@ -150,6 +152,8 @@ function rawPhoto(source: Exclude<PhotoSource, string | Uint8Array>): Photo {
 /**
  * Reads a photo from any source; throws `FILE`, `IMAGE` or `USAGE`.
  *
+ * @param maxPixels a limit on width × height of a file's photo below the usual 100 megapixels
+ *
  * @example
  * ```ts
  * import { readPhoto } from 'spiking-yolo';
@@ -158,9 +162,9 @@ function rawPhoto(source: Exclude<PhotoSource, string | Uint8Array>): Photo {
  * console.log(width, height); // 451 300
  * ```
  */
-export async function readPhoto(source: PhotoSource): Promise<Photo> {
+export async function readPhoto(source: PhotoSource, maxPixels?: number): Promise<Photo> {
   if (typeof source !== 'string' && !(source instanceof Uint8Array)) return rawPhoto(source);
-  return decodePhoto(typeof source === 'string' ? await readPhotoBytes(source) : source);
+  return decodePhoto(typeof source === 'string' ? await readPhotoBytes(source) : source, maxPixels);
 }
 
 /** How {@link Detector.detectAll} runs. */
@@ -243,6 +247,11 @@ export class Detector {
     return Detector.fromModel(options.trained ? undefined : await readModel(options), options);
   }
 
+  /** Largest photo that is decoded, in pixels; undefined for the usual limit. */
+  get maxPixels(): number | undefined {
+    return this.options.maxPixels;
+  }
+
   /**
    * As {@link load}, from a model that is in memory already (or from `options.trained`).
    *
@@ -311,7 +320,7 @@ export class Detector {
    */
   async detect(source: PhotoSource, onBlock?: (step: number) => void): Promise<DetectorResult> {
     const start = performance.now();
-    const photo = await readPhoto(source);
+    const photo = await readPhoto(source, this.options.maxPixels);
     if (this.closed) throw usageError('this detector is closed');
     const decode = performance.now() - start;
     return this.detectPhoto(photo, decode, onBlock);
@@ -354,7 +363,7 @@ export class Detector {
       throw usageError(`every is ${every}; expected a whole number from 1`);
     if (!(this.network instanceof SpikingDetector))
       throw usageError('the float network (ann) has no time steps');
-    const photo = await readPhoto(source);
+    const photo = await readPhoto(source, this.options.maxPixels);
     const options = { ...this.settings, classIds: this.classIds, resize: this.resize };
     const pixels = this.network.resize(photo, this.resize);
     for (const found of this.network.boxesOverTime(pixels, photo, options, every)) {

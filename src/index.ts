@@ -30,5 +30,7 @@ export { drawDetections } from './image/draw.js';
 export { decodePhoto } from './image/read-photo.js';
 export { readResized } from './image/read-resized.js';
 export { listModels, type RegisteredModel } from './model/registry.js';
+export type { ServerOptions } from './server/options.js';
+export { createServer, type DetectionServer, type NamedDetector } from './server/server.js';
 export { version } from './version.js';
 export type { PhotoFailure, PhotoOutcome } from './workers/process-photo.js';

@@ -172,7 +172,13 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
     process.stderr.write(`the preset paper takes the model ${model.name}\n`);
   }
   const choices = model && !options.ann ? choicesOf(model) : undefined;
-  const recorded = recordedSettings(options, resolveSettings(options, options.preset, choices));
+  const resolved = resolveSettings(options, options.preset, choices);
+  const tuning = choices?.provenance.tuning;
+  if (tuning?.kind === 'full' && resolved.schedule === 'layered' && resolved.steps > tuning.steps)
+    process.stderr.write(
+      `this model was tuned for ${tuning.steps} steps; counts clip with ${resolved.steps}, which finds less\n`,
+    );
+  const recorded = recordedSettings(options, resolved);
   let skipped = 0;
   let unlock = () => {};
   if (out !== undefined && format === 'ndjson') {

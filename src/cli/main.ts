@@ -12,6 +12,7 @@ import { addInfoCommand } from './info.js';
 import { addMergeCommand } from './merge.js';
 import { printError } from './print.js';
 import { addReportCommand } from './report.js';
+import { addServeCommand } from './serve.js';
 
 /** Exit codes: 0 all done, 1 something failed, 2 the command was wrong, 130 interrupted. */
 const USAGE_EXIT = 2;
@@ -37,6 +38,7 @@ for (const add of [
   addConvertCommand,
   addEvalCommand,
   addReportCommand,
+  addServeCommand,
   addBenchCommand,
   addInfoCommand,
   addCompletionCommand,

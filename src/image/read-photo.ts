@@ -17,6 +17,8 @@ const MAX_EXTENT = 16_384;
  * the first picture is taken.
  * Throws `IMAGE` for anything that is not a whole photo of 1 to 16,384 pixels a side and at most 100 megapixels.
  *
+ * @param maxPixels a lower limit on width × height
+ *
  * @example
  * ```ts
  * import { readFileSync } from 'node:fs';
@@ -26,12 +28,12 @@ const MAX_EXTENT = 16_384;
  * console.log(rgb.length); // 405900
  * ```
  */
-export async function decodePhoto(bytes: Uint8Array): Promise<Photo> {
+export async function decodePhoto(bytes: Uint8Array, maxPixels = MAX_PIXELS): Promise<Photo> {
   if (bytes.length === 0) throw imageError('the file is empty');
   const format = FORMATS.find((candidate) => candidate.matches(bytes));
   if (!format) throw imageError(`not a ${PHOTO_FORMATS} file`);
   const header = format.inspect(bytes);
-  checkSize(header);
+  checkSize(header, Math.min(maxPixels, MAX_PIXELS));
   try {
     return await format.decode(bytes, header);
   } catch (error) {
@@ -40,11 +42,11 @@ export async function decodePhoto(bytes: Uint8Array): Promise<Photo> {
   }
 }
 
-function checkSize({ width, height }: PhotoHeader): void {
-  if (width >= 1 && height >= 1 && Math.max(width, height) <= MAX_EXTENT && width * height <= MAX_PIXELS)
+function checkSize({ width, height }: PhotoHeader, maxPixels: number): void {
+  if (width >= 1 && height >= 1 && Math.max(width, height) <= MAX_EXTENT && width * height <= maxPixels)
     return;
   throw imageError(
-    `the picture is ${width}×${height}; expected 1 to ${MAX_EXTENT} pixels a side and at most ${MAX_PIXELS / 1e6} megapixels`,
+    `the picture is ${width}×${height}; expected 1 to ${MAX_EXTENT} pixels a side and at most ${maxPixels / 1e6} megapixels`,
   );
 }
 

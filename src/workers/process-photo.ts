@@ -38,7 +38,7 @@ export async function processPhoto(
   if (failure) return failure;
   try {
     const start = performance.now();
-    const photo = await readPhoto(source);
+    const photo = await readPhoto(source, detector.maxPixels);
     const decode = performance.now() - start;
     const result = detector.detectPhoto(photo, decode, onBlock);
     if (draw !== undefined) {

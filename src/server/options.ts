@@ -1,0 +1,40 @@
+import { usageError } from '../errors.js';
+
+/** How a detection server is run. Every field may be left out. */
+export interface ServerOptions {
+  /** Asked for by every request but `/healthz`; clients give it as field, query or header (`X-API-Key`, `Authorization: Bearer`). */
+  apiKey?: string | undefined;
+  /** Requests that wait for a worker, above which the answer is 503 (default 16). */
+  maxQueue?: number | undefined;
+  /** Largest body in bytes (default 20,000,000). */
+  maxBytes?: number | undefined;
+  /** Lowest confidence where a request names none (default .25). */
+  conf?: number | undefined;
+  /** An origin whose pages may call the server; none by default. */
+  cors?: string | undefined;
+  /** Milliseconds that requests under way have to end when the server is closed (default 10,000). */
+  graceMs?: number | undefined;
+}
+
+export const DEFAULT_SERVER = { maxQueue: 16, maxBytes: 20_000_000, conf: 0.25, graceMs: 10_000 } as const;
+
+/** Lowest confidence that a request can ask for: detectors look for boxes down to it. */
+export const LOWEST_CONFIDENCE = 0.05;
+
+/** Fills in what is not given; throws `USAGE`. */
+export function serverOptions(given: ServerOptions) {
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options = { ...DEFAULT_SERVER, ...set } as ServerOptions & typeof DEFAULT_SERVER;
+  const { maxQueue, maxBytes, conf, graceMs, apiKey, cors } = options;
+  const whole = { maxQueue: [maxQueue, 0], maxBytes: [maxBytes, 1], graceMs: [graceMs, 0] } as const;
+  for (const [name, [value, least]] of Object.entries(whole))
+    if (!(Number.isInteger(value) && value >= least && value <= 2 ** 31 - 1))
+      throw usageError(`${name} is ${value}; expected a whole number from ${least}`);
+  if (!(conf >= LOWEST_CONFIDENCE && conf <= 1))
+    throw usageError(`conf is ${conf}; expected ${LOWEST_CONFIDENCE} to 1`);
+  if (apiKey !== undefined && (typeof apiKey !== 'string' || apiKey.length < 8))
+    throw usageError('the API key must have at least 8 characters');
+  if (cors !== undefined && (cors === '*' || !URL.canParse(cors) || new URL(cors).origin !== cors))
+    throw usageError(`cors is ${cors}; expected one origin, as in https://example.org`);
+  return options;
+}
