@@ -49,7 +49,7 @@ export const FRUGAL_ERROR = 0.05;
 
 /** What the preset `frugal` stands for in a model, found at its conversion. */
 export interface FrugalPreset {
-  /** T: the fewest with a relative error of at most .05 on held-out photos. */
+  /** T: the fewest with a relative error of at most .05 on held-out photos, or those with the least error. */
   steps: number;
   coding: 'phase';
   /** The error that was measured, and on how many photos. */
