@@ -57,7 +57,7 @@ class Row {
     const pixels = resizePhoto('stretch', picture, spec.size, spec.size);
     const model = withInputSize(decodeModel(await readModelBytes(spec.model)), spec.size);
     const { steps, schedule, preset, method } = spec;
-    const settings = resolveSettings({ steps, schedule }, preset);
+    const settings = resolveSettings({ steps, schedule }, preset, model);
     const plan = planEngine(model, settings);
     const simulation = new Simulation({ ...plan, ...(method ? { method } : {}) }, backend, spec.threads);
     return new Row(spec, simulation, pixels, backend.isa, importedRss);
