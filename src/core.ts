@@ -62,7 +62,7 @@ export {
   type Stage,
 } from './engine/plan.js';
 export { referenceBackend } from './engine/reference.js';
-export { type RunStatistics, Simulation } from './engine/simulation.js';
+export { type EffectiveOperations, type RunStatistics, Simulation } from './engine/simulation.js';
 export { type ErrorCode, SpikingYoloError } from './errors.js';
 export {
   type AveragePrecision,
@@ -75,12 +75,16 @@ export {
 } from './evaluation/mean-average-precision.js';
 export {
   annEnergyOf,
+  annEnergyWithMemory,
   breakEven,
   ENERGY_PJ,
   type Energy,
   energyOf,
+  energyWithMemory,
   type FixedWork,
   fixedWork,
+  MEMORY_PJ_PER_BYTE,
+  type Traffic,
 } from './evaluation/work.js';
 export { classNames, type ExportedFiles, toCoco, toVoc, toYolo } from './export/formats.js';
 export { type DarknetNetwork, parseCfg } from './formats/darknet/cfg.js';

@@ -204,6 +204,8 @@ export class Detector {
   private readonly classIds: readonly number[] | undefined;
   private readonly checksum: boolean;
   private readonly options: DetectorOptions;
+  /** Photos begun in this thread. */
+  private runs = 0;
   private closed = false;
   /** Worker threads, from the first batch on. */
   private pool: Promise<DetectorPool> | undefined;
@@ -332,6 +334,7 @@ export class Detector {
    * @internal
    */
   detectPhoto(photo: Photo, decode: number, onBlock?: (step: number) => void): DetectorResult {
+    this.runs++;
     const options = { ...this.settings, classIds: this.classIds, resize: this.resize };
     const result: SpikingResult | FloatResult =
       this.network instanceof FloatDetector
@@ -364,11 +367,17 @@ export class Detector {
     if (!(this.network instanceof SpikingDetector))
       throw usageError('the float network (ann) has no time steps');
     const photo = await readPhoto(source, this.options.maxPixels);
+    if (this.closed) throw usageError('this detector is closed');
     const options = { ...this.settings, classIds: this.classIds, resize: this.resize };
     const pixels = this.network.resize(photo, this.resize);
+    const run = ++this.runs;
     for (const found of this.network.boxesOverTime(pixels, photo, options, every)) {
       yield found;
       if (this.closed) throw usageError('this detector is closed');
+      if (this.runs !== run)
+        throw usageError(
+          'this detector has begun another photo; one is simulated at a time (detectAll has threads)',
+        );
     }
   }
 

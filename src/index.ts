@@ -18,7 +18,7 @@ export {
   type PhotoSet,
 } from './evaluation/annotated-photos.js';
 export type { Interval, MapIntervals } from './evaluation/bootstrap.js';
-export type { AnnScore, Evaluation, StepScore } from './evaluation/evaluate.js';
+export type { AnnScore, Evaluation, NeuroBench, StepScore } from './evaluation/evaluate.js';
 export { type EvaluationReport, type Experiment, runExperiment } from './evaluation/experiment.js';
 export { parseVocAnnotation } from './evaluation/voc-annotation.js';
 export type { DetectedPhoto } from './export/detected-photo.js';

@@ -31,6 +31,7 @@ export class ConversionStateFile {
   private readonly path: string;
   private readonly key: string;
   private writing: Promise<void> = Promise.resolve();
+  private failure: unknown;
 
   /** The key says what the state belongs to: the network, the photos by name, and the options. */
   constructor(path: string, trained: TrainedNetwork, paths: readonly string[], options: ConversionOptions) {
@@ -77,8 +78,9 @@ export class ConversionStateFile {
     };
   }
 
-  /** Writes a state in place of the one before it, one after the other. */
+  /** Writes a state in place of the one before it, one after the other; throws if one before could not be written. */
   write({ lambdas, tuned, photoCount }: ConversionState): void {
+    if (this.failure !== undefined) throw this.failure;
     const written: Written = {
       format: FORMAT,
       version: VERSION,
@@ -93,13 +95,16 @@ export class ConversionStateFile {
       ),
     };
     const text = JSON.stringify(written);
-    this.writing = this.writing.then(() => writeWhole(this.path, text));
-    // told where the conversion waits for it
-    this.writing.catch(() => {});
+    this.writing = this.writing
+      .then(() => writeWhole(this.path, text))
+      .catch((error) => {
+        this.failure ??= error;
+      });
   }
 
   /** Waits until everything is written; throws `FILE` if something could not be. */
   async done(): Promise<void> {
     await this.writing;
+    if (this.failure !== undefined) throw this.failure;
   }
 }

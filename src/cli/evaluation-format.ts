@@ -25,6 +25,16 @@ const COSTS = [
   'integerEnergyPicojoules',
   'neuronUpdateEnergyPicojoules',
   'energyOfAnn',
+  'memoryEnergyPicojoules',
+  'memoryEnergyOfAnn',
+] as const;
+
+const NEUROBENCH = [
+  'effectiveMacs',
+  'effectiveAcs',
+  'activationSparsity',
+  'denseOperations',
+  'footprint',
 ] as const;
 
 function csvLines({ ann, snn }: EvaluationReport): string[] {
@@ -40,6 +50,7 @@ function csvLines({ ann, snn }: EvaluationReport): string[] {
     'mapAllLow',
     'mapAllHigh',
     ...COSTS,
+    ...NEUROBENCH,
     ...classes.map((name) => `ap11 ${name}`),
     ...classes.map((name) => `apAll ${name}`),
   ];
@@ -47,6 +58,7 @@ function csvLines({ ann, snn }: EvaluationReport): string[] {
     ...('steps' in score ? ['snn', score.steps, score.decode] : ['ann', '', '']),
     ...[score.map11, ...score.map11Interval, score.mapAll, ...score.mapAllInterval],
     ...COSTS.map((name) => (score as Partial<StepScore>)[name] ?? ''),
+    ...NEUROBENCH.map((name) => (score as Partial<StepScore>).neuroBench?.[name] ?? ''),
     ...classes.map((name) => score.perClass[name]?.ap11 ?? ''),
     ...classes.map((name) => score.perClass[name]?.apAll ?? ''),
   ];
@@ -68,6 +80,7 @@ function textLines({ ann, snn, images, breakEvenSpikes, inFloats, settings }: Ev
       'spikes',
       'MAC-weighted',
       'energy',
+      'with memory',
     ],
     ...snn.map((score) => [
       String(score.steps),
@@ -79,6 +92,7 @@ function textLines({ ann, snn, images, breakEvenSpikes, inFloats, settings }: Ev
       score.spikesPerNeuron.toFixed(2),
       score.spikesPerNeuronMacWeighted.toFixed(2),
       `${score.energyOfAnn.toFixed(2)}×`,
+      `${score.memoryEnergyOfAnn.toFixed(2)}×`,
     ]),
   ];
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
@@ -86,7 +100,8 @@ function textLines({ ann, snn, images, breakEvenSpikes, inFloats, settings }: Ev
     `${images} photos; float network (${settings.float}): mAP ${map(ann.map11, ann.map11Interval)} 11-point, ${map(ann.mapAll, ann.mapAllInterval)} all-point`,
     ...rows.map((row) => row.map((cell, column) => cell.padStart(widths[column]!)).join('  ')),
     `mAP with its 95 % interval over photos; error of the output map; spikes a neuron; energy of the float network's`,
-    `(4.6 pJ a multiply-accumulate, 0.9 pJ an addition, memory traffic left out): equal at ${breakEvenSpikes.float.toFixed(1)} MAC-weighted spikes`,
+    `(4.6 pJ a multiply-accumulate, 0.9 pJ an addition, memory traffic left out): equal at ${breakEvenSpikes.float.toFixed(1)} MAC-weighted spikes;`,
+    'with memory: 2.5 pJ a byte besides, of weights, activations, potentials and spikes, none of them reused',
     ...describeShares(inFloats),
   ];
 }

@@ -65,7 +65,7 @@ export function addRunOptions(command: Command, { lists = false } = {}): Command
           decoderList,
         )
     : command
-        .option('--steps <n>', 'time steps (default 16)', numberArgument)
+        .option('--steps <n>', 'time steps (default: what the model was tuned for, 16)', numberArgument)
         .addOption(choice('--decode <name>', 'output decoder (default vmem)', DECODERS));
   const early = lists
     ? steps
@@ -95,7 +95,11 @@ export function addRunOptions(command: Command, { lists = false } = {}): Command
       'firing point of ibt-memory in units of the threshold, 0.5 to 1 (default 0.5)',
       numberArgument,
     )
-    .option('--gamma <n>', 'most spikes a neuron sends in a step, 1 to 127 (default 4)', numberArgument)
+    .option(
+      '--gamma <n>',
+      'most spikes a neuron sends in a step, 1 to 127 (default 4, of a tuned model 8)',
+      numberArgument,
+    )
     .option('--v0 <x>', 'start potential in units of the threshold, 0 to 1 (default 0)', numberArgument)
     .addOption(
       choice(

@@ -54,7 +54,9 @@ export class ActivationFile implements ActivationStore {
   write(key: string, photo: number, map: StoredMap): void {
     const photos = this.regions.get(key) ?? new Map<number, Region>();
     this.regions.set(key, photos);
-    const region = photos.get(photo) ?? this.allocate(map.byteLength);
+    const before = photos.get(photo);
+    if (before && before.length !== map.byteLength) throw new RangeError(`${key}: a map of another size`);
+    const region = before ?? this.allocate(map.byteLength);
     photos.set(photo, region);
     const bytes = bytesOf(map);
     try {

@@ -14,6 +14,7 @@ import {
   FEWEST_TUNING_PHOTOS,
   heldOutPhotos,
   TUNED_STEPS,
+  TUNINGS,
   type TunedLayer,
   type Tuning,
   tune,
@@ -81,7 +82,10 @@ export interface ConversionState {
 }
 
 /** What is tuned by given options with so many photos. */
-export const tuningOf = ({ tune, norm, preset }: ConversionOptions, photos: number): Tuning =>
+export const tuningOf = (
+  { tune = DEFAULT_CONVERSION.tune, norm, preset }: ConversionOptions,
+  photos: number,
+): Tuning =>
   photos < FEWEST_TUNING_PHOTOS || preset === 'paper' || (tune === 'full' && norm !== 'channel')
     ? 'none'
     : tune;
@@ -118,15 +122,17 @@ export async function convertNetwork(
   const { network, parameters, classes, cfgSha256, weightsSha256 } = trained;
   const { norm, percentile, weightBits, resize, preset } = options;
   const { store = new ActivationMemory(), onPhoto, onTuning, onState, state } = listener;
+  if (options.tune !== undefined && !TUNINGS.includes(options.tune))
+    throw usageError(`tune is "${options.tune}"; expected ${TUNINGS.join(', ')}`);
   const floatNetwork = createFloatNetwork(network, parameters, backend);
-  const { lambdas, photoCount } =
-    state ??
-    (await calibrate(floatNetwork, photos, { norm, percentile, positiveOnly: preset === 'paper' }, onPhoto));
-  const tuning = tuningOf(options, photoCount);
-  const known = new Map(state?.tuned);
   let tuned: Map<string, TunedLayer> = new Map();
+  let [lambdas, photoCount, tuning]: [Lambdas, number, Tuning] = [new Map(), 0, 'none'];
   try {
+    const calibration = { norm, percentile, positiveOnly: preset === 'paper' };
+    ({ lambdas, photoCount } = state ?? (await calibrate(floatNetwork, photos, calibration, onPhoto)));
+    tuning = tuningOf(options, photoCount);
     if (tuning !== 'none') {
+      const known = new Map(state?.tuned);
       onState?.({ lambdas, photoCount, tuned: known });
       tuned = await tune({
         network,

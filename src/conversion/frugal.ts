@@ -49,7 +49,7 @@ export function findFrugal(
       photos: photos.length,
     };
     if (found.error <= FRUGAL_ERROR) return found;
-    if (found.error <= (best?.error ?? WORST_ERROR)) best = found;
+    if (found.error < (best?.error ?? WORST_ERROR)) best = found;
   }
   return best;
 }

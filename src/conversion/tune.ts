@@ -229,7 +229,9 @@ class Tuner {
   /** The plan of a layer alone, with λ and biases as they are. */
   private isolate(layer: Layer): Isolated {
     const { network, weightBits, backend } = this.task;
-    const sources = layer.inputs.filter((name) => name !== IMAGE).map((name) => this.source(name));
+    // a layer may take one map twice
+    const heard = new Set(layer.inputs.filter((name) => name !== IMAGE));
+    const sources = [...heard].map((name) => this.source(name));
     const alone: Network = {
       input: layer.inputs.includes(IMAGE) ? network.input : { height: 1, width: 1, channels: 3 },
       layers: [...sources, layer],

@@ -94,7 +94,7 @@ const asksForSteps = (
   (v0 ?? 0) !== 0 ||
   (readoutDelay ?? 0) !== 0 ||
   untilStable === true ||
-  budgetMs !== undefined ||
+  (budgetMs ?? Number.POSITIVE_INFINITY) < Number.POSITIVE_INFINITY ||
   (steps ?? 0) > LAYERED_STEPS;
 
 /**
@@ -130,6 +130,8 @@ export function resolveSettings(
     if (kind !== 'undefined' && typeof value !== kind) throw usageError(`${name} must be a ${kind}`);
   }
   const { conf, iou, maxDet, decode, schedule } = settings;
+  if (preset === 'frugal' && schedule !== 'layered')
+    throw usageError('the preset frugal is of a layer-synchronous run; what was asked for runs step by step');
   if (!(conf >= 0 && conf <= 1)) throw usageError(`conf is ${conf}; expected 0 to 1`);
   if (!(iou >= 0 && iou <= 1)) throw usageError(`iou is ${iou}; expected 0 to 1`);
   if (!(Number.isInteger(maxDet) && maxDet >= 1 && maxDet <= 100_000)) {
@@ -140,7 +142,8 @@ export function resolveSettings(
   if (given.rho !== undefined && settings.neuron !== 'ibt-memory')
     throw usageError('rho is a choice of the neuron ibt-memory only');
   if (schedule === 'layered') {
-    if (given.gamma !== undefined)
+    // the default among all the others asks for nothing
+    if (given.gamma !== undefined && given.gamma !== DEFAULT_SETTINGS.gamma)
       throw usageError(
         'gamma cannot be chosen in a layer-synchronous run: a layer fires once, up to 127 spikes',
       );

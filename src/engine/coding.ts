@@ -2,9 +2,6 @@
 export type Coding = 'count' | 'phase';
 export const CODINGS: readonly Coding[] = ['count', 'phase'];
 
-/** Steps that a layer's digits take: a count reaches ±127, its highest digit 2^7. */
-export const DIGIT_STEPS = 8;
-
 /**
  * The signed digits of a count in canonical form, lowest first: −1, 0 or 1 each, no two neighbours but 0, Σ d_k·2^k = N.
  *
@@ -26,9 +23,7 @@ export function signedDigits(count: number): number[] {
   return digits;
 }
 
-/** Number of digits of a count that are not 0, by |N| up to 127. */
 const DIGITS_OF = Uint8Array.from({ length: 128 }, (_, n) => signedDigits(n).filter((d) => d !== 0).length);
 
-/** Spikes that a count is sent as. */
-export const sentAs = (coding: Coding, count: number): number =>
-  coding === 'phase' ? DIGITS_OF[Math.abs(count)]! : Math.abs(count);
+/** Digits of a count that are not 0, |N| up to 127: the spikes that it is sent as. */
+export const digitsOf = (count: number): number => DIGITS_OF[Math.abs(count)]!;

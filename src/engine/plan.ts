@@ -51,6 +51,7 @@ export interface RunOptions {
   blockLength: number;
 }
 
+/** Layer by layer; Γ counts step by step only (`schedule: 'steps'`). */
 export const DEFAULT_RUN_OPTIONS: RunOptions = {
   neuron: 'ibt-memory',
   pool: 'exact',

@@ -1,9 +1,9 @@
 import { denseMultiplications, fanOut } from '../network/shapes.js';
 import type { Backend, ConvolutionLoad, EngineInstance, StageState, StageStatistics } from './backend.js';
 import { Fnv1a64, updateInt32, updateInt64 } from './checksum.js';
-import { sentAs } from './coding.js';
+import { digitsOf } from './coding.js';
 import { Island } from './island.js';
-import { type EnginePlan, outputShapeOf, takesWindow } from './plan.js';
+import { type ConvolutionStage, type EnginePlan, outputShapeOf, takesWindow } from './plan.js';
 
 /** What a run has cost so far; "as sent" means before the pool: a burst of k counted as k, or as digits by the coding `phase`. */
 export interface RunStatistics {
@@ -18,6 +18,15 @@ export interface RunStatistics {
   /** Neurons held back by Γ, summed over the steps. */
   clipped: number;
   perStage: (StageStatistics & { name: string; neurons: number })[];
+}
+
+/** Operations that an event-driven machine would do, as NeuroBench counts them. */
+export interface EffectiveOperations {
+  accumulates: number;
+  multiplyAccumulates: number;
+  /** Neurons that sent nothing, of so many. */
+  silentActivations: number;
+  activations: number;
 }
 
 /**
@@ -118,19 +127,45 @@ export class Simulation {
     const stage = this.plan.stages[index]!;
     let spikes = 0;
     if (stage.kind !== 'convolution' || stage.fires)
-      for (const count of this.countsOf(index)) spikes += sentAs('phase', count);
+      for (const count of this.countsOf(index)) spikes += digitsOf(count);
     if (stage.kind !== 'convolution' || stage.input < 0) return { spikes, synapticOperations: 0, clipped };
+    const synapticOperations = this.received(stage, digitsOf);
+    return { spikes, synapticOperations, clipped };
+  }
+
+  /** Σ over what came into a stage of `of`(N) × the weights that it really reaches. */
+  private received(stage: ConvolutionStage, of: (count: number) => number): number {
     const counts = this.countsOf(stage.input);
     const { width, channels, reach } = stage;
     const rows = fanOut(stage.height, stage.outHeight, stage);
     const columns = fanOut(width, stage.outWidth, stage);
-    let synapticOperations = 0;
+    let sum = 0;
     for (let cell = 0, at = 0; at < counts.length; cell++) {
-      let digits = 0;
-      for (const end = at + channels; at < end; at++) digits += sentAs('phase', counts[at]!);
-      synapticOperations += digits * rows[Math.floor(cell / width)]! * columns[cell % width]! * reach;
+      let here = 0;
+      for (const end = at + channels; at < end; at++) here += of(counts[at]!);
+      sum += here * rows[Math.floor(cell / width)]! * columns[cell % width]! * reach;
     }
-    return { spikes, synapticOperations, clipped };
+    return sum;
+  }
+
+  /**
+   * Operations of a finished layer-synchronous run as NeuroBench counts them: one for each input that is not 0 and weight that it
+   * reaches; accumulates in a layer whose inputs are all −1, 0 or 1, else multiply-accumulates. Layers on the image are left out.
+   */
+  effectiveOperations(): EffectiveOperations {
+    const found = { accumulates: 0, multiplyAccumulates: 0, silentActivations: 0, activations: 0 };
+    for (const [index, stage] of this.plan.stages.entries()) {
+      if (stage.kind === 'island' || (stage.kind === 'convolution' && stage.fires)) {
+        const counts = this.countsOf(index);
+        found.activations += counts.length;
+        for (const count of counts) if (count === 0) found.silentActivations++;
+      }
+      if (stage.kind !== 'convolution' || stage.input < 0) continue;
+      const operations = this.received(stage, (count) => (count === 0 ? 0 : 1));
+      const binary = this.countsOf(stage.input).every((count) => Math.abs(count) <= 1);
+      found[binary ? 'accumulates' : 'multiplyAccumulates'] += operations;
+    }
+    return found;
   }
 
   /** N of what a stage sends, (H, W, C), until the next call. */

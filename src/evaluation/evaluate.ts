@@ -1,5 +1,6 @@
 import type { Decoder } from '../decoding/readout.js';
 import type { FloatDetector, HeadOptions, SpikingDetector } from '../detection/detector.js';
+import type { EffectiveOperations } from '../engine/simulation.js';
 import type { Photo } from '../image/resize.js';
 import { floatShares, networkOperations } from '../network/operations.js';
 import { Bootstrap, type Interval, type MapIntervals, middle } from './bootstrap.js';
@@ -10,7 +11,16 @@ import {
   meanAveragePrecision,
   type PhotoMatches,
 } from './mean-average-precision.js';
-import { annEnergyOf, breakEven, type Energy, energyOf, type FixedWork, fixedWork } from './work.js';
+import {
+  annEnergyOf,
+  annEnergyWithMemory,
+  breakEven,
+  type Energy,
+  energyOf,
+  energyWithMemory,
+  type FixedWork,
+  fixedWork,
+} from './work.js';
 
 /** What one photo came to after some number of steps: plain data. */
 export interface StepMeasurement {
@@ -22,6 +32,10 @@ export interface StepMeasurement {
   spikesPerNeuron: number;
   spikesPerNeuronMacWeighted: number;
   synapticOperations: number;
+  /** As sent, by all neurons. */
+  spikes: number;
+  /** Of a layer-synchronous run. */
+  effective?: EffectiveOperations;
   /** Unit spikes per firing neuron and step (eq. 6), by layer. */
   firingRates: Record<string, number>;
 }
@@ -57,6 +71,27 @@ export interface StepScore extends MeanAveragePrecision, MapIntervals, Energy {
   poolComparisons: number;
   /** energyPicojoules ÷ the float network's. */
   energyOfAnn: number;
+  /** Energy with memory traffic (see `energyWithMemory`), in picojoules, and ÷ the float network's. */
+  memoryEnergyPicojoules: number;
+  memoryEnergyOfAnn: number;
+  /** Columns as NeuroBench 2.3 names them. */
+  neuroBench: NeuroBench;
+}
+
+/**
+ * NeuroBench's columns, means per photo. Its rule makes every operation of a layer a multiply-accumulate in which an input is not
+ * −1, 0 or 1: so are the counts of a layer-synchronous run, and the weighted digits of `phase`. What a run step by step does in
+ * each step is not counted: there the first three are left out.
+ */
+export interface NeuroBench {
+  effectiveMacs?: number;
+  effectiveAcs?: number;
+  /** Part of the neurons that sent nothing. */
+  activationSparsity?: number;
+  /** Multiply-accumulates of a dense pass, and additions of sums of maps. */
+  denseOperations: number;
+  /** Bytes of weights and of what each neuron and channel needs besides. */
+  footprint: number;
 }
 
 export interface Evaluation {
@@ -140,6 +175,10 @@ export class Evaluator {
           spikesPerNeuron,
           spikesPerNeuronMacWeighted,
           synapticOperations,
+          spikes: statistics.spikes,
+          ...(detector.schedule === 'layered'
+            ? { effective: detector.simulation.effectiveOperations() }
+            : {}),
           firingRates,
         });
       }
@@ -165,6 +204,8 @@ export class Evaluator {
       steps.map((step) => fixedWork(detector.simulation.plan, step)),
     );
     const annEnergy = annEnergyOf(work[0]!);
+    const annMemoryEnergy = annEnergyWithMemory(work[0]!);
+    const { weightBytes, footprint } = this.runs[0]!.detector;
     const snn = work.flatMap((fixed, i) => {
       const measured = photos.map((photo) => photo.snn[i]!);
       return this.decoders.map((decode): StepScore => {
@@ -180,6 +221,8 @@ export class Evaluator {
           relativeError: Math.sqrt(squaredError / squaredNorm),
           ...costs,
           energyOfAnn: costs.energyPicojoules / annEnergy.energyPicojoules,
+          ...memoryCosts(measured, fixed, weightBytes, annMemoryEnergy),
+          neuroBench: neuroBenchOf(measured, fixed, footprint),
         };
       });
     });
@@ -202,6 +245,37 @@ function sumOver(
   for (const [output, map] of maps.entries())
     for (const [i, value] of map.entries()) sum += term(value, output, i);
   return sum;
+}
+
+function memoryCosts(
+  measured: readonly StepMeasurement[],
+  fixed: FixedWork,
+  weightBytes: number,
+  annMemoryEnergy: number,
+) {
+  const energies = measured.map((photo) => energyWithMemory(fixed, { ...photo, weightBytes }));
+  const memoryEnergyPicojoules = energies.reduce((sum, energy) => sum + energy, 0) / energies.length;
+  return { memoryEnergyPicojoules, memoryEnergyOfAnn: memoryEnergyPicojoules / annMemoryEnergy };
+}
+
+function neuroBenchOf(
+  measured: readonly StepMeasurement[],
+  { imageMultiplications, otherMultiplications, additions }: FixedWork,
+  footprint: number,
+): NeuroBench {
+  const denseOperations = imageMultiplications + otherMultiplications + additions;
+  const effective = measured.flatMap((photo) => photo.effective ?? []);
+  if (effective.length < measured.length) return { denseOperations, footprint };
+  const sum = (of: (each: EffectiveOperations) => number) =>
+    effective.reduce((total, each) => total + of(each), 0);
+  return {
+    // bytes of the image are neither −1, 0 nor 1
+    effectiveMacs: sum((each) => each.multiplyAccumulates) / effective.length + imageMultiplications,
+    effectiveAcs: sum((each) => each.accumulates) / effective.length,
+    activationSparsity: sum((each) => each.silentActivations) / sum((each) => each.activations),
+    denseOperations,
+    footprint,
+  };
 }
 
 function meanCosts(measured: readonly StepMeasurement[], fixed: FixedWork) {

@@ -4,7 +4,7 @@ import { JsonLinesFile } from '../lines.js';
 import { lockFile } from '../lock.js';
 import type { PhotoMeasurement } from './evaluate.js';
 
-const FORMAT = 'spiking-yolo evaluation, 1';
+const FORMAT = 'spiking-yolo evaluation, 2';
 
 /** Everything that a measurement depends on, by name. */
 export type EvaluationKey = Record<string, unknown>;

@@ -165,3 +165,72 @@ export function annEnergyOf(work: FixedWork): Pick<Energy, 'energyPicojoules' | 
     integerEnergyPicojoules: energy(ENERGY_PJ.integer),
   };
 }
+
+/**
+ * What memory costs if nothing is reused: 2.5 picojoules a byte (a 32 KB SRAM, 20 pJ for 64 bits; Horowitz 2014). Of a
+ * multiply-accumulate of the ANN a weight and an activation are read (4 bytes each); of a synaptic operation the weight is read, the
+ * potential read and written (4 bytes each); a spike is written and read once (4 bytes, its address).
+ */
+export const MEMORY_PJ_PER_BYTE = 2.5;
+const FLOAT_OPERANDS = 8;
+const POTENTIAL_ACCESSES = 8;
+const SPIKE_ACCESSES = 8;
+
+/** What a spiking run moves besides what {@link FixedWork} says. */
+export interface Traffic {
+  synapticOperations: number;
+  spikes: number;
+  /** Of a weight: 1 or 2. */
+  weightBytes: number;
+}
+
+/**
+ * Energy of a spiking run in picojoules, memory traffic included: arithmetic as in {@link energyOf}, and what
+ * {@link MEMORY_PJ_PER_BYTE} says.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { decodeModel, DEFAULT_RUN_OPTIONS, energyWithMemory, fixedWork, planEngine } from 'spiking-yolo';
+ *
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * const work = fixedWork(planEngine(model, DEFAULT_RUN_OPTIONS), 16);
+ * const of = (synapticOperations) => energyWithMemory(work, { synapticOperations, spikes: 0, weightBytes: 1 });
+ * console.log(((of(2e6) - of(1e6)) / 1e6).toFixed(1)); // 23.4
+ * ```
+ */
+export function energyWithMemory(
+  work: FixedWork,
+  { synapticOperations, spikes, weightBytes }: Traffic,
+): number {
+  const inFull = work.imageMultiplications + inFloats(work);
+  const bytes =
+    FLOAT_OPERANDS * inFull +
+    (weightBytes + POTENTIAL_ACCESSES) * synapticOperations +
+    POTENTIAL_ACCESSES * work.neuronUpdates +
+    SPIKE_ACCESSES * spikes;
+  return (
+    energyOf(work, synapticOperations).energyPicojoules +
+    ENERGY_PJ.float.addition * work.neuronUpdates +
+    MEMORY_PJ_PER_BYTE * bytes
+  );
+}
+
+/**
+ * The same of the ANN's one pass.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from 'node:fs';
+ * import { annEnergyWithMemory, decodeModel, DEFAULT_RUN_OPTIONS, fixedWork, planEngine } from 'spiking-yolo';
+ *
+ * const model = decodeModel(readFileSync('models/tiny-yolo-lite-voc.safetensors'));
+ * console.log((annEnergyWithMemory(fixedWork(planEngine(model, DEFAULT_RUN_OPTIONS), 16)) / 1e9).toFixed(1)); // 9.1
+ * ```
+ */
+export function annEnergyWithMemory(work: FixedWork): number {
+  const operations = work.imageMultiplications + work.otherMultiplications + inFloats(work);
+  return (
+    annEnergyOf(work).energyPicojoules + MEMORY_PJ_PER_BYTE * FLOAT_OPERANDS * (operations + work.additions)
+  );
+}

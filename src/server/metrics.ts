@@ -10,7 +10,10 @@ export class Metrics {
   private readonly stages: InstanceType<PromClient['Histogram']>;
   private readonly spikes: InstanceType<PromClient['Histogram']>;
 
-  constructor({ Registry, Counter, Histogram, Gauge, collectDefaultMetrics }: PromClient, places: Places) {
+  constructor(
+    { Registry, Counter, Histogram, Gauge, collectDefaultMetrics }: PromClient,
+    places: readonly Places[],
+  ) {
     const registry = new Registry();
     const registers = [registry];
     collectDefaultMetrics({ register: registry });
@@ -39,7 +42,7 @@ export class Metrics {
       help: 'Pictures that are being looked at',
       registers,
       collect() {
-        this.set(places.running);
+        this.set(places.reduce((sum, { running }) => sum + running, 0));
       },
     });
     new Gauge({
@@ -47,7 +50,7 @@ export class Metrics {
       help: 'Pictures that wait for a worker',
       registers,
       collect() {
-        this.set(places.waiting);
+        this.set(places.reduce((sum, { waiting }) => sum + waiting, 0));
       },
     });
   }

@@ -2,7 +2,7 @@ import { usageError } from '../errors.js';
 
 /** How a detection server is run. Every field may be left out. */
 export interface ServerOptions {
-  /** Asked for by every request but `/healthz`; clients give it as field, query or header (`X-API-Key`, `Authorization: Bearer`). */
+  /** Asked for by everything that looks at pictures or tells of them; clients give it as field, query or header (`X-API-Key`, `Authorization: Bearer`). */
   apiKey?: string | undefined;
   /** Requests that wait for a worker, above which the answer is 503 (default 16). */
   maxQueue?: number | undefined;

@@ -30,6 +30,8 @@ export interface DetectionServer {
 /** Milliseconds until the headers, and the whole request, must have come. */
 const HEADERS_MS = 10_000;
 const REQUEST_MS = 30_000;
+/** Clients that are connected at once: each may hold a body of `maxBytes`. */
+const MOST_CONNECTIONS = 200;
 /** Fields and parts of a form, and bytes of a field. */
 const FORM_LIMITS = { files: 2, fields: 20, parts: 22, fieldSize: 1000, fieldNameSize: 100, headerPairs: 50 };
 const PICTURE_TYPES = ['application/octet-stream', /^image\//];
@@ -81,15 +83,11 @@ export async function createServer(
   const names = new Set(detectors.map(({ name }) => name));
   if (names.size < detectors.length) throw usageError('two detectors have one name');
   const { fastify, multipart, prom } = await loadLibraries();
-  const places = new Places(
-    detectors.reduce((sum, { workers }) => sum + workers, 0),
-    options.maxQueue,
-  );
-  const metrics = new Metrics(prom, places);
+  const places = new Map(detectors.map(({ name, workers }) => [name, new Places(workers, options.maxQueue)]));
+  const metrics = new Metrics(prom, [...places.values()]);
   const app = fastify({
     logger: false,
     bodyLimit: options.maxBytes,
-    connectionTimeout: REQUEST_MS,
     requestTimeout: REQUEST_MS,
     keepAliveTimeout: 5000,
     forceCloseConnections: 'idle',
@@ -105,6 +103,7 @@ export async function createServer(
   await app.register(multipart, form as FastifyMultipartOptions);
   for (const type of PICTURE_TYPES)
     app.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.server.maxConnections = MOST_CONNECTIONS;
   new Handlers(app, detectors, first, options, places, metrics).register();
   return {
     async listen(where) {
@@ -122,6 +121,12 @@ export async function createServer(
   };
 }
 
+/** The status of a request whose client went away before it was answered; for the metrics, nobody gets it. */
+const CLIENT_GONE = 499;
+
+const sumOf = (places: ReadonlyMap<string, Places>, of: (each: Places) => number) =>
+  [...places.values()].reduce((sum, each) => sum + of(each), 0);
+
 /** What a request that is answered late can be told to do. */
 const RETRY_SECONDS = '1';
 
@@ -130,7 +135,7 @@ class Handlers {
   private readonly detectors: readonly NamedDetector[];
   private readonly first: NamedDetector;
   private readonly options: ReturnType<typeof serverOptions>;
-  private readonly places: Places;
+  private readonly places: ReadonlyMap<string, Places>;
   private readonly metrics: Metrics;
   private readonly started = Date.now();
 
@@ -139,7 +144,7 @@ class Handlers {
     detectors: readonly NamedDetector[],
     first: NamedDetector,
     options: ReturnType<typeof serverOptions>,
-    places: Places,
+    places: ReadonlyMap<string, Places>,
     metrics: Metrics,
   ) {
     this.app = app;
@@ -163,6 +168,11 @@ class Handlers {
         .header('Access-Control-Allow-Headers', 'Authorization, Content-Type, X-API-Key');
       await reply.code(204).send();
     });
+    // without a form no key can come with the body: it is not read
+    app.addHook('onRequest', async (request) => {
+      const form = /^multipart\//i.test(request.headers['content-type'] ?? '');
+      if (request.method === 'POST' && !form) this.checkKey(request);
+    });
     app.addHook('onResponse', async (request, reply) => {
       metrics.answered(request.routeOptions.url ?? 'none', reply.statusCode);
     });
@@ -175,8 +185,8 @@ class Handlers {
       version,
       models: this.detectors.map(({ name }) => name),
       uptimeSeconds: Math.round((Date.now() - this.started) / 1000),
-      running: this.places.running,
-      waiting: this.places.waiting,
+      running: sumOf(this.places, ({ running }) => running),
+      waiting: sumOf(this.places, ({ waiting }) => waiting),
     }));
     app.get('/', async (_request, reply) =>
       reply
@@ -206,7 +216,7 @@ class Handlers {
       method: ['GET', 'POST'],
       url: '/v1/vision/custom/list',
       handler: async (request) => {
-        if (request.isMultipart()) for await (const part of request.parts()) await drain(part);
+        if (request.isMultipart()) for await (const part of request.parts()) drain(part);
         this.checkKey(request);
         return { success: true, models: this.detectors.map(({ name }) => name), code: 200 };
       },
@@ -294,13 +304,18 @@ class Handlers {
     reply.raw.on('close', () => {
       if (!reply.raw.writableFinished) gone.abort();
     });
+    if (reply.raw.destroyed) gone.abort();
     const { image, fields } = await readAsked(request);
     this.checkKey(request, fields);
     if (fields.camera !== undefined)
       throw new Refusal(501, 'streams of a camera are not supported yet; leave the field "camera" out');
     numberOf(fields, 'min_confidence', 0, 1);
     const named = given ?? this.named(fields.model);
-    const free = await this.places.take(gone.signal);
+    const free = await this.places.get(named.name)!.take(gone.signal);
+    if (gone.signal.aborted) {
+      free?.();
+      throw new Refusal(CLIENT_GONE, 'the client went away');
+    }
     if (!free) {
       reply.header('Retry-After', RETRY_SECONDS);
       throw new Refusal(503, 'too many pictures wait already; ask again in a second');
@@ -328,7 +343,7 @@ class Handlers {
     const status = statusOf(error);
     const message =
       status >= 500 && !(error instanceof Refusal)
-        ? 'the picture could not be looked at: a worker failed'
+        ? 'the request could not be answered: something failed inside the server'
         : reasonOf(error);
     void reply.code(status).send({ success: false, error: message, code: status });
   }
@@ -337,14 +352,15 @@ class Handlers {
 const pathOf = ({ url }: FastifyRequest) => url.split('?')[0]!.slice(0, 100);
 
 /** Reads a part to its end. */
-async function drain(part: { type: string; toBuffer?: () => Promise<unknown> }): Promise<void> {
-  if (part.type === 'file') await part.toBuffer!();
+function drain(part: { type: string; file?: { resume(): unknown } }): void {
+  if (part.type === 'file') part.file!.resume();
 }
 
 /** The HTTP status of an error: 400 for a picture that cannot be read, the framework's own, or 500. */
 function statusOf(error: unknown): number {
   if (error instanceof Refusal) return error.status;
-  if (error instanceof SpikingYoloError) return error.code === 'IMAGE' ? 400 : 500;
+  if (error instanceof SpikingYoloError)
+    return error.code === 'IMAGE' ? 400 : error.code === 'ABORTED' ? CLIENT_GONE : 500;
   const { statusCode } = (error ?? {}) as { statusCode?: unknown };
   return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 600 ? statusCode : 500;
 }

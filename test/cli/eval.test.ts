@@ -76,6 +76,11 @@ describe('eval', () => {
     const [four, counted] = snn;
     expect(counted.relativeError).toBeGreaterThan(four.relativeError);
     expect(counted.sops).toBe(four.sops);
+    expect(four.memoryEnergyOfAnn).toBeGreaterThan(four.energyOfAnn);
+    const { effectiveMacs, effectiveAcs, activationSparsity, denseOperations, footprint } = four.neuroBench;
+    expect(effectiveMacs + effectiveAcs).toBeLessThan(denseOperations);
+    expect(activationSparsity > 0 && activationSparsity < 1).toBe(true);
+    expect(footprint).toBeGreaterThan(1e6);
     expect(four.energyOfAnn).toBeCloseTo(four.energyPicojoules / ann.energyPicojoules, 12);
     // energies are equal at the break-even: layer 1 costs the same on both sides
     const atBreakEven = breakEvenSpikes.float / four.spikesPerNeuronMacWeighted;

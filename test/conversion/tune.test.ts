@@ -37,7 +37,9 @@ function everyKind(): TrainedNetwork {
   const curved = b.convolution(pooled, [16, 1, 3], { group: 16 });
   const silu = b.add('Mul', [curved, b.add('Sigmoid', [curved])]);
   const sum = b.add('Relu', [b.add('Add', [pooled, silu])]);
-  const joined = b.add('Concat', [pooled, sum], { axis: 1 });
+  // one map twice
+  const twice = b.add('Relu', [b.add('Add', [sum, sum])]);
+  const joined = b.add('Concat', [pooled, twice], { axis: 1 });
   const grouped = b.add('Reshape', [joined, b.integers(1, 2, 16, 3, 5)]);
   const shuffled = b.add('Reshape', [
     b.add('Transpose', [grouped], { perm: [0, 2, 1, 3, 4] }),
@@ -155,7 +157,7 @@ describe('tuning', () => {
       }
     }
     simulation.close();
-    expect(compared).toBe(tuned.length * 6);
+    expect(compared).toBe(tuned.length * 7);
   });
 
   it('makes the error of photos that it did not see smaller', async () => {
@@ -248,6 +250,25 @@ describe('tuning', () => {
   });
 });
 
+describe('an odd option', () => {
+  it('of none is the default; a wrong one is refused; a store is closed whatever happens', async () => {
+    const { tune: _, ...without } = options;
+    const model = await convertNetwork(trained, photos, without as ConversionOptions, fastBackends[0]!);
+    expect(model.provenance.tuning?.kind).toBe('full');
+    await expect(convert({}, { tune: 'much' as never })).rejects.toThrow(/tune is "much"/);
+    const store = new ActivationMemory();
+    const close = vi.spyOn(store, 'close');
+    // biome-ignore lint/correctness/useYield: it fails at once
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      throw new Error('unreadable');
+    }
+    await expect(convertNetwork(trained, broken, options, fastBackends[0]!, { store })).rejects.toThrow(
+      'unreadable',
+    );
+    expect(close).toHaveBeenCalledTimes(1);
+  });
+});
+
 describe('a temporary file of activations', () => {
   const folder = mkdtempSync(join(tmpdir(), 'activations-'));
   const stores: ActivationFile[] = [];
@@ -283,6 +304,12 @@ describe('a temporary file of activations', () => {
     store.write('a', 0, Float32Array.of(1, 2));
     store.write('a', 0, Float32Array.of(3, 4));
     expect([store.read('a', 0, new Float32Array(2))[1], store.size]).toEqual([4, 8]);
+  });
+
+  it('refuses a map of another size in its place', () => {
+    const store = open();
+    store.write('a', 0, Float32Array.of(1, 2));
+    expect(() => store.write('a', 0, Float32Array.of(1, 2, 3))).toThrow(/another size/);
   });
 
   it('leaves nothing behind', () => {

@@ -64,6 +64,13 @@ describe('a run step by step', async () => {
     expect((await plain.detect(cat)).detections).toEqual(last);
   });
 
+  it('is of one photo at a time', async () => {
+    const boxes = plain.steps(cat, 2);
+    await boxes.next();
+    await plain.detect(`${root}samples/astronaut.jpg`);
+    await expect(boxes.next()).rejects.toThrow(/begun another photo/);
+  });
+
   it('ends when its boxes have settled, with what that many steps find', async () => {
     const early = await stable.detect(cat);
     expect(early).toMatchObject({ settled: true, schedule: 'steps' });

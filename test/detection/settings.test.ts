@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type DetectionSettings, type Preset, resolveSettings } from '../../src/detection/settings.js';
+import {
+  DEFAULT_SETTINGS,
+  type DetectionSettings,
+  type Preset,
+  resolveSettings,
+} from '../../src/detection/settings.js';
 import type { ModelChoices, TuningProvenance } from '../../src/model/spiking-model.js';
 
 const tunedAs = (tuning?: TuningProvenance): ModelChoices => ({
@@ -24,6 +29,17 @@ describe('the schedule', () => {
     [{ schedule: 'layered', neuron: 'ibt' }, 'default', 'layered'],
   ])('of %j by the preset %s is %s… ', (given, preset, schedule) => {
     expect(resolveSettings(given, preset).schedule).toBe(schedule);
+  });
+
+  it('is layered with the defaults as they are, and may not contradict frugal', () => {
+    expect(resolveSettings(DEFAULT_SETTINGS)).toEqual(DEFAULT_SETTINGS);
+    expect(resolveSettings({ budgetMs: Number.POSITIVE_INFINITY, untilStable: false }).schedule).toBe(
+      'layered',
+    );
+    for (const given of [{ untilStable: true }, { schedule: 'steps' }, { steps: 200 }] as const)
+      expect(() => resolveSettings(given, 'frugal', tunedAs())).toThrow(
+        /frugal is of a layer-synchronous run/,
+      );
   });
 
   it('by name is taken, or refused with what contradicts it', () => {

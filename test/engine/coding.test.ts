@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { withInputSize } from '../../src/conversion/convert.js';
-import { DIGIT_STEPS, sentAs, signedDigits } from '../../src/engine/coding.js';
+import { digitsOf, signedDigits } from '../../src/engine/coding.js';
 import { type ConvolutionStage, DEFAULT_RUN_OPTIONS, planEngine } from '../../src/engine/plan.js';
 import { referenceBackend } from '../../src/engine/reference.js';
 import { Simulation } from '../../src/engine/simulation.js';
@@ -12,6 +12,8 @@ import { randomNumbers } from '../support/plans.js';
 import { root } from '../support/shared.js';
 
 const SIDE = 64;
+/** A count reaches ±127, its highest digit 2^7. */
+const DIGIT_STEPS = 8;
 const lite = withInputSize(
   decodeModel(new Uint8Array(readFileSync(`${root}models/tiny-yolo-lite-voc.safetensors`))),
   SIDE,
@@ -34,9 +36,8 @@ describe('signed digits', () => {
       expect(digits.reduce((sum, digit, k) => sum + digit * 2 ** k, 0)).toBe(count);
       expect(digits.length).toBeLessThanOrEqual(DIGIT_STEPS);
       for (const [k, digit] of digits.entries()) if (digit !== 0) expect(digits[k + 1] ?? 0).toBe(0);
-      expect(sentAs('phase', count)).toBe(digits.filter((digit) => digit !== 0).length);
-      expect(sentAs('phase', count)).toBe(fewest.get(count));
-      expect(sentAs('count', count)).toBe(Math.abs(count));
+      expect(digitsOf(count)).toBe(digits.filter((digit) => digit !== 0).length);
+      expect(digitsOf(count)).toBe(fewest.get(count));
     }
   });
 
@@ -112,13 +113,40 @@ describe('the coding phase', () => {
         }
       }
       if (!state) continue;
-      const digits = state.counts.reduce((sum, count) => sum + sentAs('phase', count), 0);
+      const digits = state.counts.reduce((sum, count) => sum + digitsOf(count), 0);
       expect(statistics.spikes).toBe(digits);
       all += digits;
       sent = state.counts;
     }
     expect(compared).toBeGreaterThan(10_000);
     expect(spikes).toBe(all);
+    simulation.close();
+  });
+
+  it('leaves operations as NeuroBench counts them: those of inputs that are not 0', () => {
+    const simulation = run();
+    const { accumulates, multiplyAccumulates, silentActivations, activations } =
+      simulation.effectiveOperations();
+    let [operations, silent, neurons] = [0, 0, 0];
+    let sent: Int32Array | undefined;
+    for (const stage of plan.stages) {
+      if (stage.kind === 'pool') sent = pooled(stage, sent!);
+      if (stage.kind !== 'convolution') continue;
+      // ones in place of the counts that are not 0: each reaches what it reaches, in one step
+      if (stage.input >= 0)
+        operations += sendDigits(
+          stage,
+          sent!.map((count) => Number(count !== 0)),
+        ).reached;
+      if (!stage.fires) continue;
+      sent = simulation.state(stage.name).counts;
+      neurons += sent.length;
+      silent += sent.filter((count) => count === 0).length;
+    }
+    expect(accumulates + multiplyAccumulates).toBe(operations);
+    // counts of more than one spike are no accumulates
+    expect(accumulates).toBe(0);
+    expect([silentActivations, activations]).toEqual([silent, neurons]);
     simulation.close();
   });
 

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { EnginePlan } from '../../src/engine/plan.js';
-import { annEnergyOf, breakEven, energyOf, fixedWork } from '../../src/evaluation/work.js';
+import {
+  annEnergyOf,
+  annEnergyWithMemory,
+  breakEven,
+  energyOf,
+  energyWithMemory,
+  fixedWork,
+} from '../../src/evaluation/work.js';
 import { unitConvolution } from '../support/plans.js';
 
 /** Image 4×4×1 → conv 3×3, pad 1, 2 filters → pool 2/2 → conv 1×1, 3 filters, the output. */
@@ -91,5 +98,18 @@ describe('energy', () => {
       const sops = breakEven(model) * work.otherMultiplications;
       expect(energyOf(work, sops)[name]).toBeCloseTo(annEnergyOf(work)[name], 6);
     }
+  });
+});
+
+describe('energy with memory', () => {
+  // layer 1: 200 multiply-accumulates, the other layer 24; 32 neurons
+  const work = fixedWork(plan(6), 7);
+
+  it('is counted by hand', () => {
+    const traffic = { synapticOperations: 10, spikes: 5, weightBytes: 1 };
+    const arithmetic = 4.6 * 200 + 0.9 * 10 + 0.9 * 32;
+    const bytes = 8 * 200 + (1 + 8) * 10 + 8 * 32 + 8 * 5;
+    expect(energyWithMemory(work, traffic)).toBeCloseTo(arithmetic + 2.5 * bytes, 9);
+    expect(annEnergyWithMemory(work)).toBeCloseTo((4.6 + 2.5 * 8) * 224, 9);
   });
 });

@@ -4,12 +4,19 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectError, run } from '../support/command.js';
+import { hasProgram, hasPythonRequests, programsRequired } from '../support/programs.js';
 import { root } from '../support/shared.js';
 
 const cat = readFileSync(`${root}samples/cat.jpg`);
 const LITE = ['--model', 'tiny-yolo-lite-voc'];
 
 type Body = FormData | Uint8Array;
+
+/** Clients that are not on every machine. */
+const curl = programsRequired || hasProgram('curl');
+const requests = programsRequired || hasPythonRequests();
+const named = (title: string, there: boolean, name: string) =>
+  there ? title : `${title} (skipped: ${name} is not installed)`;
 
 interface Server {
   address: string;
@@ -146,14 +153,14 @@ describe('serve', () => {
     expect((await ask(part, '/v1/vision/detection', type)).answer.predictions).toEqual(expected);
   });
 
-  it.skipIf(spawnSync('curl', ['--version']).status !== 0)('answers curl', () => {
+  it.skipIf(!curl)(named('answers curl', curl, 'curl'), () => {
     for (const file of ['image=@samples/cat.jpg', 'image=@samples/cat.jpg;type=image/jpeg']) {
       const { stdout } = spawnSync('curl', ['-s', '-F', file, url], { cwd: root, encoding: 'utf8' });
       expect(JSON.parse(stdout).predictions[0].label).toBe('cat');
     }
   });
 
-  it.skipIf(spawnSync('python3', ['-c', 'import requests']).status !== 0)('answers Python’s requests', () => {
+  it.skipIf(!requests)(named('answers Python’s requests', requests, 'python3-requests'), () => {
     const script = `import requests, sys
 answer = requests.post(sys.argv[1], files={"image": open("samples/cat.jpg", "rb").read()}, timeout=5)
 print(answer.json()["predictions"][0]["label"])`;
@@ -316,6 +323,9 @@ describe('serve --api-key', () => {
     expect(await status(path, { headers: { Authorization: `Bearer ${KEY}` } })).toBe(200);
     expect(await status(`${path}?api_key=${KEY}`)).toBe(200);
     expect(await status(path, { body: form(cat, { api_key: KEY }) })).toBe(200);
+    expect(await status(path, { body: new Uint8Array(1e6), headers: { 'Content-Type': 'image/jpeg' } })).toBe(
+      401,
+    );
     expect(await status('/v1/vision/custom/list')).toBe(401);
     expect((await fetch(`${server.address}/metrics`)).status).toBe(401);
     expect((await fetch(`${server.address}/healthz`)).status).toBe(200);

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { hasProgram, programsRequired } from './programs.js';
+import { hasProgram, hasPythonRequests, programsRequired } from './programs.js';
 import { root, shared } from './shared.js';
 
 /** Says once, before the tests, which of them are skipped on this machine and for want of what. */
@@ -17,6 +17,8 @@ export default function tellOfSkippedTests(): void {
       process.env.SPIKING_YOLO_ARM64_NODE !== undefined,
       'the addon on an emulated arm64 board',
     ],
+    ['curl', hasProgram('curl'), 'the server asked by it'],
+    ['python3-requests', hasPythonRequests(), 'the server asked by it'],
     ['../shared', existsSync(`${shared}data`), 'real networks and photos'],
   ];
   for (const [what, there, tests] of needed) {

@@ -4,6 +4,10 @@ import { describe } from 'vitest';
 /** True if a program is on PATH. */
 export const hasProgram = (name: string) => spawnSync('which', [name], { stdio: 'ignore' }).status === 0;
 
+/** True if Python is there, with its usual client of HTTP. */
+export const hasPythonRequests = () =>
+  spawnSync('python3', ['-c', 'import requests'], { stdio: 'ignore' }).status === 0;
+
 /** `.ci/run` installs all programs and sets this: there a test that would be skipped fails. */
 export const programsRequired = process.env.SPIKING_YOLO_REQUIRE_PROGRAMS === '1';
 
