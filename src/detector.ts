@@ -271,6 +271,7 @@ export class Detector {
     const unused = ann ? RUN_OPTION_NAMES.filter((name) => given[name] !== undefined) : [];
     if (unused.length > 0)
       throw usageError(`${unused.join(', ')}: the float network (ann) has no such choice`);
+    if (ann && preset === 'frugal') throw usageError('the float network (ann) has no preset frugal');
     if (ann && options.checksum)
       throw usageError('the float network (ann) has no spikes to take a checksum of');
     const model = files ? undefined : parseModel(source!, preset);

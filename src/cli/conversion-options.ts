@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { ActivationFile } from '../conversion/activation-file.js';
 import {
@@ -98,6 +100,10 @@ export async function listCalibrationPhotos(folder: string): Promise<string[]> {
   return paths;
 }
 
+/** A folder, or the nearest above it that is there: it is made when the model is written. */
+const existingFolder = (folder: string): string =>
+  existsSync(folder) || folder === dirname(folder) ? folder : existingFolder(dirname(folder));
+
 /**
  * Converts a trained network with photos from files.
  *
@@ -113,7 +119,7 @@ export async function convertWithPhotos(
   { folder, state }: { folder?: string; state?: string | undefined } = {},
 ): Promise<SpikingModel> {
   const { width, height, channels } = trained.network.input;
-  const kept = state === undefined ? undefined : new ConversionStateFile(state, trained, paths, options);
+  const kept = state === undefined ? undefined : await ConversionStateFile.of(state, trained, paths, options);
   const before = await kept?.read();
   let tuning = false;
   const model = await convertNetwork(
@@ -123,7 +129,9 @@ export async function convertWithPhotos(
     backend,
     {
       ...(before ? { state: before } : {}),
-      ...(tuningOf(options, paths.length) === 'none' ? {} : { store: new ActivationFile(folder) }),
+      ...(tuningOf(options, paths.length) === 'none'
+        ? {}
+        : { store: new ActivationFile(folder && existingFolder(folder)) }),
       onState: (found) => kept?.write(found),
       onPhoto: (done, pass) =>
         progress.part(

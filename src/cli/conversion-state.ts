@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import type { ConversionOptions, ConversionState, TrainedNetwork } from '../conversion/convert.js';
 import { fileError } from '../errors.js';
 import { sha256, writeWhole } from '../files.js';
+import { neuronLayers } from '../model/bounds.js';
 
 const FORMAT = 'spiking-yolo-conversion';
 const VERSION = 1;
@@ -18,14 +19,6 @@ interface Written {
 const isNumbers = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((number) => typeof number === 'number' && Number.isFinite(number));
 
-const isTuned = (value: unknown): boolean => {
-  const { lambda, correction } = (value ?? {}) as Written['tuned'][string];
-  return isNumbers(lambda) && isNumbers(correction) && lambda.length === correction.length;
-};
-
-const isRecord = (value: unknown, isEach: (each: unknown) => boolean): boolean =>
-  typeof value === 'object' && value !== null && Object.values(value).every(isEach);
-
 /** The file of `convert --state`: what a conversion has found so far, so that a stopped one can go on. */
 export class ConversionStateFile {
   private readonly path: string;
@@ -33,13 +26,57 @@ export class ConversionStateFile {
   private writing: Promise<void> = Promise.resolve();
   private failure: unknown;
 
-  /** The key says what the state belongs to: the network, the photos by name, and the options. */
-  constructor(path: string, trained: TrainedNetwork, paths: readonly string[], options: ConversionOptions) {
+  private readonly photoCount: number;
+  /** Channels of each layer of neurons. */
+  private readonly channels: ReadonlyMap<string, number>;
+
+  private constructor(path: string, key: string, photoCount: number, { network }: TrainedNetwork) {
     this.path = path;
+    this.key = key;
+    this.photoCount = photoCount;
+    this.channels = new Map(
+      neuronLayers(network).map(({ layer, synapses }) => [layer.name, synapses.filters]),
+    );
+  }
+
+  /** The key says what a state belongs to: the network, the photos by name, size and time, and the options. */
+  static async of(
+    path: string,
+    trained: TrainedNetwork,
+    paths: readonly string[],
+    options: ConversionOptions,
+  ): Promise<ConversionStateFile> {
     const { cfgSha256, weightsSha256, network } = trained;
-    const { input } = network;
-    const what = JSON.stringify([cfgSha256, weightsSha256, input, paths, Object.entries(options).sort()]);
-    this.key = sha256(new TextEncoder().encode(what));
+    const photos = await Promise.all(
+      paths.map(async (photo) => {
+        const { size, mtimeMs } = await stat(photo);
+        return [photo, size, mtimeMs];
+      }),
+    );
+    const what = [VERSION, cfgSha256, weightsSha256, network.input, photos, Object.entries(options).sort()];
+    const key = sha256(new TextEncoder().encode(JSON.stringify(what)));
+    return new ConversionStateFile(path, key, paths.length, trained);
+  }
+
+  /** True if λ and corrections are of the network's layers, and numbers that they can be. */
+  private fits({ lambdas, tuned, photoCount }: Partial<Written>): boolean {
+    const isOf = (name: string, values: unknown, isValid: (value: number) => boolean) =>
+      isNumbers(values) && values.length === this.channels.get(name) && values.every(isValid);
+    const isLambda = (value: number) => value > 1e-30 && value < 1e30;
+    return (
+      photoCount === this.photoCount &&
+      typeof lambdas === 'object' &&
+      lambdas !== null &&
+      [...this.channels.keys()].every((name) => Object.hasOwn(lambdas, name)) &&
+      Object.entries(lambdas).every(([name, values]) => isOf(name, values, isLambda)) &&
+      typeof tuned === 'object' &&
+      tuned !== null &&
+      Object.entries(tuned).every(
+        ([name, layer]) =>
+          isOf(name, layer?.lambda, isLambda) &&
+          isOf(name, layer?.correction, (value) => Math.abs(value) < 1e30),
+      )
+    );
   }
 
   /** What the file holds; undefined if there is none yet. Throws `FILE` for another conversion's, or for anything else. */
@@ -64,8 +101,7 @@ export class ConversionStateFile {
       throw fileError(
         `${this.path}: it is the state of another conversion (network, photos or options differ); name another file or remove it`,
       );
-    if (!isRecord(lambdas, isNumbers) || !isRecord(tuned, isTuned) || !Number.isInteger(photoCount))
-      throw fileError(`${this.path}: the state is damaged; remove it`);
+    if (!this.fits(written)) throw fileError(`${this.path}: the state is damaged; remove it`);
     return {
       photoCount: photoCount!,
       lambdas: new Map(Object.entries(lambdas!).map(([name, values]) => [name, Float64Array.from(values)])),

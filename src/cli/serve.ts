@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Command } from 'commander';
 import { Detector, type DetectorOptions, workersFor } from '../detector.js';
 import { usageError } from '../errors.js';
@@ -120,13 +119,24 @@ async function serve(given: ServeOptions): Promise<void> {
     if (!isLoopback(host) && apiKey === undefined)
       process.stderr.write('no key is asked for: anyone who reaches this address may ask\n');
     process.stdout.write(`listening on ${address}: ${detectors.map(({ name }) => name).join(', ')}\n`);
-    const [signal] = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
-    process.exitCode = signal === 'SIGINT' ? 130 : 0;
+    process.exitCode = (await firstSignal()) === 'SIGINT' ? 130 : 0;
     await server.close();
   } finally {
     await Promise.all(detectors.map(({ detector }) => detector.close()));
   }
 }
+
+/** Waits for SIGTERM or SIGINT; a second one of either ends the process at once. */
+const firstSignal = () =>
+  new Promise<NodeJS.Signals>((resolve) => {
+    let told = false;
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (told) process.exit(130);
+      told = true;
+      resolve(signal);
+    };
+    process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  });
 
 /** Lets every worker load its network before the first client asks. */
 async function warmUp(detectors: readonly NamedDetector[]): Promise<void> {

@@ -29,6 +29,7 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: StoredMap) =>
  * ```
  */
 export class ActivationFile implements ActivationStore {
+  private readonly parent: string;
   private readonly folder: string;
   private readonly file: number;
   private readonly regions = new Map<string, Map<number, Region>>();
@@ -37,6 +38,7 @@ export class ActivationFile implements ActivationStore {
 
   /** @param folder where the temporary file lies (default: the system's folder for such files); throws `FILE` if it cannot */
   constructor(folder: string = tmpdir()) {
+    this.parent = folder;
     try {
       this.folder = mkdtempSync(join(folder, '.spiking-yolo-'));
       this.file = openSync(join(this.folder, 'activations'), 'w+');
@@ -64,7 +66,7 @@ export class ActivationFile implements ActivationStore {
         done += writeSync(this.file, bytes, done, bytes.length - done, region.at + done);
     } catch (error) {
       throw fileError(
-        `the temporary file of activations cannot grow to ${(this.end / 1e6).toFixed(0)} MB: ${reasonOf(error)}`,
+        `${this.parent}: the temporary file of activations cannot grow to ${(this.end / 1e6).toFixed(1)} MB there: ${reasonOf(error)}`,
         error,
       );
     }

@@ -81,21 +81,25 @@ export const possibleSchedules = ({ layers }: Pick<Network, 'layers'>): Schedule
     ? ['layered']
     : ['layered', 'steps'];
 
-/** True if something is asked for that only a run step by step has. */
-const asksForSteps = (
+/** What is asked for that only a run step by step has, by its name. */
+const askedOfSteps = (
   { neuron, pool, gamma, rho, v0, readoutDelay, untilStable, budgetMs, steps }: Partial<DetectionSettings>,
   preset: Preset,
-): boolean =>
-  preset === 'paper' ||
-  (neuron ?? 'ibt-memory') !== 'ibt-memory' ||
-  (pool ?? 'exact') !== 'exact' ||
-  gamma !== undefined ||
-  rho !== undefined ||
-  (v0 ?? 0) !== 0 ||
-  (readoutDelay ?? 0) !== 0 ||
-  untilStable === true ||
-  (budgetMs ?? Number.POSITIVE_INFINITY) < Number.POSITIVE_INFINITY ||
-  (steps ?? 0) > LAYERED_STEPS;
+): string[] =>
+  Object.entries({
+    'preset paper': preset === 'paper',
+    neuron: (neuron ?? 'ibt-memory') !== 'ibt-memory',
+    pool: (pool ?? 'exact') !== 'exact',
+    gamma: gamma !== undefined,
+    rho: rho !== undefined,
+    v0: (v0 ?? 0) !== 0,
+    readoutDelay: (readoutDelay ?? 0) !== 0,
+    untilStable: untilStable === true,
+    budgetMs: (budgetMs ?? Number.POSITIVE_INFINITY) < Number.POSITIVE_INFINITY,
+    [`steps above ${LAYERED_STEPS}`]: (steps ?? 0) > LAYERED_STEPS,
+  })
+    .filter(([, asked]) => asked)
+    .map(([name]) => name);
 
 /**
  * Fills in what is not given from a preset, which a model may have its own of; throws `USAGE` for combinations that mean
@@ -119,10 +123,11 @@ export function resolveSettings(
 ): DetectionSettings {
   if (!PRESETS.includes(preset)) throw usageError(`preset is "${preset}"; expected ${PRESETS.join(', ')}`);
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const asked = askedOfSteps(set, preset);
   const settings: DetectionSettings = {
     ...DEFAULT_SETTINGS,
     ...presetOf(preset, model),
-    ...(asksForSteps(set, preset) ? { schedule: 'steps' } : {}),
+    ...(asked.length > 0 ? { schedule: 'steps' } : {}),
     ...set,
   };
   for (const [name, value] of Object.entries(settings)) {
@@ -131,7 +136,13 @@ export function resolveSettings(
   }
   const { conf, iou, maxDet, decode, schedule } = settings;
   if (preset === 'frugal' && schedule !== 'layered')
-    throw usageError('the preset frugal is of a layer-synchronous run; what was asked for runs step by step');
+    throw usageError(
+      `the preset frugal is of a layer-synchronous run; ${asked.join(', ') || 'the schedule'} asks for one step by step`,
+    );
+  if (settings.coding === 'phase' && schedule !== 'layered')
+    throw usageError(
+      `coding phase sends the counts of a layer-synchronous run; ${asked.join(', ') || 'the schedule'} asks for one step by step`,
+    );
   if (!(conf >= 0 && conf <= 1)) throw usageError(`conf is ${conf}; expected 0 to 1`);
   if (!(iou >= 0 && iou <= 1)) throw usageError(`iou is ${iou}; expected 0 to 1`);
   if (!(Number.isInteger(maxDet) && maxDet >= 1 && maxDet <= 100_000)) {

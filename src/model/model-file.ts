@@ -187,6 +187,8 @@ const isFrugal = (value: unknown): value is FrugalPreset => {
     isWholeNumber(steps, 1, LAYERED_STEPS) &&
     coding === 'phase' &&
     typeof error === 'number' &&
+    error >= 0 &&
+    error <= 1 &&
     isWholeNumber(photos, 1, 1e6)
   );
 };

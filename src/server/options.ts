@@ -32,8 +32,10 @@ export function serverOptions(given: ServerOptions) {
       throw usageError(`${name} is ${value}; expected a whole number from ${least}`);
   if (!(conf >= LOWEST_CONFIDENCE && conf <= 1))
     throw usageError(`conf is ${conf}; expected ${LOWEST_CONFIDENCE} to 1`);
-  if (apiKey !== undefined && (typeof apiKey !== 'string' || apiKey.length < 8))
-    throw usageError('the API key must have at least 8 characters');
+  if (apiKey !== undefined && !/^[!-~]{8,}$/.test(apiKey))
+    throw usageError(
+      'the API key must have at least 8 characters, all of them printable ASCII without spaces',
+    );
   if (cors !== undefined && (cors === '*' || !URL.canParse(cors) || new URL(cors).origin !== cors))
     throw usageError(`cors is ${cors}; expected one origin, as in https://example.org`);
   return options;

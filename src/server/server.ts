@@ -1,3 +1,5 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyMultipartOptions } from '@fastify/multipart';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Detector, DetectorResult } from '../detector.js';
@@ -8,7 +10,7 @@ import { Metrics } from './metrics.js';
 import { type ServerOptions, serverOptions } from './options.js';
 import { PAGE } from './page.js';
 import { Places } from './places.js';
-import { isKey, keyOf, numberOf, queryOf, Refusal, readAsked } from './request.js';
+import { isKey, keysOf, numberOf, queryOf, Refusal, readAsked, readForm } from './request.js';
 
 /** A detector by the name that clients ask for it by. */
 export interface NamedDetector {
@@ -82,6 +84,8 @@ export async function createServer(
   if (!first) throw usageError('a server needs a detector');
   const names = new Set(detectors.map(({ name }) => name));
   if (names.size < detectors.length) throw usageError('two detectors have one name');
+  if (names.has('list'))
+    throw usageError('a detector cannot be called list: /v1/vision/custom/list is the list of them');
   const { fastify, multipart, prom } = await loadLibraries();
   const places = new Map(detectors.map(({ name, workers }) => [name, new Places(workers, options.maxQueue)]));
   const metrics = new Metrics(prom, [...places.values()]);
@@ -93,6 +97,8 @@ export async function createServer(
     forceCloseConnections: 'idle',
     http: { headersTimeout: HEADERS_MS, connectionsCheckingInterval: 1000 },
     routerOptions: { maxParamLength: 200 },
+    frameworkErrors: (error, _request, reply) => fail(error, reply as unknown as FastifyReply),
+    clientErrorHandler: refuseSocket,
   });
   const form = {
     limits: { ...FORM_LIMITS, fileSize: options.maxBytes },
@@ -138,6 +144,9 @@ class Handlers {
   private readonly places: ReadonlyMap<string, Places>;
   private readonly metrics: Metrics;
   private readonly started = Date.now();
+  /** Bodies that are being read: as many as may run and wait, since each is held in memory. */
+  private reading = 0;
+  private readonly mostReading: number;
 
   constructor(
     app: FastifyInstance,
@@ -153,6 +162,7 @@ class Handlers {
     this.options = options;
     this.places = places;
     this.metrics = metrics;
+    this.mostReading = options.maxQueue + detectors.reduce((sum, { workers }) => sum + workers, 0);
   }
 
   register(): void {
@@ -172,13 +182,15 @@ class Handlers {
     app.addHook('onRequest', async (request) => {
       const form = /^multipart\//i.test(request.headers['content-type'] ?? '');
       if (request.method === 'POST' && !form) this.checkKey(request);
+      if (Number(request.headers['content-length'] ?? 0) > options.maxBytes)
+        throw new Refusal(413, `the body has more than ${options.maxBytes} bytes`);
     });
     app.addHook('onResponse', async (request, reply) => {
       metrics.answered(request.routeOptions.url ?? 'none', reply.statusCode);
     });
-    app.setErrorHandler((error, _request, reply) => this.fail(error, reply));
+    app.setErrorHandler((error, _request, reply) => fail(error, reply));
     app.setNotFoundHandler((request, reply) =>
-      this.fail(new Refusal(404, `there is no ${request.method} ${pathOf(request)} here`), reply),
+      fail(new Refusal(404, `there is no ${request.method} ${pathOf(request)} here`), reply),
     );
     app.get('/healthz', async () => ({
       status: 'ok',
@@ -216,8 +228,9 @@ class Handlers {
       method: ['GET', 'POST'],
       url: '/v1/vision/custom/list',
       handler: async (request) => {
-        if (request.isMultipart()) for await (const part of request.parts()) drain(part);
-        this.checkKey(request);
+        const fields = queryOf(request);
+        if (request.isMultipart()) await readForm(request, fields);
+        this.checkKey(request, fields);
         return { success: true, models: this.detectors.map(({ name }) => name), code: 200 };
       },
     });
@@ -243,7 +256,7 @@ class Handlers {
   /** Throws a {@link Refusal} unless the request brings the right key, or none is asked for. */
   private checkKey(request: FastifyRequest, fields = queryOf(request)): void {
     const { apiKey } = this.options;
-    if (apiKey !== undefined && !isKey(keyOf(request, fields), apiKey))
+    if (apiKey !== undefined && !keysOf(request, fields).some((key) => isKey(key, apiKey)))
       throw new Refusal(401, 'the API key is missing or wrong');
   }
 
@@ -297,15 +310,16 @@ class Handlers {
 
   /** Reads a request, waits for a place, and looks at its picture; throws a {@link Refusal}. */
   private async detect(request: FastifyRequest, reply: FastifyReply, given?: NamedDetector) {
-    const early = queryOf(request);
-    // a key in the headers or the query is looked at before the body is read
-    if (keyOf(request, early) !== undefined) this.checkKey(request, early);
     const gone = new AbortController();
     reply.raw.on('close', () => {
       if (!reply.raw.writableFinished) gone.abort();
     });
     if (reply.raw.destroyed) gone.abort();
-    const { image, fields } = await readAsked(request);
+    if (this.reading >= this.mostReading) throw this.full(reply);
+    this.reading++;
+    const { image, fields } = await readAsked(request).finally(() => {
+      this.reading--;
+    });
     this.checkKey(request, fields);
     if (fields.camera !== undefined)
       throw new Refusal(501, 'streams of a camera are not supported yet; leave the field "camera" out');
@@ -316,10 +330,7 @@ class Handlers {
       free?.();
       throw new Refusal(CLIENT_GONE, 'the client went away');
     }
-    if (!free) {
-      reply.header('Retry-After', RETRY_SECONDS);
-      throw new Refusal(503, 'too many pictures wait already; ask again in a second');
-    }
+    if (!free) throw this.full(reply);
     try {
       for await (const { result, error } of named.detector.detectAll([image], { signal: gone.signal })) {
         if (error) throw error;
@@ -332,29 +343,47 @@ class Handlers {
     }
   }
 
+  private full(reply: FastifyReply): Refusal {
+    reply.header('Retry-After', RETRY_SECONDS);
+    return new Refusal(503, 'too many pictures wait already; ask again in a second');
+  }
+
   private named(name: string | undefined): NamedDetector {
     const found = name === undefined ? this.first : this.detectors.find((each) => each.name === name);
     if (!found)
       throw new Refusal(404, 'there is no model of that name; the list is at /v1/vision/custom/list');
     return found;
   }
+}
 
-  private fail(error: unknown, reply: FastifyReply): void {
-    const status = statusOf(error);
-    const message =
-      status >= 500 && !(error instanceof Refusal)
-        ? 'the request could not be answered: something failed inside the server'
-        : reasonOf(error);
-    void reply.code(status).send({ success: false, error: message, code: status });
+/** Answers with what went wrong. */
+function fail(error: unknown, reply: FastifyReply): void {
+  const status = statusOf(error);
+  const message =
+    status >= 500 && !(error instanceof Refusal)
+      ? 'the request could not be answered: something failed inside the server'
+      : reasonOf(error);
+  void reply.code(status).send({ success: false, error: message, code: status });
+}
+
+/** What a client gets that does not speak HTTP, or not within its limits. */
+function refuseSocket(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
   }
+  const status = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_HEADER_OVERFLOW: 431 }[error.code ?? ''] ?? 400;
+  const body = JSON.stringify({
+    success: false,
+    error: 'this is no HTTP request within the limits',
+    code: status,
+  });
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }
 
 const pathOf = ({ url }: FastifyRequest) => url.split('?')[0]!.slice(0, 100);
-
-/** Reads a part to its end. */
-function drain(part: { type: string; file?: { resume(): unknown } }): void {
-  if (part.type === 'file') part.file!.resume();
-}
 
 /** The HTTP status of an error: 400 for a picture that cannot be read, the framework's own, or 500. */
 function statusOf(error: unknown): number {

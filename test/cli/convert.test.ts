@@ -117,8 +117,22 @@ describe('convert --state', () => {
     expectError(convert('x.safetensors', '--state', `${root}README.md`), 1, /not the state of a conversion/);
     expectError(convert('x.safetensors', '--state', join(folder, 'x.safetensors')), 2, /both write/);
     const written = JSON.parse(readFileSync(state(), 'utf8'));
-    writeFileSync(state(), JSON.stringify({ ...written, tuned: { conv1: 'none' } }));
-    expectError(convert('x.safetensors', '--state', state()), 1, /the state is damaged/);
+    const { conv3: _, ...lambdas } = written.lambdas;
+    for (const damage of [
+      { tuned: { conv1: 'none' } },
+      { tuned: { conv1: { lambda: [1], correction: [0] } } },
+      { lambdas },
+      { lambdas: { ...written.lambdas, conv2: written.lambdas.conv2.map(() => 0) } },
+      { photoCount: 9 },
+    ]) {
+      writeFileSync(state(), JSON.stringify({ ...written, ...damage }));
+      expectError(convert('x.safetensors', '--state', state()), 1, /the state is damaged/);
+    }
+    writeFileSync(state(), JSON.stringify(written));
+    // other photos under the same names
+    const photo = join(photos, readdirSync(photos)[0]!);
+    writeFileSync(photo, readFileSync(`${root}samples/astronaut.jpg`));
+    expectError(convert('x.safetensors', '--state', state()), 1, /the state of another conversion/);
     expect(existsSync(join(folder, 'x.safetensors'))).toBe(false);
   });
 });
@@ -154,7 +168,7 @@ describe('detect', () => {
     expectError(
       run(['detect', cat, '--model', none, '--schedule', 'steps', '--coding', 'phase']),
       2,
-      /takes the schedule layered/,
+      /coding phase .*the schedule asks for one step by step/,
     );
   });
 });

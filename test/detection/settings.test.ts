@@ -42,6 +42,13 @@ describe('the schedule', () => {
       );
   });
 
+  it('that contradicts the coding is named', () => {
+    expect(() => resolveSettings({ coding: 'phase', gamma: 1 })).toThrow(/; gamma asks for one step by step/);
+    expect(() => resolveSettings({ coding: 'phase', steps: 128, pool: 'gate:avg' })).toThrow(
+      /; pool, steps above 127 asks/,
+    );
+  });
+
   it('by name is taken, or refused with what contradicts it', () => {
     expect(() => resolveSettings({ schedule: 'layered', gamma: 2 })).toThrow(/gamma cannot be chosen/);
     expect(() => resolveSettings({ schedule: 'layered', readoutDelay: 2 })).toThrow(/no read-out delay/);

@@ -238,6 +238,41 @@ print(answer.json()["predictions"][0]["label"])`;
     await expectAlive();
   });
 
+  it.each<[string, string, string]>([
+    ['no boundary', 'multipart/form-data', 'abc'],
+    ['another boundary', 'multipart/form-data; boundary=a', '--b\r\n\r\nabc\r\n--b--\r\n'],
+    [
+      'no end',
+      'multipart/form-data; boundary=b',
+      '--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc',
+    ],
+    [
+      'a header without end',
+      'multipart/form-data; boundary=b',
+      `--b\r\nContent-Disposition: ${'x'.repeat(5000)}`,
+    ],
+  ])('says that a form is damaged: %s', async (_, type, body) => {
+    for (const path of ['/v1/vision/detection', '/v1/vision/custom/list']) {
+      const response = await fetch(`${server.address}${path}`, {
+        method: 'POST',
+        body,
+        headers: { 'Content-Type': type },
+      });
+      if (path.endsWith('detection')) expect(response.status).toBe(400);
+      else expect([200, 400]).toContain(response.status);
+      expect(await response.json()).toHaveProperty('success');
+    }
+    await expectAlive();
+  });
+
+  it('says everything in the same words', async () => {
+    for (const path of ['/v1/%zz', `/v1/vision/custom/${'a'.repeat(5000)}`]) {
+      const response = await fetch(`${server.address}${path}`, { method: 'POST' });
+      expect(await response.json()).toMatchObject({ success: false, code: response.status });
+    }
+    expect(await raw(server.address, 'garbage\r\n\r\n')).toMatch(/{"success":false,.*"code":400}$/);
+  });
+
   it('does not do faces, scenes and plates', async () => {
     for (const path of ['/v1/vision/face', '/v1/vision/face/recognize', '/v1/vision/scene', '/v1/image/alpr'])
       expect(await ask(form(), path)).toMatchObject({ status: 501, answer: { success: false } });
@@ -327,6 +362,10 @@ describe('serve --api-key', () => {
       401,
     );
     expect(await status('/v1/vision/custom/list')).toBe(401);
+    const list = new FormData();
+    list.append('api_key', KEY);
+    expect(await status('/v1/vision/custom/list', { body: list })).toBe(200);
+    expect(await status(path, { headers: { Authorization: `bearer ${KEY}`, 'X-API-Key': '' } })).toBe(200);
     expect((await fetch(`${server.address}/metrics`)).status).toBe(401);
     expect((await fetch(`${server.address}/healthz`)).status).toBe(200);
     expect(server.stderr).not.toContain(KEY);
@@ -347,6 +386,8 @@ describe('serve refuses', () => {
     [['--host', '0.0.0.0'], /can be reached from elsewhere/],
     [['--port', '70000'], /expected 0 to 65535/],
     [['--api-key', 'short'], /at least 8 characters/],
+    [['--api-key', 'schlüssel-ümlaut'], /printable ASCII/],
+    [['--model', 'list=tiny-yolo-lite-voc'], /cannot be called list/],
     [['--cors', '*'], /expected one origin/],
     [['--max-queue', '-1'], /maxQueue is -1/],
     [['--preset', 'paper'], /Allowed choices are fast, frugal/],
