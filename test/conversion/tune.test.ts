@@ -306,6 +306,14 @@ describe('a temporary file of activations', () => {
     expect([store.read('a', 0, new Float32Array(2))[1], store.size]).toEqual([4, 8]);
   });
 
+  it('joins freed parts that lie side by side', () => {
+    const store = open();
+    for (const key of ['a', 'b', 'c']) store.write(key, 0, new Float32Array(10));
+    for (const key of ['b', 'a']) store.free(key);
+    store.write('d', 0, new Float32Array(20));
+    expect(store.size).toBe(3 * 40);
+  });
+
   it('refuses a map of another size in its place', () => {
     const store = open();
     store.write('a', 0, Float32Array.of(1, 2));
