@@ -13,6 +13,7 @@ import {
   type Preset,
   resolveSettings,
 } from './detection/settings.js';
+import { DetectionStream, type StreamOptions } from './detection/stream.js';
 import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
 import { SpikingYoloError, usageError, withPath } from './errors.js';
 import { readPhotoBytes, readShared } from './files.js';
@@ -380,6 +381,40 @@ export class Detector {
           'this detector has begun another photo; one is simulated at a time (detectAll has threads)',
         );
     }
+  }
+
+  /**
+   * Detects objects on the frames of one video, one after another, in the calling thread. What is seen is a picture that is held:
+   * a pixel of it changes where a frame differs from it by more than the dead zone. While none does, nothing is computed: a scene
+   * that is still within the dead zone costs no spike, and its result is that of the picture held, bit for bit. Throws `USAGE` for
+   * a detector that does not run layer by layer with the default neurons and pool.
+   *
+   * @example
+   * ```ts
+   * import { Detector } from 'spiking-yolo';
+   *
+   * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc' });
+   * const stream = detector.stream({ deadZone: 8 });
+   * const first = await stream.next('samples/cat.jpg');
+   * const again = await stream.next('samples/cat.jpg');
+   * console.log(first.changed, again.changed, again.spikes, again.detections.length === first.detections.length); // 1 0 0 true
+   * await detector.close();
+   * ```
+   */
+  stream(options: StreamOptions = {}): DetectionStream {
+    if (!(this.network instanceof SpikingDetector))
+      throw usageError('the float network (ann) has no streams');
+    const { settings, classIds, resize, checksum, modelName: model } = this;
+    return new DetectionStream(
+      this.network,
+      { ...settings, classIds, resize, checksum, model },
+      options,
+      (source) => readPhoto(source, this.options.maxPixels),
+      () => {
+        if (this.closed) throw usageError('this detector is closed');
+        return ++this.runs;
+      },
+    );
   }
 
   /**

@@ -2,6 +2,12 @@ export { BACKENDS, type Selection, selectBackend } from './backend/select.js';
 export { ActivationFile } from './conversion/activation-file.js';
 export * from './core.js';
 export {
+  DetectionStream,
+  type FrameResult,
+  type StreamOptions,
+  type StreamSettings,
+} from './detection/stream.js';
+export {
   type BatchResult,
   type DetectAllOptions,
   Detector,
@@ -33,4 +39,5 @@ export { listModels, type RegisteredModel } from './model/registry.js';
 export type { ServerOptions } from './server/options.js';
 export { createServer, type DetectionServer, type NamedDetector } from './server/server.js';
 export { version } from './version.js';
+export { type Frame, type FrameOptions, readFrames } from './video/frames.js';
 export type { PhotoFailure, PhotoOutcome } from './workers/process-photo.js';

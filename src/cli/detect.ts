@@ -14,6 +14,7 @@ import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
 import type { ModelChoices } from '../model/spiking-model.js';
 import { DetectorPool } from '../workers/pool.js';
 import { describeError, type PhotoOutcome, processPhoto } from '../workers/process-photo.js';
+import { detectVideo } from './detect-video.js';
 import {
   addBackendOptions,
   addDetectionModelOptions,
@@ -29,15 +30,23 @@ import { DrawTargets, isStreamed, type ListedPhoto, listPaths, parseShard } from
 import { printError } from './print.js';
 import { Progress } from './progress.js';
 import { checkOurs, recordedSettings, resumeFrom } from './resume.js';
+import { stopOnSignals } from './stop.js';
 import { watchFolder } from './watch.js';
 
-interface DetectOptions extends ModelCommandOptions {
+export interface DetectOptions extends ModelCommandOptions {
   format?: OutcomeFormat;
   out?: string;
   resume?: boolean;
   shard?: string;
   watch?: string;
   draw?: string;
+  video?: string;
+  fps?: number;
+  every?: number;
+  start?: number;
+  duration?: number;
+  deadZone?: number;
+  onlyChanges?: boolean;
 }
 
 /** Adds `spiking-yolo detect`. */
@@ -71,6 +80,24 @@ export function addDetectCommand(program: Command): void {
     .option('--resume', 'go on in --out: photos it holds are skipped, failed ones tried again (ndjson)')
     .option('--shard <i/n>', 'take every n-th photo from the i-th; join the results with: spiking-yolo merge')
     .option('--watch <dir>', 'take photos as they appear in this folder, until interrupted')
+    .option(
+      '--video <source>',
+      'look at the frames of a video: a file or URL through ffmpeg, a folder or pattern (f%03d.png) of pictures',
+    )
+    .option(
+      '--fps <n>',
+      'frames a second (default: the video’s own; 25 for numbered pictures)',
+      numberArgument,
+    )
+    .option('--every <n>', 'take every n-th frame of the video', numberArgument)
+    .option('--start <s>', 'begin so many seconds into the video', numberArgument)
+    .option('--duration <s>', 'end so many seconds later', numberArgument)
+    .option(
+      '--dead-zone <n>',
+      'grey levels that a pixel may differ by from the picture held; a frame in which none does costs nothing (default 0)',
+      numberArgument,
+    )
+    .option('--only-changes', 'write a frame of the video only when other objects are on it than before')
     .option('--draw <path>', 'draw boxes into this folder, or file if there is one photo')
     .option('--checksum', 'add a checksum over every count and potential')
     .option('--workers <n>', 'threads that share the photos (default: as many as cores)', numberArgument);
@@ -90,6 +117,7 @@ Examples:
   spiking-yolo detect samples/cat.jpg --draw cat-boxes.jpg --model tiny-yolo-lite-voc
   spiking-yolo detect --watch /srv/camera --out /srv/found.ndjson --resume
   spiking-yolo detect photos/ --shard 1/2 --out part1.ndjson     (and 2/2 on another machine)
+  spiking-yolo detect --video door.mp4 --every 5 --dead-zone 8 --format ndjson
   spiking-yolo detect samples/cat.jpg --preset paper --steps 500`,
   );
   command.action(async (photos: string[], options: DetectOptions) => {
@@ -265,24 +293,13 @@ async function* outcomes(
   }
 }
 
-/** Ends the batch at the first Ctrl-C, keeping what is finished, and the process at a later one. */
-function stopOnSignals(controller: AbortController): () => void {
-  let interrupted: number | undefined;
-  const stop = (signal: NodeJS.Signals) => {
-    // npm passes Ctrl-C on although the terminal has sent it already: only a later one ends the process at once
-    if (interrupted !== undefined && performance.now() - interrupted > 1000) process.exit(130);
-    interrupted ??= performance.now();
-    controller.abort(signal);
-  };
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const signal of signals) process.on(signal, stop);
-  return () => {
-    for (const signal of signals) process.off(signal, stop);
-  };
-}
-
 async function detect(inputs: readonly string[], given: DetectOptions): Promise<number> {
-  const batch = await prepare(inputs, given);
+  const { video, fps, every, start, duration, deadZone, onlyChanges, ...photoOptions } = given;
+  const ofVideo = { fps, every, start, duration, deadZone, onlyChanges };
+  if (video !== undefined) return detectVideo(video, inputs, ofVideo, photoOptions);
+  const alone = Object.entries(ofVideo).find(([, value]) => value !== undefined);
+  if (alone) throw usageError(`${alone[0]} is of a video: add --video`);
+  const batch = await prepare(inputs, photoOptions);
   const { total, controller, format, out, options, recorded, unlock } = batch;
   const progress = new Progress(total, options.preset === 'paper');
   // a photo that is simulated in this thread hears no signal meanwhile: the default ends the process

@@ -113,13 +113,18 @@ abstract class HeadedDetector {
     return height * width * channels;
   }
 
+  /** Channels of what the network takes. */
+  get channels(): number {
+    return this.network.input.channels;
+  }
+
   /** A photo as the network takes it, (height, width, channels) bytes. */
   resize(photo: Photo, resize: Resize): Uint8Array {
     return networkInput(resize, photo, this.network.input);
   }
 
   /** Detections on a photo from the output maps that belong to it. */
-  detections(maps: OutputMaps, photo: Photo, options: HeadOptions): Detection[] {
+  detections(maps: OutputMaps, photo: Pick<Photo, 'width' | 'height'>, options: HeadOptions): Detection[] {
     const { width, height } = this.network.input;
     const placement = placementOf(options.resize, photo.width, photo.height, width, height);
     return detectionsOf(this.network, this.heads, this.read(maps), this.classes, placement, options);
@@ -230,7 +235,7 @@ export class SpikingDetector extends HeadedDetector {
    */
   *boxesOverTime(
     pixels: Uint8Array,
-    photo: Photo,
+    photo: Pick<Photo, 'width' | 'height'>,
     options: HeadOptions,
     every = READ_EVERY,
     onBlock?: (step: number) => void,
@@ -247,7 +252,7 @@ export class SpikingDetector extends HeadedDetector {
   /** Runs until boxes have settled, or the time is up; at the least to the first read-out. */
   private detectEarly(
     pixels: Uint8Array,
-    photo: Photo,
+    photo: Pick<Photo, 'width' | 'height'>,
     options: HeadOptions & EarlyEnd,
     onBlock?: (step: number) => void,
   ): { step: number; detections: Detection[]; settled: boolean } {
@@ -272,10 +277,22 @@ export class SpikingDetector extends HeadedDetector {
     options: HeadOptions & Partial<EarlyEnd>,
     extra: { checksum?: boolean | undefined; onBlock?: ((step: number) => void) | undefined } = {},
   ): SpikingResult {
-    const { simulation } = this;
-    const { untilStable = false, budgetMs = Number.POSITIVE_INFINITY } = options;
     const start = performance.now();
     const pixels = this.resize(photo, options.resize);
+    const resize = performance.now() - start;
+    const result = this.detectPixels(pixels, photo, options, extra);
+    return { ...result, elapsedMs: { ...result.elapsedMs, resize } };
+  }
+
+  /** As {@link detect}, of a photo that has been resized, (height, width, channels) bytes. */
+  detectPixels(
+    pixels: Uint8Array,
+    photo: Pick<Photo, 'width' | 'height'>,
+    options: HeadOptions & Partial<EarlyEnd>,
+    extra: { checksum?: boolean | undefined; onBlock?: ((step: number) => void) | undefined } = {},
+  ): SpikingResult {
+    const { simulation } = this;
+    const { untilStable = false, budgetMs = Number.POSITIVE_INFINITY } = options;
     const resized = performance.now();
     let [step, simulated] = [this.options.steps, 0];
     let detections: Detection[];
@@ -305,7 +322,7 @@ export class SpikingDetector extends HeadedDetector {
       spikesPerNeuronMacWeighted: statistics.spikesPerNeuronMacWeighted,
       ...(this.options.schedule === 'layered' ? { clippedNeurons: statistics.clipped } : {}),
       ...(extra.checksum ? { spikeChecksum: simulation.checksum() } : {}),
-      elapsedMs: { resize: resized - start, network: simulated - resized, postprocess: done - simulated },
+      elapsedMs: { resize: 0, network: simulated - resized, postprocess: done - simulated },
       backend: { name: this.backend.name, isa: this.backend.isa },
       resize: options.resize,
     };

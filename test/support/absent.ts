@@ -17,6 +17,7 @@ export default function tellOfSkippedTests(): void {
       process.env.SPIKING_YOLO_ARM64_NODE !== undefined,
       'the addon on an emulated arm64 board',
     ],
+    ['ffmpeg', hasProgram('ffmpeg'), 'video files'],
     ['curl', hasProgram('curl'), 'the server asked by it'],
     ['python3-requests', hasPythonRequests(), 'the server asked by it'],
     ['../shared', existsSync(`${shared}data`), 'real networks and photos'],

@@ -1,0 +1,208 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { abortedError, fileError, usageError } from '../errors.js';
+import { isFolder, listPhotos, readPhotoBytes } from '../files.js';
+import { decodePhoto } from '../image/read-photo.js';
+import type { Photo } from '../image/resize.js';
+import { PpmReader } from './ppm.js';
+
+/** Which frames of a video are read. */
+export interface FrameOptions {
+  /** Frames a second: of numbered pictures what they were taken at (default 25), else what the video is brought to (default: its own). */
+  fps?: number | undefined;
+  /** Take every n-th frame. */
+  every?: number | undefined;
+  /** Seconds into the video, and how many of them. */
+  start?: number | undefined;
+  duration?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** A frame: its number from 0, its time in seconds from the video's beginning, and its picture. */
+export interface Frame {
+  frame: number;
+  time: number;
+  photo: Photo;
+}
+
+/** Frames a second of numbered pictures. */
+const USUAL_FPS = 25;
+/** Milliseconds without a frame after which a source is given up. */
+const STALLED_MS = 30_000;
+
+/** Throws `USAGE` for an option outside its range. */
+export function checkFrameOptions({ fps, every, start, duration }: FrameOptions): void {
+  if (fps !== undefined && !(fps > 0 && fps <= 1000))
+    throw usageError(`fps is ${fps}; expected above 0, up to 1000`);
+  if (every !== undefined && !(Number.isInteger(every) && every >= 1))
+    throw usageError(`every is ${every}; expected a whole number from 1`);
+  if (start !== undefined && !(start >= 0)) throw usageError(`start is ${start}; expected seconds from 0`);
+  if (duration !== undefined && !(duration > 0))
+    throw usageError(`duration is ${duration}; expected seconds above 0`);
+}
+
+const naturally = new Intl.Collator('en', { numeric: true });
+
+/** Files of `f%03d.png`: those of its folder that have a number in that place, in the order of the numbers. */
+async function listPattern(pattern: string): Promise<string[]> {
+  const literally = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const [, before, after] = /^(.*)%0?\d*d(.*)$/.exec(basename(pattern))!;
+  const name = new RegExp(`^${literally(before!)}(\\d+)${literally(after!)}$`);
+  const folder = dirname(pattern);
+  const numbers = (await listPhotos(folder)).flatMap((path) => {
+    const number = name.exec(basename(path))?.[1];
+    return number === undefined ? [] : [{ path: join(folder, basename(path)), number: Number(number) }];
+  });
+  return numbers.sort((a, b) => a.number - b.number).map(({ path }) => path);
+}
+
+/** Numbered pictures of a video, if that is what it is. */
+async function numberedFrames(source: string): Promise<string[] | undefined> {
+  const isPattern = /%0?\d*d/.test(basename(source)) && !existsSync(source);
+  if (!isPattern && !(await isFolder(source))) return undefined;
+  const paths = isPattern ? await listPattern(source) : await listPhotos(source);
+  if (paths.length === 0) throw fileError(`${source}: there are no pictures of frames`);
+  return isPattern ? paths : paths.sort((a, b) => naturally.compare(basename(a), basename(b)));
+}
+
+/**
+ * The frames of a video: a folder of numbered pictures, a pattern of their names (`f%03d.png`), or anything that ffmpeg reads.
+ * None is left out but by `every`. Throws `FILE` for what cannot be read, `ABORTED` when the signal aborts.
+ *
+ * @example
+ * ```ts
+ * import { readFrames } from 'spiking-yolo';
+ *
+ * for await (const { frame, time, photo } of readFrames('samples', { fps: 10, duration: 0.1 })) {
+ *   console.log(frame, time, photo.rgb.length === photo.width * photo.height * 3); // 0 0 true
+ * }
+ * ```
+ */
+export async function* readFrames(source: string, options: FrameOptions = {}): AsyncGenerator<Frame> {
+  checkFrameOptions(options);
+  const { every = 1, start = 0, duration = Number.POSITIVE_INFINITY, fps = USUAL_FPS, signal } = options;
+  const paths = await numberedFrames(source);
+  if (!paths) {
+    yield* readWithFfmpeg(source, options);
+    return;
+  }
+  for (const [frame, path] of paths.entries()) {
+    if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+    const time = frame / fps;
+    if (time < start || frame % every !== 0) continue;
+    if (time >= start + duration) return;
+    yield { frame, time, photo: await decodePhoto(await readPhotoBytes(path)) };
+  }
+}
+
+/** Runs a program; throws `FILE` with what to do if it is not there. */
+function run(program: string, args: readonly string[]): ChildProcess {
+  return spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+const missing = (source: string, program: string) =>
+  fileError(
+    `${source}: reading a video takes ${program}, which is not on PATH (Debian: apt-get install ffmpeg); a folder of numbered pictures needs none`,
+  );
+
+/** What a program writes, until it ends; its exit code and last words. */
+async function collect(source: string, program: string, args: readonly string[]): Promise<string> {
+  const child = run(program, args);
+  let [stdout, stderr] = ['', ''];
+  child.stdout!.on('data', (data) => {
+    stdout += data;
+  });
+  child.stderr!.on('data', (data) => {
+    stderr = `${stderr}${data}`.slice(-2000);
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'ENOENT' ? missing(source, program) : error),
+    );
+    child.on('close', resolve);
+  });
+  if (code !== 0) throw fileError(`${source}: ${lastLine(stderr) || `${program} failed`}`);
+  return stdout;
+}
+
+/** The last line of what ffmpeg says, without the source before it. */
+const lastLine = (text: string) =>
+  text
+    .trim()
+    .split('\n')
+    .at(-1)
+    ?.replace(/^.*: (?=[A-Z])/, '') ?? '';
+
+/** Frames a second of a video, as its file says. */
+async function frameRateOf(source: string): Promise<number> {
+  const entries = ['-select_streams', 'v:0', '-show_entries', 'stream=avg_frame_rate', '-of', 'csv=p=0'];
+  const text = await collect(source, 'ffprobe', ['-v', 'error', ...entries, '--', source]);
+  const [numerator, denominator = 1] = text.trim().split('/').map(Number);
+  const rate = numerator! / denominator;
+  if (!(rate > 0 && rate <= 1000))
+    throw fileError(`${source}: it has no video, or does not say how many frames a second`);
+  return rate;
+}
+
+async function* readWithFfmpeg(
+  source: string,
+  { fps, every = 1, start = 0, duration, signal }: FrameOptions,
+): AsyncGenerator<Frame> {
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(source) && !existsSync(source))
+    throw fileError(`${source}: there is no such file`);
+  const rate = fps ?? (await frameRateOf(source));
+  const child = run('ffmpeg', [
+    ...['-hide_banner', '-nostdin', '-loglevel', 'error'],
+    ...(start > 0 ? ['-ss', String(start)] : []),
+    ...['-i', source],
+    ...(duration === undefined ? [] : ['-t', String(duration)]),
+    ...['-an', '-vf', `fps=${rate}`, '-f', 'image2pipe', '-c:v', 'ppm', 'pipe:1'],
+  ]);
+  let stderr = '';
+  child.stderr!.on('data', (data) => {
+    stderr = `${stderr}${data}`.slice(-2000);
+  });
+  const ended = new Promise<{ code: number | null; error?: NodeJS.ErrnoException }>((resolve) => {
+    child.on('error', (error) => resolve({ code: null, error }));
+    child.on('close', (code) => resolve({ code }));
+  });
+  const stop = () => child.kill('SIGKILL');
+  signal?.addEventListener('abort', stop);
+  let [stalled, waiting] = [false, true];
+  const watch = setTimeout(() => {
+    // the reader may take its time
+    if (!waiting) {
+      watch.refresh();
+      return;
+    }
+    stalled = true;
+    stop();
+  }, STALLED_MS);
+  const reader = new PpmReader();
+  let frame = 0;
+  try {
+    for await (const bytes of child.stdout!) {
+      for (const photo of reader.push(bytes as Uint8Array)) {
+        waiting = false;
+        const number = frame++;
+        if (number % every === 0) yield { frame: number, time: start + number / rate, photo };
+        waiting = true;
+        watch.refresh();
+      }
+    }
+    const { code, error } = await ended;
+    if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+    if (error) throw error.code === 'ENOENT' ? missing(source, 'ffmpeg') : error;
+    if (stalled) throw fileError(`${source}: no frame came for ${STALLED_MS / 1000} s`);
+    if (code !== 0 || reader.torn)
+      throw fileError(
+        `${source}: ${lastLine(stderr) || 'ffmpeg ended in the middle'} (after ${frame} frames)`,
+      );
+    if (frame === 0) throw fileError(`${source}: ${lastLine(stderr) || 'there is no frame in it'}`);
+  } finally {
+    clearTimeout(watch);
+    signal?.removeEventListener('abort', stop);
+    stop();
+  }
+}

@@ -1,0 +1,105 @@
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectError, run } from '../support/command.js';
+import { root } from '../support/shared.js';
+
+let folder: string;
+let frames: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'video-'));
+  frames = join(folder, 'frames');
+  mkdirSync(frames);
+  for (const [i, name] of ['cat', 'cat', 'astronaut', 'astronaut', 'cat'].entries())
+    copyFileSync(`${root}samples/${name}.jpg`, join(frames, `${i}.jpg`));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const detect = (...args: string[]) => run(['detect', '--model', 'tiny-yolo-lite-voc', '--video', ...args]);
+const linesOf = (text: string) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+describe('detect --video', () => {
+  it('writes a line a frame, those that do not differ at no cost', () => {
+    const { stdout, stderr, status } = detect(frames, '--fps', '2', '--format', 'ndjson', '--checksum');
+    expect([status, stderr]).toEqual([0, '']);
+    const records = linesOf(stdout);
+    expect(records.map(({ frame, time, changed }) => [frame, time, changed > 0])).toEqual([
+      [0, 0, true],
+      [1, 0.5, false],
+      [2, 1, true],
+      [3, 1.5, false],
+      [4, 2, true],
+    ]);
+    for (const record of records) {
+      expect(record.path).toBe(frames);
+      expect(record.spikes > 0).toBe(record.changed > 0);
+    }
+    expect(records[4].spikeChecksum).toBe(records[0].spikeChecksum);
+    expect(records[3].detections).toEqual(records[2].detections);
+  });
+
+  it('writes changes alone, as text, into a file, and draws frames', () => {
+    const text = detect(frames, '--only-changes').stdout.trim().split('\n');
+    expect(text).toHaveLength(3);
+    expect(text[0]).toMatch(/^frame 0, 0\.00 s: cat.* \(100\.0 % changed, \d/);
+    const out = join(folder, 'found.ndjson');
+    const drawn = join(folder, 'drawn');
+    expect(detect(frames, '--every', '2', '--out', out, '--draw', drawn).status).toBe(0);
+    expect(linesOf(readFileSync(out, 'utf8')).map(({ frame }) => frame)).toEqual([0, 2, 4]);
+    expect(readdirSync(drawn).sort()).toEqual(['000000.jpg', '000002.jpg', '000004.jpg']);
+    expectError(detect(frames, '--out', out), 2, /is there already/);
+  });
+
+  it('keeps what it found before a frame that cannot be read', () => {
+    const broken = join(folder, 'broken');
+    mkdirSync(broken);
+    copyFileSync(`${root}samples/cat.jpg`, join(broken, '1.jpg'));
+    writeFileSync(join(broken, '2.jpg'), 'no picture');
+    const result = detect(broken, '--format', 'ndjson');
+    expectError(result, 1, /broken: not a JPEG/);
+    expect(linesOf(result.stdout)).toHaveLength(1);
+  });
+
+  it('refuses what means nothing', () => {
+    for (const [args, message] of [
+      [[frames, 'samples/cat.jpg'], /leave photos out/],
+      [[frames, '--resume'], /--resume is of photos/],
+      [[frames, '--shard', '1/2'], /--shard is of photos/],
+      [[frames, '--workers', '2'], /--workers is of photos/],
+      [[frames, '--format', 'csv'], /text or ndjson/],
+      [[frames, '--dead-zone', '300'], /deadZone is 300/],
+      [[frames, '--schedule', 'steps'], /layer by layer/],
+      [[frames, '--ann'], /no streams/],
+      [[frames, '--every', '0'], /every is 0/],
+    ] as const)
+      expectError(detect(...args), 2, message);
+    expectError(detect(join(folder, 'nowhere.mp4')), 1, /there is no such file/);
+    expectError(run(['detect', 'samples/cat.jpg', '--fps', '3']), 2, /fps is of a video: add --video/);
+  });
+
+  it('says how to get ffmpeg where it is not', () => {
+    const clip = join(folder, 'clip.mp4');
+    writeFileSync(clip, 'anything');
+    const bin = join(folder, 'bin');
+    if (!existsSync(bin)) mkdirSync(bin);
+    expectError(
+      run(['detect', '--model', 'tiny-yolo-lite-voc', '--video', clip], { env: { PATH: bin } }),
+      1,
+      /takes ffprobe, which is not on PATH .*apt-get install ffmpeg/,
+    );
+  });
+});
