@@ -47,6 +47,10 @@ export function checkRecord(value: unknown, file: string): PhotoRecord {
         within(record.height, 1, MAX_EXTENT) &&
         Array.isArray(record.detections) &&
         record.detections.every(isDetection));
+  if (good && 'frame' in record)
+    throw fileError(
+      `${file}: holds the frames of a video, which are no photos that could be joined or exported`,
+    );
   if (good) return record;
   throw fileError(
     `${file}: ${JSON.stringify(value).slice(0, 80)} is not a line of detect --format ndjson (a photo's path with its detections or error)`,

@@ -62,6 +62,11 @@ describe('detect --video', () => {
     expect(linesOf(readFileSync(out, 'utf8')).map(({ frame }) => frame)).toEqual([0, 2, 4]);
     expect(readdirSync(drawn).sort()).toEqual(['000000.jpg', '000002.jpg', '000004.jpg']);
     expectError(detect(frames, '--out', out), 2, /is there already/);
+    expectError(
+      run(['merge', out, '--out', join(folder, 'merged.ndjson')]),
+      1,
+      /holds the frames of a video/,
+    );
   });
 
   it('keeps what it found before a frame that cannot be read', () => {
