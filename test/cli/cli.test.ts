@@ -215,7 +215,7 @@ describe('bad usage', () => {
     [['detect', cat, '--gamma', '128'], /gamma is 128/],
     [['detect', cat, '--v0', '0.5'], /v0 must be 0/],
     [['detect', cat, '--conf', '2'], /conf is 2/],
-    [['detect', cat, '--schedule', 'layered', '--gamma', '4'], /gamma cannot be chosen/],
+    [['detect', cat, '--schedule', 'layered', '--gamma', '2'], /gamma cannot be chosen/],
     [['detect', cat, '--schedule', 'layered', '--readout-delay', '4'], /no read-out delay/],
     [['detect', cat, '--schedule', 'layered', '--steps', '128'], /at most 127/],
     [['detect', cat, '--readout-delay', '16'], /read-out delay is 16/],
