@@ -1,7 +1,7 @@
 /** Small networks and models, made from numbers that a stream gives. */
 
 import { quantise } from '../../dist/conversion/quantise.js';
-import { usualSchedule } from '../../dist/detection/settings.js';
+import { possibleSchedules } from '../../dist/detection/settings.js';
 import { planEngine } from '../../dist/engine/plan.js';
 import { hasNeurons } from '../../dist/network/ops/index.js';
 import { inferShapes } from '../../dist/network/shapes.js';
@@ -151,7 +151,7 @@ export function makeModel(stream) {
 export function makePlan(stream) {
   const model = makeModel(stream);
   const neuron = stream.pick(['ibt-memory', 'ibt', 'signed', 'if']);
-  const usual = usualSchedule(model.network);
+  const usual = possibleSchedules(model.network).at(-1);
   const schedule = stream.below(4) === 0 ? 'layered' : usual;
   const steps = 1 + stream.below(20);
   for (const layer of model.layers) if (stream.below(5) === 0) layer.startDelay = stream.below(6);
@@ -162,6 +162,7 @@ export function makePlan(stream) {
     gamma: stream.pick([1, 2, 4, 127]),
     v0: neuron === 'ibt-memory' ? 0 : stream.below(100) / 100,
     schedule,
+    coding: 'count',
     steps,
     blockLength: 1 + stream.below(20),
   });
