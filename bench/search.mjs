@@ -17,12 +17,12 @@ import {
   DEFAULT_CONVERSION,
   DEFAULT_SETTINGS,
   FloatDetector,
-  intersectionOverUnion,
   readPhoto,
   readResized,
   SpikingDetector,
   selectBackend,
 } from '../dist/index.js';
+import { foundTwice } from './agreement.mjs';
 
 const text = { type: 'string' };
 const { values: given } = parseArgs({
@@ -50,21 +50,6 @@ const heldOut = paths.filter((_, place) => !tuned.has(place));
 const float = new FloatDetector(trained, 'trained', backend);
 const head = { ...DEFAULT_SETTINGS, resize };
 
-/** Boxes found twice, once by each network: 2·matches / (boxes of one + boxes of the other). */
-function matches(ours, theirs) {
-  const left = [...theirs];
-  let found = 0;
-  for (const box of ours) {
-    const at = left.findIndex(
-      (other) => other.class === box.class && intersectionOverUnion(other.box, box.box) >= 0.5,
-    );
-    if (at < 0) continue;
-    left.splice(at, 1);
-    found++;
-  }
-  return found;
-}
-
 function measure(model, steps, photos) {
   const runs = ['count', 'phase'].map(
     (coding) => new SpikingDetector(model, { ...DEFAULT_SETTINGS, steps, coding }, backend),
@@ -83,7 +68,7 @@ function measure(model, steps, photos) {
       sent[i].operations += statistics.synapticOperations / photos.length;
       if (i > 0) continue;
       const ours = detector.detections(maps, photo, head);
-      found += matches(ours, theirs);
+      found += foundTwice(ours, theirs);
       boxes += ours.length + theirs.length;
       for (const [output, map] of maps.entries())
         for (const [at, value] of map.entries()) {

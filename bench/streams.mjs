@@ -4,7 +4,8 @@
  * agreement of boxes (F1 at overlap .5) with a fresh run on each frame.
  */
 import { parseArgs } from 'node:util';
-import { Detector, intersectionOverUnion, readFrames } from '../dist/index.js';
+import { Detector, readFrames } from '../dist/index.js';
+import { foundTwice } from './agreement.mjs';
 
 const { values: given, positionals } = parseArgs({
   allowPositionals: true,
@@ -31,17 +32,6 @@ const streams = zones.map((deadZone) => ({
   boxes: 0,
 }));
 
-function matches(ours, theirs) {
-  const left = [...theirs];
-  return ours.filter(({ classId, box }) => {
-    const at = left.findIndex(
-      (other) => other.classId === classId && intersectionOverUnion(other.box, box) >= 0.5,
-    );
-    if (at >= 0) left.splice(at, 1);
-    return at >= 0;
-  }).length;
-}
-
 let frames = 0;
 for await (const { photo } of readFrames(video, options)) {
   frames++;
@@ -54,7 +44,7 @@ for await (const { photo } of readFrames(video, options)) {
     sums.spikes += spikesPerNeuron;
     sums.network += elapsedMs.network;
     sums.all += Object.values(elapsedMs).reduce((sum, ms) => sum + ms, 0);
-    sums.found += matches(detections, fresh.detections);
+    sums.found += foundTwice(detections, fresh.detections);
     sums.boxes += detections.length + fresh.detections.length;
   }
 }

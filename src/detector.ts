@@ -250,6 +250,11 @@ export class Detector {
     return Detector.fromModel(options.trained ? undefined : await readModel(options), options);
   }
 
+  /** The settings, with which classes are reported and how photos are resized. */
+  private get headOptions() {
+    return { ...this.settings, classIds: this.classIds, resize: this.resize };
+  }
+
   /** Largest photo that is decoded, in pixels; undefined for the usual limit. */
   get maxPixels(): number | undefined {
     return this.options.maxPixels;
@@ -337,7 +342,7 @@ export class Detector {
    */
   detectPhoto(photo: Photo, decode: number, onBlock?: (step: number) => void): DetectorResult {
     this.runs++;
-    const options = { ...this.settings, classIds: this.classIds, resize: this.resize };
+    const options = this.headOptions;
     const result: SpikingResult | FloatResult =
       this.network instanceof FloatDetector
         ? this.network.detect(photo, options)
@@ -370,7 +375,7 @@ export class Detector {
       throw usageError('the float network (ann) has no time steps');
     const photo = await readPhoto(source, this.options.maxPixels);
     if (this.closed) throw usageError('this detector is closed');
-    const options = { ...this.settings, classIds: this.classIds, resize: this.resize };
+    const options = this.headOptions;
     const pixels = this.network.resize(photo, this.resize);
     const run = ++this.runs;
     for (const found of this.network.boxesOverTime(pixels, photo, options, every)) {
@@ -404,10 +409,10 @@ export class Detector {
   stream(options: StreamOptions = {}): DetectionStream {
     if (!(this.network instanceof SpikingDetector))
       throw usageError('the float network (ann) has no streams');
-    const { settings, classIds, resize, checksum, modelName: model } = this;
+    const { headOptions, checksum, modelName: model } = this;
     return new DetectionStream(
       this.network,
-      { ...settings, classIds, resize, checksum, model },
+      { ...headOptions, checksum, model },
       options,
       (source) => readPhoto(source, this.options.maxPixels),
       () => {

@@ -1,5 +1,4 @@
 import { createWriteStream, existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FrameResult } from '../detection/stream.js';
 import { Detector } from '../detector.js';
@@ -98,7 +97,6 @@ export async function detectVideo(
   const lines = new Lines(out);
   try {
     const stream = detector.stream({ deadZone });
-    if (draw !== undefined) await mkdir(draw, { recursive: true });
     let before: string | undefined;
     for await (const { frame, time, photo } of readFrames(source, { ...frames, signal: controller.signal })) {
       const { width, height, rgb: data } = photo;

@@ -12,7 +12,6 @@ import { type Lambdas, quantise } from './quantise.js';
 import {
   corrected,
   FEWEST_TUNING_PHOTOS,
-  heldOutPhotos,
   TUNED_STEPS,
   TUNINGS,
   type TunedLayer,
@@ -125,7 +124,7 @@ export async function convertNetwork(
   if (options.tune !== undefined && !TUNINGS.includes(options.tune))
     throw usageError(`tune is "${options.tune}"; expected ${TUNINGS.join(', ')}`);
   const floatNetwork = createFloatNetwork(network, parameters, backend);
-  let tuned: Map<string, TunedLayer> = new Map();
+  let [tuned, heldOut]: [Map<string, TunedLayer>, Uint8Array[]] = [new Map(), []];
   let [lambdas, photoCount, tuning]: [Lambdas, number, Tuning] = [new Map(), 0, 'none'];
   try {
     const calibration = { norm, percentile, positiveOnly: preset === 'paper' };
@@ -134,7 +133,7 @@ export async function convertNetwork(
     if (tuning !== 'none') {
       const known = new Map(state?.tuned);
       onState?.({ lambdas, photoCount, tuned: known });
-      tuned = await tune({
+      ({ tuned, heldOut } = await tune({
         network,
         parameters,
         floatNetwork,
@@ -148,12 +147,11 @@ export async function convertNetwork(
         known: new Map(known),
         onLayer: (name, layer) => onState?.({ lambdas, photoCount, tuned: known.set(name, layer) }),
         onProgress: onTuning,
-      });
+      }));
     }
   } finally {
     store.close();
   }
-  const heldOut = await photosAt(photos, heldOutPhotos(tuning === 'none' ? 0 : photoCount));
   const model: SpikingModel = {
     network,
     layers: quantiseTuned(network, parameters, lambdas, tuned, weightBits),
@@ -177,14 +175,6 @@ export async function convertNetwork(
   checkModel(model);
   const frugal = findFrugal(model, floatNetwork, heldOut, backend, (part) => onTuning?.(part, 'frugal'));
   return frugal ? { ...model, presets: { frugal } } : model;
-}
-
-async function photosAt(photos: CalibrationPhotos, places: readonly number[]): Promise<Uint8Array[]> {
-  const found: Uint8Array[] = [];
-  let seen = 0;
-  if (places.length > 0)
-    for await (const pixels of photos()) if (places.includes(seen++)) found.push(pixels.slice());
-  return found;
 }
 
 /** As `quantise`, with the λ and the biases that tuning has found. */

@@ -89,13 +89,21 @@ export function tuningPhotos(all: number): number[] {
  * Tunes a network layer after layer, in the order of its layers, so that each hears the spikes of layers that are tuned:
  * λ of a channel by the least squared difference between its rounded and clipped counts and the float network's activation
  * (`full` only), then its bias by the mean of what is left, in three rounds. Counts are the integer engine's own; the rest is
- * float64 in a fixed order, so that every back-end gives the same.
+ * float64 in a fixed order, so that every back-end gives the same. Also gives the photos that are held out.
  */
-export async function tune(task: TuningTask): Promise<Map<string, TunedLayer>> {
+export async function tune(
+  task: TuningTask,
+): Promise<{ tuned: Map<string, TunedLayer>; heldOut: Uint8Array[] }> {
   const { network, store, photos, photoCount, known, onLayer, onProgress } = task;
   const chosen = new Set(tuningPhotos(photoCount));
+  const notChosen = new Set(heldOutPhotos(photoCount));
+  const heldOut: Uint8Array[] = [];
   let [seen, kept] = [0, 0];
-  for await (const pixels of photos()) if (chosen.has(seen++)) store.write(`${IMAGE}:counts`, kept++, pixels);
+  for await (const pixels of photos()) {
+    const place = seen++;
+    if (chosen.has(place)) store.write(`${IMAGE}:counts`, kept++, pixels);
+    else if (notChosen.has(place)) heldOut.push(pixels.slice());
+  }
 
   const tuner = new Tuner(task, kept);
   const lastUse = new Map<string, number>();
@@ -114,7 +122,7 @@ export async function tune(task: TuningTask): Promise<Map<string, TunedLayer>> {
     for (const [name, last] of lastUse) if (last === i) tuner.forget(name);
     if (!lastUse.has(layer.name)) tuner.forget(layer.name);
   }
-  return tuner.tuned;
+  return { tuned: tuner.tuned, heldOut };
 }
 
 /** A layer alone, hearing counts from a store instead of other layers. */

@@ -136,15 +136,6 @@ abstract class HeadedDetector {
   }
 }
 
-function footprintOf({ network, layers }: SpikingModel): number {
-  const shapes = inferShapes(network);
-  return layers.reduce((sum, { name, weights, bias, threshold, negativeThreshold }) => {
-    const { height, width, channels } = shapes.get(name)!;
-    const arrays = [weights, bias, threshold, negativeThreshold];
-    return sum + arrays.reduce((bytes, array) => bytes + array.byteLength, 0) + 8 * height * width * channels;
-  }, 0);
-}
-
 /** How the table is read that a graph puts out: row by row if it is computed so, else as a whole. */
 function tableReader(
   graph: TensorGraph,
@@ -192,11 +183,6 @@ export class SpikingDetector extends HeadedDetector {
   })[];
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
-  /** Bytes of a weight. */
-  readonly weightBytes: number;
-  /** Bytes of the model's integers, and of a potential and a count for each neuron. */
-  readonly footprint: number;
-
   /** Throws `USAGE` for options outside docs/engine.md. */
   constructor(
     model: SpikingModel,
@@ -219,8 +205,6 @@ export class SpikingDetector extends HeadedDetector {
     });
     this.options = options;
     this.backend = backend;
-    this.weightBytes = model.provenance.weightBits / 8;
-    this.footprint = footprintOf(model);
     const plan = planEngine(model, options);
     const delays = plan.stages.flatMap((stage) =>
       stage.kind === 'convolution' && stage.fires ? [stage.startDelay] : [],

@@ -54,6 +54,7 @@ export class Simulation {
   private elapsedSteps = 0;
   private readonly islands = new Map<number, Island>();
   private countBuffer = new Int32Array(0);
+  private readonly fans = new Map<ConvolutionStage, { rows: Int32Array; columns: Int32Array }>();
   /** Steps at which a block must end, in ascending order: before and after the step in which a start delay ends. */
   private readonly cuts: number[];
 
@@ -133,12 +134,22 @@ export class Simulation {
     return { spikes, synapticOperations, clipped };
   }
 
+  /** How many rows and columns of a stage's output each of its input's reaches; computed once. */
+  private fansOf(stage: ConvolutionStage): { rows: Int32Array; columns: Int32Array } {
+    let fans = this.fans.get(stage);
+    if (!fans) {
+      const rows = fanOut(stage.height, stage.outHeight, stage);
+      fans = { rows, columns: fanOut(stage.width, stage.outWidth, stage) };
+      this.fans.set(stage, fans);
+    }
+    return fans;
+  }
+
   /** Σ over what came into a stage of `of`(N) × the weights that it really reaches. */
   private received(stage: ConvolutionStage, of: (count: number) => number): number {
     const counts = this.countsOf(stage.input);
     const { width, channels, reach } = stage;
-    const rows = fanOut(stage.height, stage.outHeight, stage);
-    const columns = fanOut(width, stage.outWidth, stage);
+    const { rows, columns } = this.fansOf(stage);
     let sum = 0;
     for (let cell = 0, at = 0; at < counts.length; cell++) {
       let here = 0;
@@ -161,8 +172,11 @@ export class Simulation {
         for (const count of counts) if (count === 0) found.silentActivations++;
       }
       if (stage.kind !== 'convolution' || stage.input < 0) continue;
-      const operations = this.received(stage, (count) => (count === 0 ? 0 : 1));
-      const binary = this.countsOf(stage.input).every((count) => Math.abs(count) <= 1);
+      let binary = true;
+      const operations = this.received(stage, (count) => {
+        if (Math.abs(count) > 1) binary = false;
+        return count === 0 ? 0 : 1;
+      });
       found[binary ? 'accumulates' : 'multiplyAccumulates'] += operations;
     }
     return found;

@@ -124,20 +124,26 @@ export class Evaluator {
   private readonly classes: readonly string[];
   private readonly decoders: readonly Decoder[];
   private readonly head: HeadOptions;
+  private readonly memory: { weightBytes: number; footprint: number };
 
-  /** @param runs one that holds all steps; with a layer-synchronous schedule one a step count */
+  /**
+   * @param runs one that holds all steps; with a layer-synchronous schedule one a step count
+   * @param memory bytes of a weight, and of the model with its neurons
+   */
   constructor(
     runs: readonly SteppedRun[],
     float: FloatDetector,
     classes: readonly string[],
     decoders: readonly Decoder[],
     head: HeadOptions,
+    memory: { weightBytes: number; footprint: number },
   ) {
     this.runs = runs;
     this.float = float;
     this.classes = classes;
     this.decoders = decoders;
     this.head = head;
+    this.memory = memory;
   }
 
   /** Measures one photo; `onBlock` is called after each block of time steps and may throw to stop. */
@@ -205,7 +211,7 @@ export class Evaluator {
     );
     const annEnergy = annEnergyOf(work[0]!);
     const annMemoryEnergy = annEnergyWithMemory(work[0]!);
-    const { weightBytes, footprint } = this.runs[0]!.detector;
+    const { weightBytes, footprint } = this.memory;
     const snn = work.flatMap((fixed, i) => {
       const measured = photos.map((photo) => photo.snn[i]!);
       return this.decoders.map((decode): StepScore => {

@@ -6,6 +6,7 @@ import { fileError } from '../errors.js';
 import { sha256 } from '../files.js';
 import { encodeModel } from '../model/model-file.js';
 import type { Resize, SpikingModel } from '../model/spiking-model.js';
+import { inferShapes } from '../network/shapes.js';
 import { version } from '../version.js';
 import { type AnnotatedPhoto, type EvaluationListener, measurePhotos } from './annotated-photos.js';
 import { EVALUATION_HEAD, type Evaluation, Evaluator, type SteppedRun } from './evaluate.js';
@@ -39,6 +40,16 @@ function planRuns({ model, settings, steps }: Experiment, backend: Backend, thre
     detector: new SpikingDetector(model, { ...settings, steps: group.at(-1)! }, backend, threads),
     steps: group,
   }));
+}
+
+/** Bytes of a model's integers, and of a potential and a count for each neuron. */
+function footprintOf({ network, layers }: SpikingModel): number {
+  const shapes = inferShapes(network);
+  return layers.reduce((sum, { name, weights, bias, threshold, negativeThreshold }) => {
+    const { height, width, channels } = shapes.get(name)!;
+    const arrays = [weights, bias, threshold, negativeThreshold];
+    return sum + arrays.reduce((bytes, array) => bytes + array.byteLength, 0) + 8 * height * width * channels;
+  }, 0);
 }
 
 /** Everything that decides the measurements, for the result and for the state's key. */
@@ -99,10 +110,9 @@ export async function runExperiment(
   const { model, float, floatWeights, decoders, resize } = experiment;
   const settings = describeSettings(experiment);
   const runs = planRuns(experiment, backend, threads);
-  const evaluator = new Evaluator(runs, float, model.classes, decoders, {
-    ...EVALUATION_HEAD,
-    resize: resize ?? model.resize,
-  });
+  const head = { ...EVALUATION_HEAD, resize: resize ?? model.resize };
+  const memory = { weightBytes: model.provenance.weightBits / 8, footprint: footprintOf(model) };
+  const evaluator = new Evaluator(runs, float, model.classes, decoders, head, memory);
   const kept = await EvaluationState.open(state, () => ({
     version,
     model: sha256(encodeModel(model)),

@@ -234,12 +234,9 @@ class Handlers {
         return { success: true, models: this.detectors.map(({ name }) => name), code: 200 };
       },
     });
-    app.post<{ Params: { name: string } }>('/v1/vision/custom/:name', (request, reply) => {
-      const named = this.detectors.find(({ name }) => name === request.params.name);
-      if (!named)
-        throw new Refusal(404, `there is no model of that name; the list is at /v1/vision/custom/list`);
-      return this.vision(request, reply, named);
-    });
+    app.post<{ Params: { name: string } }>('/v1/vision/custom/:name', (request, reply) =>
+      this.vision(request, reply, this.named(request.params.name)),
+    );
     for (const url of [
       '/v1/vision/face',
       '/v1/vision/face/*',
@@ -262,20 +259,17 @@ class Handlers {
 
   private async vision(request: FastifyRequest, reply: FastifyReply, named: NamedDetector) {
     const start = performance.now();
-    const { result, fields } = await this.detect(request, reply, named);
-    const least = numberOf(fields, 'min_confidence', 0, 1) ?? this.options.conf;
+    const { result, detections } = await this.detect(request, reply, named);
     const { width, height, elapsedMs, backend } = result;
     const whole = (value: number, most: number) => Math.min(Math.max(Math.round(value), 0), most);
-    const predictions = result.detections
-      .filter(({ score }) => score >= least)
-      .map(({ class: name, score, box }) => ({
-        label: cocoClassName(name),
-        confidence: score,
-        x_min: whole(box.x1, width),
-        y_min: whole(box.y1, height),
-        x_max: whole(box.x2, width),
-        y_max: whole(box.y2, height),
-      }));
+    const predictions = detections.map(({ class: name, score, box }) => ({
+      label: cocoClassName(name),
+      confidence: score,
+      x_min: whole(box.x1, width),
+      y_min: whole(box.y1, height),
+      x_max: whole(box.x2, width),
+      y_max: whole(box.y2, height),
+    }));
     const [inference, all] = [Math.round(elapsedMs.network), Math.round(performance.now() - start)];
     return {
       success: true,
@@ -300,15 +294,13 @@ class Handlers {
 
   /** The record of `detect --format ndjson`. */
   private async record(request: FastifyRequest, reply: FastifyReply) {
-    const { result, fields } = await this.detect(request, reply);
-    const least = numberOf(fields, 'min_confidence', 0, 1) ?? this.options.conf;
-    const detections = result.detections.filter(({ score }) => score >= least);
+    const { result, detections, fields } = await this.detect(request, reply);
     return reply
       .type('application/x-ndjson; charset=utf-8')
       .send(`${JSON.stringify({ path: fields.path ?? 'image', ...result, detections })}\n`);
   }
 
-  /** Reads a request, waits for a place, and looks at its picture; throws a {@link Refusal}. */
+  /** Reads a request, waits for a place, and looks at its picture: what is sure enough for it. Throws a {@link Refusal}. */
   private async detect(request: FastifyRequest, reply: FastifyReply, given?: NamedDetector) {
     const gone = new AbortController();
     reply.raw.on('close', () => {
@@ -323,7 +315,7 @@ class Handlers {
     this.checkKey(request, fields);
     if (fields.camera !== undefined)
       throw new Refusal(501, 'streams of a camera are not supported yet; leave the field "camera" out');
-    numberOf(fields, 'min_confidence', 0, 1);
+    const least = numberOf(fields, 'min_confidence', 0, 1) ?? this.options.conf;
     const named = given ?? this.named(fields.model);
     const free = await this.places.get(named.name)!.take(gone.signal);
     if (gone.signal.aborted) {
@@ -335,7 +327,8 @@ class Handlers {
       for await (const { result, error } of named.detector.detectAll([image], { signal: gone.signal })) {
         if (error) throw error;
         this.metrics.detected(result);
-        return { result: result as DetectorResult, fields };
+        const detections = result.detections.filter(({ score }) => score >= least);
+        return { result: result as DetectorResult, detections, fields };
       }
       throw new Refusal(500, 'the picture was not looked at');
     } finally {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { abortedError, fileError, usageError } from '../errors.js';
 import { isFolder, listPhotos, readPhotoBytes } from '../files.js';
 import { decodePhoto } from '../image/read-photo.js';
@@ -49,10 +49,9 @@ async function listPattern(pattern: string): Promise<string[]> {
   const literally = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const [, before, after] = /^(.*)%0?\d*d(.*)$/.exec(basename(pattern))!;
   const name = new RegExp(`^${literally(before!)}(\\d+)${literally(after!)}$`);
-  const folder = dirname(pattern);
-  const numbers = (await listPhotos(folder)).flatMap((path) => {
+  const numbers = (await listPhotos(dirname(pattern))).flatMap((path) => {
     const number = name.exec(basename(path))?.[1];
-    return number === undefined ? [] : [{ path: join(folder, basename(path)), number: Number(number) }];
+    return number === undefined ? [] : [{ path, number: Number(number) }];
   });
   return numbers.sort((a, b) => a.number - b.number).map(({ path }) => path);
 }
@@ -96,34 +95,37 @@ export async function* readFrames(source: string, options: FrameOptions = {}): A
   }
 }
 
-/** Runs a program; throws `FILE` with what to do if it is not there. */
-function run(program: string, args: readonly string[]): ChildProcess {
-  return spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+/** A program that is running: its exit code once it has ended, and the last of what it said. */
+interface Running {
+  child: ChildProcess;
+  /** Throws `FILE` with what to do if the program is not there. */
+  ended: () => Promise<number | null>;
+  lastWords: () => string;
 }
 
-const missing = (source: string, program: string) =>
-  fileError(
-    `${source}: reading a video takes ${program}, which is not on PATH (Debian: apt-get install ffmpeg); a folder of numbered pictures needs none`,
-  );
-
-/** What a program writes, until it ends; its exit code and last words. */
-async function collect(source: string, program: string, args: readonly string[]): Promise<string> {
-  const child = run(program, args);
-  let [stdout, stderr] = ['', ''];
-  child.stdout!.on('data', (data) => {
-    stdout += data;
-  });
+function start(source: string, program: string, args: readonly string[]): Running {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stderr = '';
   child.stderr!.on('data', (data) => {
     stderr = `${stderr}${data}`.slice(-2000);
   });
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.on('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'ENOENT' ? missing(source, program) : error),
-    );
-    child.on('close', resolve);
+  const end = new Promise<{ code: number | null; error?: NodeJS.ErrnoException }>((resolve) => {
+    child.on('error', (error) => resolve({ code: null, error }));
+    child.on('close', (code) => resolve({ code }));
   });
-  if (code !== 0) throw fileError(`${source}: ${lastLine(stderr) || `${program} failed`}`);
-  return stdout;
+  return {
+    child,
+    lastWords: () => lastLine(stderr),
+    async ended() {
+      const { code, error } = await end;
+      if (error?.code === 'ENOENT')
+        throw fileError(
+          `${source}: reading a video takes ${program}, which is not on PATH (Debian: apt-get install ffmpeg); a folder of numbered pictures needs none`,
+        );
+      if (error) throw error;
+      return code;
+    },
+  };
 }
 
 /** The last line of what ffmpeg says, without the source before it. */
@@ -137,7 +139,12 @@ const lastLine = (text: string) =>
 /** Frames a second of a video, as its file says. */
 async function frameRateOf(source: string): Promise<number> {
   const entries = ['-select_streams', 'v:0', '-show_entries', 'stream=avg_frame_rate', '-of', 'csv=p=0'];
-  const text = await collect(source, 'ffprobe', ['-v', 'error', ...entries, '--', source]);
+  const { child, ended, lastWords } = start(source, 'ffprobe', ['-v', 'error', ...entries, '--', source]);
+  let text = '';
+  child.stdout!.on('data', (data) => {
+    text += data;
+  });
+  if ((await ended()) !== 0) throw fileError(`${source}: ${lastWords() || 'ffprobe failed'}`);
   const [numerator, denominator = 1] = text.trim().split('/').map(Number);
   const rate = numerator! / denominator;
   if (!(rate > 0 && rate <= 1000))
@@ -147,26 +154,18 @@ async function frameRateOf(source: string): Promise<number> {
 
 async function* readWithFfmpeg(
   source: string,
-  { fps, every = 1, start = 0, duration, signal }: FrameOptions,
+  { fps, every = 1, start: from = 0, duration, signal }: FrameOptions,
 ): AsyncGenerator<Frame> {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(source) && !existsSync(source))
     throw fileError(`${source}: there is no such file`);
   const rate = fps ?? (await frameRateOf(source));
-  const child = run('ffmpeg', [
+  const { child, ended, lastWords } = start(source, 'ffmpeg', [
     ...['-hide_banner', '-nostdin', '-loglevel', 'error'],
-    ...(start > 0 ? ['-ss', String(start)] : []),
+    ...(from > 0 ? ['-ss', String(from)] : []),
     ...['-i', source],
     ...(duration === undefined ? [] : ['-t', String(duration)]),
     ...['-an', '-vf', `fps=${rate}`, '-f', 'image2pipe', '-c:v', 'ppm', 'pipe:1'],
   ]);
-  let stderr = '';
-  child.stderr!.on('data', (data) => {
-    stderr = `${stderr}${data}`.slice(-2000);
-  });
-  const ended = new Promise<{ code: number | null; error?: NodeJS.ErrnoException }>((resolve) => {
-    child.on('error', (error) => resolve({ code: null, error }));
-    child.on('close', (code) => resolve({ code }));
-  });
   const stop = () => child.kill('SIGKILL');
   signal?.addEventListener('abort', stop);
   let [stalled, waiting] = [false, true];
@@ -186,20 +185,17 @@ async function* readWithFfmpeg(
       for (const photo of reader.push(bytes as Uint8Array)) {
         waiting = false;
         const number = frame++;
-        if (number % every === 0) yield { frame: number, time: start + number / rate, photo };
+        if (number % every === 0) yield { frame: number, time: from + number / rate, photo };
         waiting = true;
         watch.refresh();
       }
     }
-    const { code, error } = await ended;
+    const code = await ended();
     if (signal?.aborted) throw abortedError('cancelled', signal.reason);
-    if (error) throw error.code === 'ENOENT' ? missing(source, 'ffmpeg') : error;
     if (stalled) throw fileError(`${source}: no frame came for ${STALLED_MS / 1000} s`);
     if (code !== 0 || reader.torn)
-      throw fileError(
-        `${source}: ${lastLine(stderr) || 'ffmpeg ended in the middle'} (after ${frame} frames)`,
-      );
-    if (frame === 0) throw fileError(`${source}: ${lastLine(stderr) || 'there is no frame in it'}`);
+      throw fileError(`${source}: ${lastWords() || 'ffmpeg ended in the middle'} (after ${frame} frames)`);
+    if (frame === 0) throw fileError(`${source}: ${lastWords() || 'there is no frame in it'}`);
   } finally {
     clearTimeout(watch);
     signal?.removeEventListener('abort', stop);
