@@ -59,17 +59,17 @@ const char* lacksDotProduct() {
 std::vector<InstructionSet> instructionSets() {
   std::vector<InstructionSet> sets;
 #if defined(__x86_64__)
-  sets.push_back({avx512VnniKernels(), lacksAvx512Vnni()});
+  sets.push_back({&avx512VnniKernels, lacksAvx512Vnni()});
 #ifdef SPIKING_AVX_VNNI
-  sets.push_back({avxVnniKernels(), lacksAvxVnni()});
+  sets.push_back({&avxVnniKernels, lacksAvxVnni()});
 #endif
-  sets.push_back({avx2Kernels(), lacksAvx2()});
-  sets.push_back({sse2Kernels(), ""});
+  sets.push_back({&avx2Kernels, lacksAvx2()});
+  sets.push_back({&sse2Kernels, ""});
 #elif defined(__aarch64__)
-  sets.push_back({neonDotKernels(), lacksDotProduct()});
-  sets.push_back({neonKernels(), ""});
+  sets.push_back({&neonDotKernels, lacksDotProduct()});
+  sets.push_back({&neonKernels, ""});
 #endif
-  sets.push_back({portableKernels(), ""});
+  sets.push_back({&portableKernels, ""});
   return sets;
 }
 

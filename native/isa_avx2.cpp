@@ -56,9 +56,6 @@ struct Op8 : Pairs {
 
 }  // namespace avx2
 
-const Kernels* avx2Kernels() {
-  static const Kernels kernels = avx2::tableNamed("avx2");
-  return &kernels;
-}
+constexpr Kernels avx2Kernels = avx2::tableNamed("avx2");
 
 }  // namespace spiking

@@ -92,9 +92,6 @@ struct Op8 : Op16 {
 
 }  // namespace avx512vnni
 
-const Kernels* avx512VnniKernels() {
-  static const Kernels kernels = avx512vnni::tableNamed("avx512-vnni");
-  return &kernels;
-}
+constexpr Kernels avx512VnniKernels = avx512vnni::tableNamed("avx512-vnni");
 
 }  // namespace spiking

@@ -31,9 +31,6 @@ struct Op8 : Pairs {
 
 }  // namespace avxvnni
 
-const Kernels* avxVnniKernels() {
-  static const Kernels kernels = avxvnni::tableNamed("avx-vnni");
-  return &kernels;
-}
+constexpr Kernels avxVnniKernels = avxvnni::tableNamed("avx-vnni");
 
 }  // namespace spiking

@@ -70,9 +70,6 @@ struct Op8 {
 
 }  // namespace neon
 
-const Kernels* neonKernels() {
-  static const Kernels kernels = neon::tableNamed("neon");
-  return &kernels;
-}
+constexpr Kernels neonKernels = neon::tableNamed("neon");
 
 }  // namespace spiking

@@ -37,9 +37,6 @@ struct Op8 {
 
 }  // namespace neondot
 
-const Kernels* neonDotKernels() {
-  static const Kernels kernels = neondot::tableNamed("neon-dot");
-  return &kernels;
-}
+constexpr Kernels neonDotKernels = neondot::tableNamed("neon-dot");
 
 }  // namespace spiking

@@ -65,9 +65,6 @@ using Op8 = Op16;
 
 }  // namespace portable
 
-const Kernels* portableKernels() {
-  static const Kernels kernels = portable::tableNamed("portable");
-  return &kernels;
-}
+constexpr Kernels portableKernels = portable::tableNamed("portable");
 
 }  // namespace spiking

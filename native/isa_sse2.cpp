@@ -51,9 +51,6 @@ using Op8 = Op16;
 
 }  // namespace sse2
 
-const Kernels* sse2Kernels() {
-  static const Kernels kernels = sse2::tableNamed("sse2");
-  return &kernels;
-}
+constexpr Kernels sse2Kernels = sse2::tableNamed("sse2");
 
 }  // namespace spiking

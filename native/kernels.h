@@ -163,12 +163,13 @@ constexpr size_t scratchBytes(int size, int steps) {
   return size_t(size) * size * (128 + size_t(steps) * 32) + size_t(steps + 8) * kMaxGroups * kFilterGroup * 4 + 4096;
 }
 
-const Kernels* portableKernels();
-const Kernels* sse2Kernels();
-const Kernels* avx2Kernels();
-const Kernels* avxVnniKernels();
-const Kernels* avx512VnniKernels();
-const Kernels* neonKernels();
-const Kernels* neonDotKernels();
+// Constants, not functions: a CPU without an instruction set must not run a line of what was compiled for it.
+extern const Kernels portableKernels;
+extern const Kernels sse2Kernels;
+extern const Kernels avx2Kernels;
+extern const Kernels avxVnniKernels;
+extern const Kernels avx512VnniKernels;
+extern const Kernels neonKernels;
+extern const Kernels neonDotKernels;
 
 }  // namespace spiking

@@ -1380,7 +1380,7 @@ static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip&
                     : poolRowOf<int8_t>(p, y, firstStep, steps, strip, inputCounts, scratch);
 }
 
-static Kernels tableNamed(const char* name) {
+static constexpr Kernels tableNamed(const char* name) {
   return {name,       spikeBytes,    tileGroups, tileRows, eventCosts, packWeights, countWords, observeRow,
           fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow,
           fireChannelsRow, fireChannelsWindowRow,

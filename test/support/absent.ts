@@ -17,6 +17,7 @@ export default function tellOfSkippedTests(): void {
       process.env.SPIKING_YOLO_ARM64_NODE !== undefined,
       'the addon on an emulated arm64 board',
     ],
+    ['qemu-x86_64', hasProgram('qemu-x86_64'), 'the addon on a CPU without AVX'],
     ['ffmpeg', hasProgram('ffmpeg'), 'video files'],
     ['curl', hasProgram('curl'), 'the server asked by it'],
     ['python3-requests', hasPythonRequests(), 'the server asked by it'],
