@@ -2,7 +2,7 @@
   "variables": {
     # compilers before gcc 11 do not know AVX-VNNI
     "avx_vnni%": "<!(node native/compiler-knows.mjs -mavxvnni)",
-    "common_sources": ["native/addon.cpp", "native/cpu.cpp", "native/engine.cpp", "native/isa_portable.cpp"]
+    "common_sources": ["native/addon.cpp", "native/cpu.cpp", "native/engine.cpp", "native/stream.cpp", "native/isa_portable.cpp"]
   },
   "target_defaults": {
     "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],

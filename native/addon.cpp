@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "cpu.h"
-#include "engine.h"
+#include "stream.h"
 
 namespace {
 
@@ -19,6 +19,7 @@ using spiking::Kernels;
 using spiking::Method;
 using spiking::StageKind;
 using spiking::StageSpec;
+using spiking::Stream;
 
 constexpr int64_t kMaxElements = int64_t(1) << 28;
 constexpr int kMaxSteps = 16'000'000;  // counts of ±127 a step stay within 32 bits
@@ -150,7 +151,7 @@ void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
 // could free an array; looking into arrays runs none.
 struct StageReading {
   StageSpec spec{};
-  Napi::Value weights, bias, firing, startPotential, sources, shifts, curve, curveFactors;
+  Napi::Value weights, bias, firing, startPotential, hold, sources, shifts, curve, curveFactors;
 };
 
 // The stages that come into a gather or an island, one by one; an island may stand for what comes from elsewhere.
@@ -257,6 +258,7 @@ StageReading readStage(Napi::Env env, Napi::Value value, int index) {
   reading.bias = object.Get("bias");
   reading.firing = object.Get("firing");
   reading.startPotential = object.Get("startPotential");
+  reading.hold = object.Get("hold");
   return reading;
 }
 
@@ -314,6 +316,10 @@ void takeArrays(Napi::Env env, StageReading& reading, const std::string& where) 
   spec.firing = integers(reading.firing, "firing", spiking::kFiringRows);
   spec.startPotential = integers(reading.startPotential, "startPotential", 1);
   if (spec.curveEntries > 0) takeCurve(env, reading, where);
+  if (!reading.hold.IsUndefined()) spec.hold = integers(reading.hold, "hold", 4);
+  for (int i = 0; spec.hold && i < 4 * spec.filters; i++) {
+    if (spec.hold[i] < 1) fail(env, where + "a limit of hold is too small");
+  }
   for (int i = 0; i < spiking::kFiringRows * spec.filters; i++) {
     // limits are at least 1, so that a neuron cannot fire up and down at once
     const int row = i / spec.filters;
@@ -388,11 +394,25 @@ Method methodOf(Napi::Env env, Napi::Value value) {
   fail(env, "method must be dense, every-word or events");
 }
 
+// What only a stream asks of its plan.
+void checkStream(Napi::Env env, const std::vector<StageSpec>& specs, int steps) {
+  for (size_t i = 0; i < specs.size(); i++) {
+    const StageSpec& spec = specs[i];
+    const std::string where = "stage " + std::to_string(i) + ": ";
+    if (spec.kind == StageKind::kPool && spec.rule != spiking::PoolRule::kExact) fail(env, where + "a stream's pools are exact");
+    if (spec.isConvolution() && spec.fires && spec.curveEntries == 0 && !spec.hold) fail(env, where + "a stream's neurons have limits of hold");
+    if (spec.fires && (spec.isConvolution() || spec.kind == StageKind::kIsland) && spec.startDelay != steps - 1) {
+      fail(env, where + "a stream's layers wait for their whole input");
+    }
+  }
+}
+
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Engine",
                        {InstanceMethod("begin", &EngineObject::begin), InstanceMethod("run", &EngineObject::run),
+                        InstanceMethod("reset", &EngineObject::reset), InstanceMethod("changed", &EngineObject::changed),
                         InstanceMethod("outputPotential", &EngineObject::outputPotential),
                         InstanceMethod("counts", &EngineObject::counts),
                         InstanceMethod("emit", &EngineObject::emit),
@@ -410,8 +430,24 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     const int blockLength = integerOf(env, plan.Get("blockLength"), "blockLength", 1, 64);
     const Method method = methodOf(env, plan.Get("method"));
     const int threads = integerOf(env, info[2], "threads", 1, 256);
+    const Napi::Value stream = plan.Get("stream");
+    const Napi::Value coding = plan.Get("coding");
+    int steps = 0, hold = 0;
+    if (!stream.IsUndefined()) {
+      const Napi::Object object = objectOf(env, stream, "stream");
+      steps = integerOf(env, object.Get("steps"), "the stream's steps", 1, 127);
+      hold = integerOf(env, object.Get("hold"), "the stream's hold", 128, 256);
+    }
+    const bool digits = coding.IsString() && coding.As<Napi::String>().Utf8Value() == "phase";
     const std::vector<StageSpec> specs = readStages(env, plan.Get("stages"));
-    engine_ = guarded(env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength, threads, method); });
+    if (steps == 0) {
+      engine_ = guarded(env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength, threads, method); });
+      return;
+    }
+    checkStream(env, specs, steps);
+    auto made = guarded(env, [&] { return std::make_unique<Stream>(kernels, specs, gamma, threads, steps, hold, digits); });
+    stream_ = made.get();
+    engine_ = std::move(made);
   }
 
  private:
@@ -440,6 +476,18 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     if (!begun_) fail(env, "begin must be called first");
     const char* refusal = guarded(env, [&] { return e.run(stage, step, steps); });
     if (refusal) fail(env, refusal);
+  }
+
+  void reset(const Napi::CallbackInfo& info) {
+    engine(info.Env());
+    if (!stream_) fail(info.Env(), "the plan is of no stream");
+    stream_->reset();
+  }
+
+  Napi::Value changed(const Napi::CallbackInfo& info) {
+    const int stage = stageOf(info.Env(), info[0]);
+    if (!stream_ || !engine_->sends(stage)) fail(info.Env(), "the stage is not of a stream, or sends no spikes");
+    return Napi::Number::New(info.Env(), stream_->changed(stage));
   }
 
   void outputPotential(const Napi::CallbackInfo& info) {
@@ -487,7 +535,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value statistics(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     const int stage = stageOf(env, info[0]);
-    if (!engine_->isConvolution(stage)) fail(env, "stage is not a convolution");
+    if (!engine_->isConvolution(stage) && !stream_) fail(env, "stage is not a convolution");
     Napi::Object result = Napi::Object::New(env);
     result.Set("spikes", engine_->spikes(stage));
     result.Set("synapticOperations", engine_->synapticOperations(stage));
@@ -510,9 +558,13 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return result;
   }
 
-  void close(const Napi::CallbackInfo&) { engine_.reset(); }
+  void close(const Napi::CallbackInfo&) {
+    engine_.reset();
+    stream_ = nullptr;
+  }
 
   std::unique_ptr<Engine> engine_;
+  Stream* stream_ = nullptr;  // the same, of a stream
   bool begun_ = false;
 };
 

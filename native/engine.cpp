@@ -17,9 +17,7 @@ namespace {
 
 // Kernels may read, but not use, this far past the end of a buffer (a tile's rows beyond the last step or position).
 constexpr size_t kSlack = 1 << 20;
-// Packed weights up to this size stay in cache while all filters of a cell are computed; larger layers go filter tile
-// by filter tile, and a tile's weights stay within kCachedTile (with two groups at least).
-constexpr size_t kCachedWeights = 256 * 1024;
+// A tile's weights of a layer that is computed filter tile by filter tile stay within this (with two groups at least).
 constexpr size_t kCachedTile = 640 * 1024;
 // Taken off an image's bytes where spikes have 8 bits, and made good in the bias.
 constexpr int kPixelOffset = 128;
@@ -123,11 +121,12 @@ std::shared_ptr<Memory> sharedWeights(const Kernels& kernels, const Convolution&
 }  // namespace
 
 Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads,
-               Method method)
+               Method method, bool stream)
     : kernels_(kernels),
       gamma_(gamma),
       blockLength_(blockLength),
       method_(method),
+      stream_(stream),
       pool_(threads),
       workers_(threads) {
   std::vector<int> consumers(specs.size(), 0);
@@ -140,7 +139,7 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   for (size_t i = 0; i < specs.size(); i++) {
     Stage& stage = stages_[i];
     stage.spec = specs[i];
-    if (specs[i].kind != StageKind::kPool) continue;
+    if (specs[i].kind != StageKind::kPool || stream_) continue;
     Stage& source = stages_[specs[i].input];
     if (source.spec.isConvolution() && consumers[specs[i].input] == 1) {
       source.fusedPool = int(i);
@@ -272,6 +271,10 @@ void Engine::planConvolution(Stage& stage) {
     stage.current = Memory(outCells * filters * 4);
     c.current = stage.current.as<int32_t>();
   }
+  if (stream_ && spec.input >= 0) {
+    stage.potential = Memory(outCells * filters * 4);
+    c.potential = stage.potential.as<int32_t>();
+  }
   if (!spec.fires) return;
 
   stage.firing = copyPadded(spec.firing, spec.filters, filters, kFiringRows, INT32_MAX);
@@ -279,6 +282,10 @@ void Engine::planConvolution(Stage& stage) {
     for (int f = 0; f < filters; f++) stage.firing.as<int32_t>()[row * filters + f]--;
   }
   c.firing = stage.firing.as<int32_t>();
+  if (spec.hold) {
+    stage.hold = copyPadded(spec.hold, spec.filters, filters, 4, INT32_MAX);
+    for (int i = 0; i < 4 * filters; i++) stage.hold.as<int32_t>()[i]--;
+  }
   stage.reciprocals = Memory(size_t(filters) * 2 * 4);
   float* reciprocals = stage.reciprocals.as<float>();
   for (int f = 0; f < filters; f++) {
@@ -289,6 +296,7 @@ void Engine::planConvolution(Stage& stage) {
   c.settles = settles(spec);
   stage.startPotential = copyPadded(spec.startPotential, spec.filters, filters, 1, 0);
   c.startPotential = stage.startPotential.as<int32_t>();
+  if (stream_) return planOutput(stage);
   stage.potential = Memory(outCells * filters * 4);
   c.potential = stage.potential.as<int32_t>();
   stage.counts = Memory(outCells * filters * 4);
@@ -334,7 +342,7 @@ void Engine::planPool(Stage& stage) {
   p.spikeBytes = kernels_.spikeBytes(isWide());
   stage.spikes = Memory(outCells * channels * blockLength_ * p.spikeBytes + kSlack);
   p.out = stage.spikes.as<uint8_t>();
-  stage.counts = Memory(outCells * channels * 4);
+  if (!stream_) stage.counts = Memory(outCells * channels * 4);
   p.counts = stage.counts.as<int32_t>();
   if (spec.rule == PoolRule::kGateExponential || spec.rule == PoolRule::kGateFir) {
     stage.estimateStart = Memory(cells * channels * 4);
@@ -375,14 +383,14 @@ void Engine::planGather(Stage& stage) {
   planOutput(stage);
 }
 
-// Memory of what a stage without neurons sends.
+// Memory of what a stage sends, without counts of their own in a stream.
 void Engine::planOutput(Stage& stage) {
   const StageSpec& spec = stage.spec;
-  const int channels = padded(spec.channels);
+  const int channels = padded(spec.filters);
   const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
   stage.spikes = Memory(outCells * channels * blockLength_ * kernels_.spikeBytes(isWide()) + kSlack);
-  stage.counts = Memory(outCells * channels * 4);
-  stage.output = {spec.outHeight,         spec.outWidth, spec.channels, channels, stage.spikes.as<uint8_t>(),
+  if (!stream_) stage.counts = Memory(outCells * channels * 4);
+  stage.output = {spec.outHeight,         spec.outWidth, spec.filters, channels, stage.spikes.as<uint8_t>(),
                   stage.counts.as<int32_t>()};
 }
 
@@ -441,15 +449,6 @@ int64_t largestMagnitude(const Value* values, size_t count) {
 
 }  // namespace
 
-template <class Work>
-void Engine::shareRows(int rows, Work work) {
-  const int threads = pool_.threads();
-  pool_.run([&](int worker) {
-    const int end = int(int64_t(rows) * (worker + 1) / threads);
-    for (int y = int(int64_t(rows) * worker / threads); y < end; y++) work(y, worker);
-  });
-}
-
 // Room for a window's sums, and for reads past their end.
 int32_t* Engine::sumsOf(size_t cells) {
   const size_t bytes = (cells + 4096) * 4;
@@ -460,7 +459,8 @@ int32_t* Engine::sumsOf(size_t cells) {
 // The stage's input: the image's bytes in one plane, or base-128 digits of cumulative counts in as many as they take. Cells
 // around it hold `silence`.
 template <class Value>
-WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence) {
+WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence,
+                              const uint8_t* needed) {
   const Convolution& c = stage.convolution;
   const int spikeBytes = kernels_.spikeBytes(c.wide);
   const int channels = c.words * 4 / spikeBytes;
@@ -481,6 +481,7 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
   shareRows(rows * window.planes, [&](int row, int) {
     const int64_t unit = int64_t(1) << (7 * (row / rows));
     const int y = row % rows - c.padding;
+    if (needed && y >= 0 && y < c.height && !needed[y]) return;
     uint8_t* cells = window.data + row * rowBytes;
     std::memset(cells, silence, rowBytes);
     for (int x = 0; y >= 0 && y < c.height && x < c.width; x += run) {
@@ -495,8 +496,14 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
   return window;
 }
 
+WindowBuffer Engine::imageWindow(const Stage& stage, const uint8_t* pixels, const uint8_t* needed) {
+  const Convolution& c = stage.convolution;
+  const int8_t silence = kernels_.spikeBytes(c.wide) == 1 ? -kPixelOffset : 0;
+  return windowOf(stage, pixels, c.channels, 1, silence, needed);
+}
+
 // A 1×1 convolution's window is its input as it lies there, if that holds all that has come.
-WindowBuffer Engine::spikesAsWindow(const Convolution& c) {
+WindowBuffer Engine::spikesAsWindow(const Convolution& c, const uint8_t* needed) {
   WindowBuffer window{};
   window.data = c.input->data;
   window.planes = 1;
@@ -506,6 +513,7 @@ WindowBuffer Engine::spikesAsWindow(const Convolution& c) {
   window.sums = sumsOf(window.planeCells);
   const size_t rowCells = c.width;
   shareRows(c.height, [&](int y, int) {
+    if (needed && !needed[y]) return;
     sumCells(window.data + y * rowCells * c.input->paddedChannels, c.width, c.input->paddedChannels, window.sums + y * rowCells);
   });
   return window;
@@ -547,14 +555,18 @@ int64_t Engine::largestCount(const Stage& stage) {
   return largestMagnitude(c.input->counts, size_t(c.height) * c.width * c.input->paddedChannels);
 }
 
+WindowBuffer Engine::spikesWindow(const Stage& stage, const uint8_t* needed) {
+  const Convolution& c = stage.convolution;
+  const int channels = c.input->paddedChannels;
+  if (c.size == 1 && c.stride == 1 && c.padding == 0) return spikesAsWindow(c, needed);
+  return kernels_.spikeBytes(c.wide) == 2
+             ? windowOf(stage, reinterpret_cast<const int16_t*>(c.input->data), channels, 1, 0, needed)
+             : windowOf(stage, reinterpret_cast<const int8_t*>(c.input->data), channels, 1, 0, needed);
+}
+
 WindowBuffer Engine::countsWindow(const Stage& stage) {
   const Convolution& c = stage.convolution;
-  if (sentNowOnly(stages_[stage.spec.input])) {
-    const int channels = c.input->paddedChannels;
-    if (c.size == 1 && c.stride == 1 && c.padding == 0) return spikesAsWindow(c);
-    return kernels_.spikeBytes(c.wide) == 2 ? windowOf(stage, reinterpret_cast<const int16_t*>(c.input->data), channels, 1, 0)
-                                            : windowOf(stage, reinterpret_cast<const int8_t*>(c.input->data), channels, 1, 0);
-  }
+  if (sentNowOnly(stages_[stage.spec.input])) return spikesWindow(stage);
   int planes = 1;
   for (int64_t left = largestCount(stage); left > 127; left /= 128) planes++;
   return windowOf(stage, c.input->counts, c.input->paddedChannels, planes, 0);
@@ -578,8 +590,7 @@ void Engine::begin(const uint8_t* pixels) {
   for (Stage& stage : stages_) {
     if (!stage.spec.isConvolution() || stage.spec.input >= 0) continue;
     const Convolution& c = stage.convolution;
-    const int8_t silence = kernels_.spikeBytes(c.wide) == 1 ? -kPixelOffset : 0;
-    const WindowBuffer window = windowOf(stage, pixels, c.channels, 1, silence);
+    const WindowBuffer window = imageWindow(stage, pixels);
     int32_t* current = stage.current.as<int32_t>();
     const size_t rowNeurons = size_t(c.outWidth) * c.paddedFilters;
     std::vector<int32_t> largest(workers_.size(), 0);
@@ -834,17 +845,6 @@ void Engine::sumChannels(const Convolution& c, int y, const Strip& strip, int64_
     }
   }
 }
-
-namespace {
-
-// The cell that repeated cell `out` comes from along one axis, or the nearer of that one's neighbours.
-int sourceCell(int out, int scale, int extent, bool shifted) {
-  const int cell = out / scale;
-  if (!shifted) return cell;
-  return out % 2 == 0 ? std::max(cell - 1, 0) : std::min(cell + 1, extent - 1);
-}
-
-}  // namespace
 
 // Copies spikes and counts to their places; a silent stage's spikes are not there to be copied.
 void Engine::runGather(Stage& stage, int steps) {

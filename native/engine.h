@@ -27,6 +27,7 @@ struct StageSpec {
   const int32_t* bias;
   const int32_t* firing;
   const int32_t* startPotential;
+  const int32_t* hold;  // (4, filters) of a stream's neurons without a curve, else null
   // pool
   int offset;
   PoolRule rule;
@@ -38,6 +39,13 @@ struct StageSpec {
 
   bool isConvolution() const { return kind == StageKind::kConvolution; }
 };
+
+// The cell that repeated cell `out` comes from along one axis, or the nearer of that one's neighbours.
+inline int sourceCell(int out, int scale, int extent, bool shifted) {
+  const int cell = out / scale;
+  if (!shifted) return cell;
+  return out % 2 == 0 ? (cell > 0 ? cell - 1 : 0) : (cell + 1 < extent ? cell + 1 : extent - 1);
+}
 
 // Memory for a kernel: aligned to cache lines, zeroed, with room for reads past its end. Throws std::bad_alloc.
 class Memory {
@@ -59,6 +67,10 @@ class Memory {
   size_t bytes_ = 0;
 };
 
+// Packed weights up to this size stay in cache while all filters of a cell are computed; larger layers go filter tile by filter
+// tile.
+constexpr size_t kCachedWeights = 256 * 1024;
+
 // How convolutions compute; for the benchmark and tests, since results are the same.
 enum class Method {
   kMeasured,   // dense or by events, layer by layer and block by block, by what the input holds
@@ -70,17 +82,18 @@ enum class Method {
 class Engine {
  public:
   Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads,
-         Method method);
+         Method method, bool stream = false);
+  virtual ~Engine() = default;
 
-  void begin(const uint8_t* pixels);
+  virtual void begin(const uint8_t* pixels);
   // Returns null, or why the call does not fit the order that EngineInstance.run describes.
-  const char* run(int stage, int step, int steps);
-  void outputPotential(int stage, double* potential);
-  void state(int stage, int32_t* counts, int32_t* potential);
+  virtual const char* run(int stage, int step, int steps);
+  virtual void outputPotential(int stage, double* potential);
+  virtual void state(int stage, int32_t* counts, int32_t* potential);
   // Cumulative counts that a stage has sent, (outHeight, outWidth, channels).
-  void counts(int stage, int32_t* counts);
+  virtual void counts(int stage, int32_t* counts);
   // Sends an island's counts in the step that has just been run. Returns null, or why it cannot.
-  const char* emit(int stage, const int32_t* counts);
+  virtual const char* emit(int stage, const int32_t* counts);
 
   int stageCount() const { return int(stages_.size()); }
   bool isConvolution(int stage) const { return stages_[stage].spec.isConvolution(); }
@@ -99,7 +112,7 @@ class Engine {
   const Load& load(int stage) const { return stages_[stage].load; }
   double synapticOperations(int stage) const { return stages_[stage].synapticOperations; }
 
- private:
+ protected:
   // Channels of a gather that lie side by side in one of its stages, too.
   struct Run {
     int input, from, to, length, shift;
@@ -122,7 +135,7 @@ class Engine {
     int lastSteps = 0;     // steps of the last block
     bool stale = false;    // (a gather) counts are still to be written: they are the spikes of its last step
     std::shared_ptr<Memory> weights;
-    Memory curve, curveFactors, curveScales, channelWeights, bias, firing, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+    Memory curve, curveFactors, curveScales, channelWeights, bias, firing, hold, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
         fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 
@@ -146,13 +159,24 @@ class Engine {
   void runRows(Stage& stage, int step, int steps, FireRow fireRow);
   // Calls work(y, worker) for rows [0, rows), a part of them on each thread.
   template <class Work>
-  void shareRows(int rows, Work work);
+  void shareRows(int rows, Work work) {
+    const int threads = pool_.threads();
+    pool_.run([&](int worker) {
+      const int end = int(int64_t(rows) * (worker + 1) / threads);
+      for (int y = int(int64_t(rows) * worker / threads); y < end; y++) work(y, worker);
+    });
+  }
   void swapEstimates(Stage& stage);
   void endWindow(Stage& stage, int step);
+  // `needed`: of each input row whether it will be read; null for all of them.
   template <class Value>
-  WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence);
+  WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence,
+                        const uint8_t* needed = nullptr);
+  WindowBuffer imageWindow(const Stage& stage, const uint8_t* pixels, const uint8_t* needed = nullptr);
+  // The counts of a stage that fires once are the spikes of that step.
+  WindowBuffer spikesWindow(const Stage& stage, const uint8_t* needed = nullptr);
   int32_t* sumsOf(size_t cells);
-  WindowBuffer spikesAsWindow(const Convolution& c);
+  WindowBuffer spikesAsWindow(const Convolution& c, const uint8_t* needed);
   WindowBuffer countsWindow(const Stage& stage);
   void settle(Stage& stage);
 
@@ -160,6 +184,7 @@ class Engine {
   const int gamma_;
   const int blockLength_;
   const Method method_;
+  const bool stream_;  // a Stream, which keeps counts as the spikes that they are
   size_t pixelBytes_ = 0;
   std::vector<Stage> stages_;
   // What each thread has for itself.

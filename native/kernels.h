@@ -84,6 +84,39 @@ struct Pool {
   int8_t* recentEnd;
 };
 
+// Counts that a stage of a stream keeps, (height, width, paddedChannels), and what the last picture changed of them: of each row a list
+// of the words (4 bytes of channels) that changed, cell after cell, with their changes. Where counts have 8 bits, a change beyond
+// ±127 takes a second word, or a third.
+enum class RowState : uint8_t {
+  kQuiet,   // nothing changed; what the arrays below hold of the row is of an earlier picture
+  kListed,
+  kFull,    // more changed than its list holds
+};
+struct Changes {
+  int height, width, paddedChannels;
+  uint8_t* values;       // N
+  int capacity;          // words of a row's list
+  uint16_t* words;       // (height, capacity + 16)
+  uint32_t* deltas;      // the same shape
+  int32_t* first;        // (height, width + 1): where a cell's words begin in its row's list
+  int32_t* sums;         // (height, width): the sum of a cell's changes
+  int32_t* sent;         // (height, width): what they are sent as, in spikes; 0 if nothing changed
+  RowState* rows;        // (height)
+  int32_t* listed;       // (height): words of its list
+  int32_t* changedCells; // (height)
+  int32_t* groups;       // (height): groups of 4 channels of a cell that changed
+  double* spikes;        // (height)
+  bool digits;           // spikes are signed digits, not units
+};
+
+// How neurons of a stream fire: a count stays while its potential is within limits, else it becomes the nearest one.
+struct HoldRule {
+  const int32_t* limits;  // (4, paddedFilters), less 1: up if N ≥ 0, up if N < 0, down if N > 0, down if N ≤ 0
+  int32_t hold;           // of a curve, the same in 1/256 of a count
+  int32_t times;          // what sums are multiplied by: T on the image, else 1
+  bool far;               // sums times `times` may be beyond 32 bits
+};
+
 // Spikes of output rows of a convolution, on their way to a pool or as the output buffer itself, for the filters
 // [firstFilter, firstFilter + filters): row y, cell x, step t starts at
 // data + (y % rowCount)·rowBytes + x·cellBytes + t·stepBytes.
@@ -156,11 +189,19 @@ struct Kernels {
   void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts,
                   uint8_t* scratch);
   void (*convolveFloat)(const FloatConvolution&, const float* input, float* output);
+  // Of a stream, for output row y. Sums from what changed of the input, whose rows are quiet or listed: adds W·Δ and marks the cells
+  // that a change reached.
+  void (*addChangesRow)(const Convolution&, const Changes& input, int y, int32_t* sums, uint8_t* reached, uint8_t* scratch);
+  // Sums afresh for some filters, bias (T·B) + W·N: from a window of N, or (channelwise) from the input as it lies there.
+  void (*sumInputRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int firstFilter, int filters,
+                      int32_t* sums, uint8_t* scratch);
+  // Fires the cells that are marked (null: all), and lists what changes.
+  void (*fireHeldRow)(const Convolution&, const HoldRule&, int y, const int32_t* sums, const uint8_t* reached, const Changes& output);
 };
 
 // Bytes of scratch that the row kernels need: taps of every tile of steps, z of every step, cells of a pooling window.
 constexpr size_t scratchBytes(int size, int steps) {
-  return size_t(size) * size * (128 + size_t(steps) * 32) + size_t(steps + 8) * kMaxGroups * kFilterGroup * 4 + 4096;
+  return size_t(size) * size * (128 + size_t(steps) * 40) + size_t(steps + 8) * kMaxGroups * kFilterGroup * 4 + 4096;
 }
 
 // Constants, not functions: a CPU without an instruction set must not run a line of what was compiled for it.

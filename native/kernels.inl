@@ -584,31 +584,35 @@ static inline Doubles between(Doubles v, double low, double high) {
   return v < most ? v : most;
 }
 
-// Neurons whose activation is a curve (src/engine/curve.ts), `count` of one cell from `filter` on, by z + bias in 32 bits: they
-// fire once. In float64, which holds every product here exactly: a factor has 22 bits, or 28 for a table's value of 21.
-template <class Spike>
-static inline void fireCurve(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+// ⌊256·x⌋ of neurons of the filters from `filter` on whose activation is a curve (src/engine/curve.ts), by sums within 32 bits. In
+// float64, which holds every product here exactly: a factor has 22 bits, or 28 for a table's value of 21.
+static inline Doubles curveParts(const Convolution& c, int filter, Doubles sum) {
   const double middle = double(int64_t(c.curveEntries - 1) << 14);
   // far beyond what counts can be, and within what floorOf takes
   const double far = 0x1p50;
+  const double* scales = c.curveScales + filter;
+  const Doubles place = floorOf(between(sum * loadDoubles(scales), -far, far)) + middle;
+  const HalfInts inside = intsOf(between(place, 0, 2 * middle - 1));
+  const HalfInts entry = inside >> 15;
+  HalfInts low, rise;
+  gatherPairs(c.curve, entry, low, rise);
+  const Doubles value = doublesOf(low + ((rise * (inside & 32767)) >> 15));
+  Doubles part = floorOf(value * loadDoubles(scales + 2 * size_t(c.paddedFilters)));
+  if (c.curveLinear) part += floorOf(between(sum * loadDoubles(scales + c.paddedFilters), 0, far));
+  return floorOf(part * 0x1p-14);
+}
+
+// Neurons whose activation is a curve, `count` of one cell from `filter` on, by z + bias in 32 bits: they fire once.
+template <class Spike>
+static inline void fireCurve(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
   const double gamma = c.gamma;
   Doubles over = {};
   HalfInts sent = {};
   for (int i = 0; i < count; i += kHalf) {
-    const double* scales = c.curveScales + filter + i;
     HalfInts s = loadHalf(neurons.z + i);
     if (neurons.bias) s += loadHalf(neurons.bias + filter + i);
-    const Doubles sum = doublesOf(s);
-    const Doubles place = floorOf(between(sum * loadDoubles(scales), -far, far)) + middle;
-    const HalfInts inside = intsOf(between(place, 0, 2 * middle - 1));
-    const HalfInts entry = inside >> 15;
-    HalfInts low, rise;
-    gatherPairs(c.curve, entry, low, rise);
-    const Doubles value = doublesOf(low + ((rise * (inside & 32767)) >> 15));
-    Doubles part = floorOf(value * loadDoubles(scales + 2 * size_t(c.paddedFilters)));
-    if (c.curveLinear) part += floorOf(between(sum * loadDoubles(scales + c.paddedFilters), 0, far));
-    // 1/256 of a count, then the nearest count, halves upward
-    const Doubles wanted = floorOf((floorOf(part * 0x1p-14) + 128) * 0x1p-8);
+    // the nearest count, halves upward
+    const Doubles wanted = floorOf((curveParts(c, filter + i, doublesOf(s)) + 128) * 0x1p-8);
     const Doubles given = between(wanted, -gamma, gamma);
     over += wanted == given ? Doubles{} : Doubles{} + 1;
     const HalfInts n = intsOf(given);
@@ -627,36 +631,47 @@ static inline void fireCurve(const Convolution& c, const Neurons& neurons, int f
   }
 }
 
-// Neurons that have not fired yet, `count` of one cell from `filter` on, by a whole window: V = sat(start + z + bias), then
-// ⌊(|V| − limit) / amount⌋ + 1 spikes towards 0 if V is at its limit or beyond, at most Γ (c.settles: no others follow).
-template <class Spike>
-static inline void fireFresh(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+// How many spikes neurons want to send by a whole window, if none after those of the first direction (c.settles): at a potential V
+// within its limits ⌊(|V| − limit) / amount⌋ + 1 towards 0 if V is at its limit or beyond. Numbers above Γ are not exact.
+struct Wanted {
+  Ints spikes, amount;
+  Mask positive;
+};
+static inline Wanted wantedSpikes(const Convolution& c, int filter, Ints v) {
   const size_t stride = c.paddedFilters;
   const Ints limit = allInts(kPotentialLimit);
-  const Ints gamma = allInts(c.gamma);
   const Floats most = Floats{} + float(c.gamma + 1);
+  const int32_t* table = c.firing + filter;
+  const float* reciprocals = c.reciprocals + filter;
+  const Mask positive = above(v, Ints{});
+  const Ints reached = choose(positive, loadInts(table), loadInts(table + 5 * stride));
+  const Ints amount = choose(positive, loadInts(table + 2 * stride), loadInts(table + 7 * stride));
+  const Ints size = maxInts(v, -v);
+  const Mask fires = above(size, reached);
+  // what is left after the first spike's limit; limits that nothing reaches do not overflow, as `fires` is false then
+  const Ints distance = zeroUnless(fires, size - minInts(reached, limit) - 1);
+  const Floats up = loadFloats(reciprocals), down = loadFloats(reciprocals + stride);
+  const Ints ups = __builtin_convertvector(smaller(__builtin_convertvector(distance, Floats) * up, most), Ints);
+  const Ints downs = __builtin_convertvector(smaller(__builtin_convertvector(distance, Floats) * down, most), Ints);
+  // of at most Γ + 1 ≤ 128 amounts a quotient in floats is right to one
+  Ints quotient = choose(positive, ups, downs);
+  const Ints rest = distance - quotient * amount;
+  quotient = lessWhere(quotient, above(Ints{}, rest));
+  quotient = moreWhere(quotient, above(rest, amount - 1));
+  return {zeroUnless(fires, quotient + 1), amount, positive};
+}
+
+// Neurons that have not fired yet, `count` of one cell from `filter` on, by a whole window: V = sat(start + z + bias), then what
+// they want to send, at most Γ.
+template <class Spike>
+static inline void fireFresh(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+  const Ints limit = allInts(kPotentialLimit);
+  const Ints gamma = allInts(c.gamma);
   for (int i = 0; i < count; i += kLanes) {
-    const int32_t* table = c.firing + filter + i;
-    const float* reciprocals = c.reciprocals + filter + i;
     Ints z = loadInts(neurons.z + i);
     if (neurons.bias) z += loadInts(neurons.bias + filter + i);
     Ints v = minInts(maxInts(loadInts(c.startPotential + filter + i) + z, -limit), limit);
-    const Mask positive = above(v, Ints{});
-    const Ints reached = choose(positive, loadInts(table), loadInts(table + 5 * stride));
-    const Ints amount = choose(positive, loadInts(table + 2 * stride), loadInts(table + 7 * stride));
-    const Ints size = maxInts(v, -v);
-    const Mask fires = above(size, reached);
-    // what is left after the first spike's limit; limits that nothing reaches do not overflow, as `fires` is false then
-    const Ints distance = zeroUnless(fires, size - minInts(reached, limit) - 1);
-    const Floats up = loadFloats(reciprocals), down = loadFloats(reciprocals + stride);
-    const Ints ups = __builtin_convertvector(smaller(__builtin_convertvector(distance, Floats) * up, most), Ints);
-    const Ints downs = __builtin_convertvector(smaller(__builtin_convertvector(distance, Floats) * down, most), Ints);
-    // of at most Γ + 1 ≤ 128 amounts a quotient in floats is right to one
-    Ints quotient = choose(positive, ups, downs);
-    const Ints rest = distance - quotient * amount;
-    quotient = lessWhere(quotient, above(Ints{}, rest));
-    quotient = moreWhere(quotient, above(rest, amount - 1));
-    const Ints wanted = zeroUnless(fires, quotient + 1);
+    const auto [wanted, amount, positive] = wantedSpikes(c, filter + i, v);
     const Ints sent = minInts(wanted, gamma);
     tally.clipped += countOf(above(wanted, gamma));
     tally.sent += sent;
@@ -1322,6 +1337,8 @@ static void convolveFloat(const FloatConvolution& c, const float* input, float* 
   }
 }
 
+#include "stream.inl"
+
 // The table's entries for weights of 16 and of 8 bits, which may use different multiply-adds.
 static int spikeBytes(bool wide) { return wide ? sizeof(Op16::Spike) : sizeof(Op8::Spike); }
 template <class Op>
@@ -1384,5 +1401,6 @@ static constexpr Kernels tableNamed(const char* name) {
   return {name,       spikeBytes,    tileGroups, tileRows, eventCosts, packWeights, countWords, observeRow,
           fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow,
           fireChannelsRow, fireChannelsWindowRow,
-          poolRow,    convolveFloat};
+          poolRow,    convolveFloat,
+          addChangesRow, sumInputRow, fireHeldRow};
 }

@@ -60,10 +60,17 @@ export interface StageState {
   potential: Int32Array;
 }
 
-/** The state of one network of integrate-and-fire neurons on a back-end. */
+/**
+ * The state of one network of integrate-and-fire neurons on a back-end. Of a stream (`plan.stream`), counts are kept from picture to
+ * picture: `begin` shows the next one, each stage runs its last step alone, and statistics are of what has changed.
+ */
 export interface EngineInstance {
-  /** Resets every neuron and sets the constant input; pixels (height, width, 3) bytes. */
+  /** Resets every neuron and sets the constant input; pixels (height, width, channels) bytes. */
   begin(pixels: Uint8Array): void;
+  /** Forgets the pictures of a stream; absent if the plan is of none. */
+  reset?(): void;
+  /** Of a stage of a stream, groups of 4 neighbouring channels of a cell in which a count changed with this picture. */
+  changed?(stage: number): number;
   /**
    * Runs one stage over the steps `step`+1 … `step`+`steps` (at most the plan's blockLength). Stages run in order,
    * and so do the steps of each; a step in which a start delay ends must come alone.

@@ -23,7 +23,7 @@ export function signedDigits(count: number): number[] {
   return digits;
 }
 
-const DIGITS_OF = Uint8Array.from({ length: 128 }, (_, n) => signedDigits(n).filter((d) => d !== 0).length);
+const DIGITS_OF = Uint8Array.from({ length: 255 }, (_, n) => signedDigits(n).filter((d) => d !== 0).length);
 
-/** Digits of a count that are not 0, |N| up to 127: the spikes that it is sent as. */
+/** Digits of a count, or of its change, that are not 0, up to ±254: the spikes that it is sent as. */
 export const digitsOf = (count: number): number => DIGITS_OF[Math.abs(count)]!;

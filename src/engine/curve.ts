@@ -68,8 +68,12 @@ export function curveTable(
   return { values, linear, factors };
 }
 
-/** Counts of a neuron of filter j whose input came to S, before they are clipped at ±127. */
-export function curveCount({ values, linear, factors }: CurveTable, j: number, sum: number): number {
+/** Counts of a neuron of filter j whose input came to S, before they are clipped at ±127: the nearest, halves upward. */
+export const curveCount = (curve: CurveTable, j: number, sum: number): number =>
+  Math.floor((curvePart(curve, j, sum) + 128) / 256);
+
+/** ⌊256·x⌋ of a neuron of filter j whose input came to S, where x is what its count would be if it were no whole number. */
+export function curvePart({ values, linear, factors }: CurveTable, j: number, sum: number): number {
   const filters = factors.length / FACTOR_ROWS;
   const [m0, s0, m1, s1, m2, s2] = [0, 1, 2, 3, 4, 5].map((row) => BigInt(factors[row * filters + j]!)) as [
     bigint,
@@ -88,7 +92,5 @@ export function curveCount({ values, linear, factors }: CurveTable, j: number, s
   const [low, high] = [values[index]!, values[index + 1]!];
   const value = low + Math.floor(((high - low) * fraction) / 2 ** PLACE_BITS);
   const above = linear && sum > 0 ? (s * m1) >> s1 : 0n;
-  // in 1/256 of a count, floored; then to the nearest count, halves upward
-  const part = (above + ((BigInt(value) * m2) >> s2)) >> BigInt(COUNT_BITS - 8);
-  return Number((part + 128n) >> 8n);
+  return Number((above + ((BigInt(value) * m2) >> s2)) >> BigInt(COUNT_BITS - 8));
 }

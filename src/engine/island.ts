@@ -16,6 +16,8 @@ export class Island {
   /** Counts that it sends, (outHeight, outWidth, channels). */
   readonly counts: Int32Array;
   statistics: StageStatistics = { spikes: 0, synapticOperations: 0, clipped: 0 };
+  /** True if `counts` are what its graph has made of inputs. */
+  ran = false;
   private readonly program: Program;
   private readonly values: Float64Array[];
 
@@ -29,6 +31,7 @@ export class Island {
 
   begin(): void {
     this.counts.fill(0);
+    this.ran = false;
     this.statistics = { spikes: 0, synapticOperations: 0, clipped: 0 };
   }
 
@@ -45,6 +48,7 @@ export class Island {
     const result = runOnMaps(program, values)[0]!.values;
     const cells = stage.outHeight * stage.outWidth;
     let [spikes, clipped] = [0, 0];
+    this.ran = true;
     for (let c = 0; c < stage.channels; c++) {
       const factor = stage.outputFactors[c]!;
       for (let cell = 0; cell < cells; cell++) {

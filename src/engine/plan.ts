@@ -68,6 +68,7 @@ export const DEFAULT_RUN_OPTIONS: RunOptions = {
 export const NEVER = 2 ** 31 - 1;
 /** |V| saturates here. */
 export const POTENTIAL_LIMIT = 2 ** 30;
+export const saturate = (v: number): number => Math.min(Math.max(v, -POTENTIAL_LIMIT), POTENTIAL_LIMIT);
 /** Rows of {@link ConvolutionStage.firing}. */
 export const FIRING_ROWS = 8;
 
@@ -100,6 +101,8 @@ export interface ConvolutionStage extends ConvolutionGeometry {
   startDelay: number;
   /** Set if the neurons' activation is a curve: they then fire once, when their whole input has come. */
   curve?: CurveTable;
+  /** In a stream, (4, filters): the rows 0, 1, 4 and 5 of `firing` at which a neuron no longer holds its count (see streamPlan). */
+  hold?: Int32Array;
   /** True for a sum of maps, whose float pass adds and does not multiply. */
   adds?: true;
   /** False for an output layer, whose potential is computed from counts when it is read. */
@@ -142,6 +145,13 @@ export interface GatherStage {
    * at the edge from the cell itself. 0 everywhere unless `scale` is 2.
    */
   shifts: Uint8Array;
+}
+
+/** The cell that repeated cell `out` comes from along one axis, or the nearer of that one's neighbours. */
+export function sourceCell(out: number, scale: number, extent: number, shifted: boolean): number {
+  const cell = Math.floor(out / scale);
+  if (!shifted) return cell;
+  return Math.min(Math.max(out % 2 === 0 ? cell - 1 : cell + 1, 0), extent - 1);
 }
 
 /** An island (docs/engine.md): computed in floats outside the back-ends when its whole input has come (see Island). */
@@ -197,6 +207,8 @@ export interface EnginePlan {
   blockLength: number;
   /** What counts are sent as, which statistics tell (default `count`). */
   coding?: Coding;
+  /** Set if the network is kept from picture to picture (see streamPlan): T, and h in 256ths of a count. */
+  stream?: { steps: number; hold: number };
   /** Forces how native convolutions compute, which has no effect on results; default: as the input's activity has it. */
   method?: Method;
 }
@@ -238,6 +250,37 @@ export function firingLimits(
 }
 
 const within = (value: number, min: number, max: number) => value >= min && value <= max;
+
+/**
+ * A layer-synchronous plan as that of a stream: counts N and sums are kept from picture to picture, and only what changes is sent.
+ * With x what a neuron's count would be if it were no whole number, N stays while −h ≤ x − N < h, else it becomes ⌊x + ½⌋ (after a
+ * reset in any case). Those are the firing limits of `ibt-memory` at ρ = h. Throws `USAGE` unless neurons are `ibt-memory` at ρ = ½
+ * that start at 0 and wait for their whole input, and pools exact; ½ ≤ h ≤ 1 in 256ths.
+ */
+export function streamPlan(plan: EnginePlan, hold: number): EnginePlan {
+  const r = hold * 256;
+  if (!Number.isInteger(r) || !within(r, 128, 256))
+    throw usageError(`hold is ${hold}; expected a multiple of 1/256 from 0.5 to 1`);
+  const refusal = 'a stream runs layer by layer, with the neuron ibt-memory at ρ = ½ and the pool exact';
+  const delays = new Set<number>();
+  const stages = plan.stages.map((stage): Stage => {
+    if (stage.kind === 'island') delays.add(stage.startDelay);
+    if (stage.kind === 'pool' && stage.rule !== 'exact') throw usageError(refusal);
+    if (stage.kind !== 'convolution') return stage;
+    if (stage.fires) delays.add(stage.startDelay);
+    const { firing, filters, startPotential } = stage;
+    const [threshold, negative] = [2, 7].map((row) => firing.subarray(row * filters, (row + 1) * filters));
+    const nearest = firingLimits('ibt-memory', 0.5, threshold!, negative!);
+    if (startPotential.some((v) => v !== 0) || nearest.some((limit, i) => limit !== firing[i]))
+      throw usageError(refusal);
+    const limits = firingLimits('ibt-memory', hold, threshold!, negative!);
+    const rows = [0, 1, 4, 5].map((row) => limits.subarray(row * filters, (row + 1) * filters));
+    return { ...stage, hold: Int32Array.from(rows.flatMap((row) => [...row])) };
+  });
+  if (delays.size > 1 || plan.gamma !== LAYERED_STEPS) throw usageError(refusal);
+  const [delay = 0] = delays;
+  return { ...plan, stages, stream: { steps: delay + 1, hold: r } };
+}
 
 /** Throws `USAGE` for a run option outside docs/engine.md. */
 export function checkRunOptions(options: RunOptions): void {

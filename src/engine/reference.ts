@@ -20,13 +20,13 @@ import {
   inputsOf,
   isSilent,
   outputShapeOf,
-  POTENTIAL_LIMIT,
   type PoolStage,
   type Stage,
+  saturate,
+  sourceCell,
   takesWindow,
 } from './plan.js';
-
-const saturate = (v: number) => Math.min(Math.max(v, -POTENTIAL_LIMIT), POTENTIAL_LIMIT);
+import { ReferenceStream } from './reference-stream.js';
 
 /** Spikes of one block of steps, (steps, height, width, channels), and the cumulative counts at its end. */
 interface Output {
@@ -294,13 +294,6 @@ class PoolState {
   }
 }
 
-/** The cell that repeated cell `out` comes from along one axis, or the nearer of that one's neighbours. */
-function sourceCell(out: number, scale: number, extent: number, shifted: boolean): number {
-  const cell = Math.floor(out / scale);
-  if (!shifted) return cell;
-  return Math.min(Math.max(out % 2 === 0 ? cell - 1 : cell + 1, 0), extent - 1);
-}
-
 class GatherState {
   readonly stage: GatherStage;
   readonly output: Output;
@@ -477,5 +470,5 @@ export const referenceBackend: Backend = {
   floatKernels: (convolutions): FloatKernels => ({
     convolve: (index, input, output) => convolveFloat(convolutions[index]!, input, output),
   }),
-  instantiate: (plan) => new ReferenceInstance(plan),
+  instantiate: (plan) => (plan.stream ? new ReferenceStream(plan) : new ReferenceInstance(plan)),
 };

@@ -80,10 +80,21 @@ export class Simulation {
     return this.elapsedSteps;
   }
 
-  /** Resets the network and presents a picture, (height, width, 3) bytes, as a constant current. */
+  /**
+   * Presents a picture, (height, width, channels) bytes, as a constant current: to neurons that start afresh, or, of a stream, to what
+   * the last picture left.
+   */
   begin(pixels: Uint8Array): void {
-    this.elapsedSteps = 0;
+    const { stream } = this.plan;
     this.instance.begin(pixels);
+    // each layer of a stream goes to its last step at once
+    this.elapsedSteps = stream ? stream.steps - 1 : 0;
+    if (!stream) for (const island of this.islands.values()) island.begin();
+  }
+
+  /** Forgets the pictures of a stream: the next one is the first again. */
+  reset(): void {
+    this.instance.reset?.();
     for (const island of this.islands.values()) island.begin();
   }
 
@@ -107,6 +118,13 @@ export class Simulation {
   }
 
   private runIsland(index: number, island: Island): void {
+    // of a stream, what nothing has changed for stays
+    if (
+      this.plan.stream &&
+      island.ran &&
+      island.stage.inputs.every((input) => this.instance.changed!(input) === 0)
+    )
+      return;
     for (const [i, input] of island.stage.inputs.entries()) this.instance.counts(input, island.inputs[i]!);
     island.run();
     this.instance.emit(index, island.counts);
@@ -194,7 +212,20 @@ export class Simulation {
     return counts;
   }
 
+  /** Of a stream, the part of groups of 4 neighbouring channels, over all firing neurons, in which a count changed with this picture. */
+  changed(): number {
+    let [changed, groups] = [0, 0];
+    for (const [index, stage] of this.plan.stages.entries()) {
+      if (stage.kind !== 'island' && !(stage.kind === 'convolution' && stage.fires)) continue;
+      const { height, width, channels } = outputShapeOf(stage);
+      groups += height * width * Math.ceil(channels / 4);
+      changed += this.instance.changed!(index);
+    }
+    return groups === 0 ? 0 : changed / groups;
+  }
+
   statistics(): RunStatistics {
+    const { stream, coding } = this.plan;
     const perStage: RunStatistics['perStage'] = [];
     let spikes = 0;
     let neurons = 0;
@@ -204,8 +235,9 @@ export class Simulation {
     for (const [index, stage] of this.plan.stages.entries()) {
       const island = this.islands.get(index);
       if (stage.kind !== 'convolution' && !island) continue;
-      const asCounted = island ? { ...island.statistics } : this.instance.statistics(index);
-      const statistics = this.plan.coding === 'phase' ? this.sentAsDigits(index, asCounted) : asCounted;
+      // of a stream, the back-end knows what has changed
+      const asCounted = island && !stream ? { ...island.statistics } : this.instance.statistics(index);
+      const statistics = coding === 'phase' && !stream ? this.sentAsDigits(index, asCounted) : asCounted;
       const { height, width, channels } = outputShapeOf(stage);
       const size = stage.kind === 'convolution' && !stage.fires ? 0 : height * width * channels;
       perStage.push({ name: stage.name, neurons: size, ...statistics });

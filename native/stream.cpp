@@ -1,0 +1,498 @@
+#include "stream.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace spiking {
+
+namespace {
+
+#include "changes.inl"
+
+// What a listed word costs in the words of a dense tile, and a cell that has some, for convolutions of all channels and for
+// channelwise ones.
+struct ChangeCosts {
+  double word, cell;
+};
+constexpr ChangeCosts kCosts = {2, 8};
+constexpr ChangeCosts kChannelCosts = {4, 2};
+
+int32_t saturate(int64_t v) {
+  return int32_t(std::min<int64_t>(std::max<int64_t>(v, -kPotentialLimit), kPotentialLimit));
+}
+
+template <class Spike>
+bool differ(const uint8_t* a, const uint8_t* b) {
+  return std::memcmp(a, b, 16 * sizeof(Spike)) != 0;
+}
+
+}  // namespace
+
+Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int threads, int steps, int hold, bool digits)
+    : Engine(kernels, specs, gamma, 1, threads, Method::kMeasured, true), steps_(steps), hold_(hold), wide_(kernels.spikeBytes(isWide()) == 2) {
+  kept_.resize(stages_.size());
+  image_.changes.digits = false;
+  size_t filters = 0, rows = 0, cells = 0;
+  for (size_t i = 0; i < stages_.size(); i++) {
+    Stage& stage = stages_[i];
+    const StageSpec& spec = stage.spec;
+    filters = std::max(filters, size_t(spec.filters) + kFilterGroup);
+    rows = std::max({rows, size_t(spec.height), size_t(spec.outHeight)});
+    cells = std::max(cells, size_t(spec.outWidth));
+    kept_[i].changes.digits = digits;
+    if (spec.fires) plan(kept_[i], stage.output, stage.output.paddedChannels * (wide_ ? 2 : 1) / 4);
+    if (spec.isConvolution() && spec.input < 0) {
+      if (pixels_.size() == 0) {
+        imageBuffer_ = {spec.height, spec.width, spec.channels, spec.channels, nullptr, nullptr};
+        plan(image_, imageBuffer_, stage.convolution.words);
+        pixels_ = Memory(pixelBytes_);
+      }
+      int64_t largest = 0;
+      const size_t perFilter = size_t(spec.size) * spec.size * spec.channels;
+      for (int f = 0; f < spec.filters; f++) {
+        int64_t sum = std::abs(int64_t(spec.bias[f]));
+        for (size_t w = f * perFilter; w < (f + 1) * perFilter; w++) {
+          sum += 255 * std::abs(spec.wide ? static_cast<const int16_t*>(spec.weights)[w] : static_cast<const int8_t*>(spec.weights)[w]);
+        }
+        largest = std::max(largest, sum);
+      }
+      stage.largestCurrent = largest;
+    }
+  }
+  nearest_ = Memory(filters * 4 * 4);
+  bias_ = Memory(filters * 4);
+  ways_ = Memory(rows);
+  needed_ = Memory(rows);
+  for (int i = 0; i < pool_.threads(); i++) reached_.push_back(Memory(cells + filters * 2));
+}
+
+void Stream::plan(Kept& kept, const SpikeBuffer& output, int cellWords) {
+  const size_t cells = size_t(output.height) * output.width;
+  const size_t rows = output.height;
+  Changes& c = kept.changes;
+  c.height = output.height;
+  c.width = output.width;
+  c.paddedChannels = output.paddedChannels;
+  c.values = output.data;
+  // beyond half of its words a row is computed afresh
+  c.capacity = std::max(output.width * cellWords / 2, 16);
+  kept.words = Memory(rows * (c.capacity + 16) * 2);
+  kept.deltas = Memory(rows * (c.capacity + 16) * 4);
+  kept.first = Memory(rows * (output.width + 1) * 4);
+  kept.sums = Memory(cells * 4);
+  kept.sent = Memory(cells * 4);
+  kept.rows = Memory(rows);
+  kept.listed = Memory(rows * 4);
+  kept.changedCells = Memory(rows * 4);
+  kept.groups = Memory(rows * 4);
+  kept.spikes = Memory(rows * 8);
+  c.words = kept.words.as<uint16_t>();
+  c.deltas = kept.deltas.as<uint32_t>();
+  c.first = kept.first.as<int32_t>();
+  c.sums = kept.sums.as<int32_t>();
+  c.sent = kept.sent.as<int32_t>();
+  c.rows = kept.rows.as<RowState>();
+  c.listed = kept.listed.as<int32_t>();
+  c.changedCells = kept.changedCells.as<int32_t>();
+  c.groups = kept.groups.as<int32_t>();
+  c.spikes = kept.spikes.as<double>();
+}
+
+void Stream::reset() {
+  image_.fresh = true;
+  for (size_t i = 0; i < stages_.size(); i++) {
+    Stage& stage = stages_[i];
+    kept_[i].fresh = true;
+    stage.counters = {};
+    stage.synapticOperations = 0;
+    if (stage.spec.fires) std::memset(stage.output.data, 0, neurons(int(i)) / stage.spec.filters * stage.output.paddedChannels * (wide_ ? 2 : 1));
+    if (kept_[i].changes.rows) std::memset(kept_[i].changes.rows, 0, kept_[i].changes.height);
+  }
+}
+
+void Stream::endQuietRow(Kept& kept, int y) {
+  Changes& c = kept.changes;
+  c.rows[y] = RowState::kQuiet;
+  c.listed[y] = c.changedCells[y] = c.groups[y] = 0;
+  c.spikes[y] = 0;
+}
+
+// What changed of an image's row: in 8 bits as up to three words, since a pixel's change may be ±255.
+template <class Spike>
+void Stream::compareImage(const uint8_t* pixels, int y) {
+  const Changes& c = image_.changes;
+  const int channels = c.paddedChannels;
+  constexpr int kChannels = 4 / int(sizeof(Spike));
+  uint8_t* kept = pixels_.as<uint8_t>() + size_t(y) * c.width * channels;
+  const uint8_t* now = pixels + size_t(y) * c.width * channels;
+  if (std::memcmp(kept, now, size_t(c.width) * channels) == 0) return endQuietRow(image_, y);
+  uint16_t* words = c.words + size_t(y) * (c.capacity + 16);
+  uint32_t* deltas = c.deltas + size_t(y) * (c.capacity + 16);
+  int count = 0, cells = 0;
+  bool full = false;
+  for (int x = 0; x < c.width; x++, kept += channels, now += channels) {
+    const size_t cell = size_t(y) * c.width + x;
+    c.first[size_t(y) * (c.width + 1) + x] = count;
+    int sum = 0;
+    bool changed = false;
+    for (int word = 0; word * kChannels < channels; word++) {
+      int left[kChannels] = {};
+      bool any = false;
+      for (int i = 0; i < kChannels && word * kChannels + i < channels; i++) {
+        const int at = word * kChannels + i;
+        left[i] = int(now[at]) - kept[at];
+        kept[at] = now[at];
+        sum += left[i];
+        any |= left[i] != 0;
+      }
+      changed |= any;
+      while (any && !full) {
+        Spike part[kChannels];
+        any = false;
+        for (int i = 0; i < kChannels; i++) {
+          const int most = sizeof(Spike) == 1 ? 127 : 255;
+          part[i] = Spike(std::min(std::max(left[i], -most), most));
+          left[i] -= part[i];
+          any |= left[i] != 0;
+        }
+        words[count] = uint16_t(word);
+        std::memcpy(deltas + count, part, 4);
+        full = ++count > c.capacity;
+      }
+    }
+    c.sums[cell] = sum;
+    c.sent[cell] = changed;
+    cells += changed;
+  }
+  c.first[size_t(y) * (c.width + 1) + c.width] = count;
+  c.rows[y] = full ? RowState::kFull : RowState::kListed;
+  c.listed[y] = count;
+  c.changedCells[y] = cells;
+}
+
+void Stream::begin(const uint8_t* pixels) {
+  picture_++;
+  for (Stage& stage : stages_) {
+    stage.counters = {};
+    stage.synapticOperations = 0;
+  }
+  if (pixels_.size() == 0) return;
+  shareRows(image_.changes.height, [&](int y, int) { wide_ ? compareImage<int16_t>(pixels, y) : compareImage<int8_t>(pixels, y); });
+}
+
+const char* Stream::run(int index, int step, int steps) {
+  Stage& stage = stages_[index];
+  if (step != steps_ - 1 || steps != 1) return "a stage of a stream runs its last step alone";
+  if (stage.step == picture_) return "a stage of a stream runs once a picture";
+  if (stage.spec.input >= 0 && stages_[stage.spec.input].step != picture_) return "the input stage must have run";
+  for (int input : stage.spec.inputs) {
+    if (stages_[input].step != picture_) return "the input stages must have run";
+  }
+  if (stage.spec.isConvolution()) runConvolution(index);
+  else if (stage.spec.kind == StageKind::kPool) runPool(index);
+  else if (stage.spec.kind == StageKind::kGather) runGather(index);
+  else for (int y = 0; y < stage.spec.outHeight; y++) endQuietRow(kept_[index], y);
+  stage.step = picture_;
+  if (stage.spec.kind != StageKind::kIsland) {
+    kept_[index].fresh = false;
+    count(index);
+  }
+  return nullptr;
+}
+
+// Spikes that a stage has sent, and operations that its input's have cost.
+void Stream::count(int index) {
+  Stage& stage = stages_[index];
+  const StageSpec& spec = stage.spec;
+  const Changes& own = kept_[index].changes;
+  stage.counters.spikes = 0;
+  for (int y = 0; spec.fires && y < own.height; y++) stage.counters.spikes += own.spikes[y];
+  if (!spec.isConvolution() || spec.input < 0) return;
+  const Changes& input = inputOf(stage);
+  double operations = 0;
+  for (int y = 0; y < input.height; y++) {
+    if (input.rows[y] == RowState::kQuiet) continue;
+    const int32_t* sent = input.sent + size_t(y) * input.width;
+    int64_t row = 0;
+    for (int x = 0; x < input.width; x++) row += int64_t(sent[x]) * stage.convolution.fanColumns[x];
+    operations += double(row) * stage.convolution.fanRows[y];
+  }
+  stage.synapticOperations = operations * spec.reach;
+}
+
+// Decides for each output row how its sums come to be; returns true if some are computed afresh.
+bool Stream::planRows(const Stage& stage, bool fresh) {
+  const Convolution& c = stage.convolution;
+  const Changes& input = inputOf(stage);
+  const ChangeCosts costs = c.channelwise ? kChannelCosts : kCosts;
+  Way* ways = ways_.as<Way>();
+  uint8_t* needed = needed_.as<uint8_t>();
+  std::memset(needed, 0, c.height);
+  const double columns = double(c.size) / c.stride;
+  bool afresh = false;
+  for (int y = 0; y < c.outHeight; y++) {
+    const int first = std::max(0, y * c.stride - c.padding);
+    const int end = std::min(c.height, y * c.stride - c.padding + c.size);
+    bool quiet = true, full = fresh;
+    double words = 0, cells = 0;
+    for (int row = first; row < end; row++) {
+      if (input.rows[row] == RowState::kQuiet) continue;
+      quiet = false;
+      full |= input.rows[row] == RowState::kFull;
+      words += input.listed[row];
+      cells += input.changedCells[row];
+    }
+    const double listed = (words * costs.word + cells * costs.cell) * columns;
+    const double all = double(c.outWidth) * c.size * (end - first) * c.words;
+    ways[y] = full || listed > all ? Way::kAfresh : quiet ? Way::kQuiet : Way::kChanges;
+    if (ways[y] != Way::kAfresh) continue;
+    afresh = true;
+    for (int row = first; row < end; row++) needed[row] = 1;
+  }
+  return afresh;
+}
+
+void Stream::runConvolution(int index) {
+  Stage& stage = stages_[index];
+  Kept& kept = kept_[index];
+  Convolution& c = stage.convolution;
+  const StageSpec& spec = stage.spec;
+  const bool onImage = spec.input < 0;
+  const bool afresh = planRows(stage, kept.fresh);
+  const Way* ways = ways_.as<Way>();
+  const Changes& input = inputOf(stage);
+  int32_t* sums = onImage ? stage.current.as<int32_t>() : c.potential;
+  const size_t rowSums = size_t(c.outWidth) * c.paddedFilters;
+
+  HoldRule rule{};
+  rule.times = onImage ? steps_ : 1;
+  rule.hold = kept.fresh ? 128 : hold_;
+  rule.far = onImage && stage.largestCurrent * steps_ >= int64_t(1) << 31;
+  rule.limits = stage.hold.as<int32_t>();
+  if (kept.fresh && spec.fires) {
+    int32_t* nearest = nearest_.as<int32_t>();
+    const int rows[] = {0, 1, 4, 5};
+    for (int i = 0; i < 4; i++) std::memcpy(nearest + i * c.paddedFilters, c.firing + rows[i] * c.paddedFilters, size_t(c.paddedFilters) * 4);
+    rule.limits = nearest;
+  }
+
+  WindowBuffer window{};
+  int32_t* bias = bias_.as<int32_t>();
+  if (afresh && onImage) {
+    window = imageWindow(stage, pixels_.as<uint8_t>(), needed_.as<uint8_t>());
+  } else if (afresh) {
+    if (!c.channelwise) window = spikesWindow(stage, needed_.as<uint8_t>());
+    for (int f = 0; f < c.paddedFilters; f++) bias[f] = steps_ * c.bias[f];
+  }
+  const bool atOnce = onImage || c.channelwise || stage.weights->size() <= kCachedWeights;
+  if (afresh && !atOnce) {
+    const int filtersAtOnce = c.tileGroups * kFilterGroup;
+    const int tiles = (c.paddedFilters + filtersAtOnce - 1) / filtersAtOnce;
+    shareRows(tiles, [&](int tile, int worker) {
+      const int filter = tile * filtersAtOnce;
+      const int filters = std::min(filtersAtOnce, c.paddedFilters - filter);
+      for (int y = 0; y < c.outHeight; y++) {
+        if (ways[y] != Way::kAfresh) continue;
+        kernels_.sumInputRow(c, y, &window, bias, filter, filters, sums + y * rowSums, workers_[worker].scratch.as<uint8_t>());
+      }
+    });
+  }
+  shareRows(c.outHeight, [&](int y, int worker) {
+    uint8_t* scratch = workers_[worker].scratch.as<uint8_t>();
+    uint8_t* reached = reached_[worker].as<uint8_t>();
+    int32_t* row = sums + y * rowSums;
+    if (ways[y] == Way::kChanges) {
+      kernels_.addChangesRow(c, input, y, row, reached, scratch);
+    } else if (ways[y] == Way::kAfresh && onImage) {
+      kernels_.presentRow(c, y, window, row, scratch);
+    } else if (ways[y] == Way::kAfresh && atOnce) {
+      kernels_.sumInputRow(c, y, &window, bias, 0, c.paddedFilters, row, scratch);
+    }
+    if (!spec.fires) return;
+    if (ways[y] == Way::kQuiet) endQuietRow(kept, y);
+    else kernels_.fireHeldRow(c, rule, y, row, ways[y] == Way::kChanges ? reached : nullptr, kept.changes);
+  });
+}
+
+bool Stream::changedWithin(const Changes& changes, int row, int rows, int column, int columns) {
+  const int endRow = std::min(row + rows, changes.height), endColumn = std::min(column + columns, changes.width);
+  for (int y = std::max(row, 0); y < endRow; y++) {
+    if (changes.rows[y] == RowState::kQuiet) continue;
+    for (int x = std::max(column, 0); x < endColumn; x++) {
+      if (changes.sent[size_t(y) * changes.width + x] != 0) return true;
+    }
+  }
+  return false;
+}
+
+template <class Spike>
+void Stream::comparePool(int index, int y, uint8_t* now) {
+  const Stage& stage = stages_[index];
+  const Pool& p = stage.pool;
+  const Changes& input = inputOf(stage);
+  const bool fresh = kept_[index].fresh;
+  const int firstRow = y * p.stride - p.offset;
+  ChangeWriter<Spike> writer(kept_[index].changes, y);
+  for (int x = 0; x < p.outWidth; x++) {
+    const int firstColumn = x * p.stride - p.offset;
+    if (!fresh && !changedWithin(input, firstRow, p.size, firstColumn, p.size)) {
+      writer.skipCell(x);
+      continue;
+    }
+    Spike* largest = reinterpret_cast<Spike*>(now);
+    bool first = true;
+    for (int row = std::max(firstRow, 0); row < std::min(firstRow + p.size, p.height); row++) {
+      for (int column = std::max(firstColumn, 0); column < std::min(firstColumn + p.size, p.width); column++) {
+        const Spike* values = reinterpret_cast<const Spike*>(input.values) + (size_t(row) * p.width + column) * p.paddedChannels;
+        if (first) std::memcpy(largest, values, size_t(p.paddedChannels) * sizeof(Spike));
+        else for (int i = 0; i < p.paddedChannels; i++) largest[i] = values[i] > largest[i] ? values[i] : largest[i];
+        first = false;
+      }
+    }
+    writer.beginCell(x);
+    for (int channel = 0; channel < p.paddedChannels; channel += 16) {
+      uint8_t* old = writer.valuesAt(x, channel);
+      const uint8_t* next = now + channel * sizeof(Spike);
+      if (differ<Spike>(old, next)) writer.put(channel, old, next);
+    }
+    writer.endCell(x);
+  }
+  writer.endRow();
+}
+
+void Stream::runPool(int index) {
+  const Pool& p = stages_[index].pool;
+  const Changes& input = inputOf(stages_[index]);
+  Kept& kept = kept_[index];
+  shareRows(p.outHeight, [&](int y, int worker) {
+    if (!kept.fresh && !changedWithin(input, y * p.stride - p.offset, p.size, 0, p.width)) return endQuietRow(kept, y);
+    uint8_t* now = reached_[worker].as<uint8_t>();
+    wide_ ? comparePool<int16_t>(index, y, now) : comparePool<int8_t>(index, y, now);
+  });
+}
+
+template <class Spike>
+void Stream::compareGather(int index, int y, uint8_t* now) {
+  const Stage& stage = stages_[index];
+  const StageSpec& spec = stage.spec;
+  const bool fresh = kept_[index].fresh;
+  const int channels = stage.output.paddedChannels;
+  ChangeWriter<Spike> writer(kept_[index].changes, y);
+  for (int x = 0; x < spec.outWidth; x++) {
+    bool changed = fresh;
+    const auto rowOf = [&](const Run& run) { return sourceCell(y, spec.scale, spec.height, run.shift & 2); };
+    const auto columnOf = [&](const Run& run) { return sourceCell(x, spec.scale, spec.width, run.shift & 1); };
+    for (size_t i = 0; i < stage.runs.size() && !changed; i++) {
+      const Run& run = stage.runs[i];
+      changed = changedWithin(kept_[spec.inputs[run.input]].changes, rowOf(run), 1, columnOf(run), 1);
+    }
+    if (!changed) {
+      writer.skipCell(x);
+      continue;
+    }
+    for (const Run& run : stage.runs) {
+      const SpikeBuffer& source = stages_[spec.inputs[run.input]].output;
+      const size_t from = (size_t(rowOf(run)) * spec.width + columnOf(run)) * source.paddedChannels + run.from;
+      std::memcpy(now + run.to * sizeof(Spike), source.data + from * sizeof(Spike), size_t(run.length) * sizeof(Spike));
+    }
+    std::memset(now + spec.channels * sizeof(Spike), 0, (channels - spec.channels) * sizeof(Spike));
+    writer.beginCell(x);
+    for (int channel = 0; channel < channels; channel += 16) {
+      uint8_t* old = writer.valuesAt(x, channel);
+      const uint8_t* next = now + channel * sizeof(Spike);
+      if (differ<Spike>(old, next)) writer.put(channel, old, next);
+    }
+    writer.endCell(x);
+  }
+  writer.endRow();
+}
+
+void Stream::runGather(int index) {
+  const StageSpec& spec = stages_[index].spec;
+  Kept& kept = kept_[index];
+  shareRows(spec.outHeight, [&](int y, int worker) {
+    bool quiet = !kept.fresh;
+    for (size_t i = 0; i < spec.inputs.size() && quiet; i++) {
+      const Changes& input = kept_[spec.inputs[i]].changes;
+      // a shifted cell comes from a neighbouring row
+      const int row = y / spec.scale;
+      for (int near = std::max(row - 1, 0); near <= std::min(row + 1, spec.height - 1); near++) quiet = quiet && input.rows[near] == RowState::kQuiet;
+    }
+    if (quiet) return endQuietRow(kept, y);
+    uint8_t* now = reached_[worker].as<uint8_t>();
+    wide_ ? compareGather<int16_t>(index, y, now) : compareGather<int8_t>(index, y, now);
+  });
+}
+
+template <class Spike>
+void Stream::compareIsland(Kept& kept, const int32_t* counts, int y) {
+  const Changes& c = kept.changes;
+  const int channels = stages_[&kept - kept_.data()].spec.channels;
+  ChangeWriter<Spike> writer(c, y);
+  alignas(16) uint8_t now[16 * sizeof(Spike)];
+  const int32_t* cell = counts + size_t(y) * c.width * channels;
+  for (int x = 0; x < c.width; x++, cell += channels) {
+    writer.beginCell(x);
+    for (int channel = 0; channel < c.paddedChannels; channel += 16) {
+      for (int i = 0; i < 16; i++) reinterpret_cast<Spike*>(now)[i] = channel + i < channels ? Spike(cell[channel + i]) : Spike(0);
+      writer.put(channel, writer.valuesAt(x, channel), now);
+    }
+    writer.endCell(x);
+  }
+  writer.endRow();
+}
+
+const char* Stream::emit(int index, const int32_t* counts) {
+  Kept& kept = kept_[index];
+  if (stages_[index].step != picture_) return "an island sends when it has run";
+  for (int y = 0; y < kept.changes.height; y++) wide_ ? compareIsland<int16_t>(kept, counts, y) : compareIsland<int8_t>(kept, counts, y);
+  kept.fresh = false;
+  count(index);
+  return nullptr;
+}
+
+// The whole input of the neuron at place i of (outHeight, outWidth, paddedFilters).
+int64_t Stream::sumOf(const Stage& stage, size_t i) const {
+  return stage.spec.input < 0 ? int64_t(steps_) * stage.convolution.current[i] : stage.convolution.potential[i];
+}
+
+void Stream::outputPotential(int index, double* potential) {
+  const Stage& stage = stages_[index];
+  const Convolution& c = stage.convolution;
+  for (size_t cell = 0; cell < size_t(c.outHeight) * c.outWidth; cell++) {
+    for (int f = 0; f < c.filters; f++) potential[cell * c.filters + f] = double(sumOf(stage, cell * c.paddedFilters + f));
+  }
+}
+
+void Stream::counts(int index, int32_t* counts) {
+  const SpikeBuffer& out = stages_[index].output;
+  for (size_t cell = 0; cell < size_t(out.height) * out.width; cell++) {
+    for (int i = 0; i < out.channels; i++) {
+      const size_t at = cell * out.paddedChannels + i;
+      *counts++ = wide_ ? reinterpret_cast<const int16_t*>(out.data)[at] : reinterpret_cast<const int8_t*>(out.data)[at];
+    }
+  }
+}
+
+void Stream::state(int index, int32_t* counts, int32_t* potential) {
+  const Stage& stage = stages_[index];
+  const Convolution& c = stage.convolution;
+  this->counts(index, counts);
+  for (size_t cell = 0; cell < size_t(c.outHeight) * c.outWidth; cell++) {
+    for (int f = 0; f < c.filters; f++) {
+      const size_t i = cell * c.filters + f;
+      const int64_t amount = c.firing[(counts[i] >= 0 ? 2 : 7) * c.paddedFilters + f];
+      const int64_t sum = saturate(sumOf(stage, cell * c.paddedFilters + f));
+      potential[i] = int32_t(c.curve ? sum : sum - amount * counts[i]);
+    }
+  }
+}
+
+double Stream::changed(int index) const {
+  const Changes& c = kept_[index].changes;
+  double groups = 0;
+  for (int y = 0; y < c.height; y++) groups += c.groups[y];
+  return groups;
+}
+
+}  // namespace spiking

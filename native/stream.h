@@ -1,0 +1,65 @@
+// A network whose counts are kept from picture to picture: what changed goes through it, and nothing else
+// (src/engine/reference-stream.ts is the definition).
+#pragma once
+#include "engine.h"
+
+namespace spiking {
+
+class Stream : public Engine {
+ public:
+  // `hold` in 256ths of a count; `digits`: spikes are counted as signed digits.
+  Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int threads, int steps, int hold, bool digits);
+
+  // Forgets the pictures: the next one is the first again.
+  void reset();
+  void begin(const uint8_t* pixels) override;
+  const char* run(int stage, int step, int steps) override;
+  void outputPotential(int stage, double* potential) override;
+  void state(int stage, int32_t* counts, int32_t* potential) override;
+  void counts(int stage, int32_t* counts) override;
+  const char* emit(int stage, const int32_t* counts) override;
+  // Groups of 4 neighbouring channels of a cell in which a count changed with this picture.
+  double changed(int stage) const;
+
+ private:
+  // What changed of a stage's output, or of the image.
+  struct Kept {
+    Changes changes{};
+    Memory words, deltas, first, sums, sent, rows, listed, changedCells, groups, spikes;
+    bool fresh = true;  // a stage that has not run since reset
+  };
+  void plan(Kept& kept, const SpikeBuffer& output, int cellWords);
+  void runConvolution(int index);
+  void runPool(int index);
+  void runGather(int index);
+  template <class Spike>
+  void comparePool(int index, int y, uint8_t* now);
+  template <class Spike>
+  void compareGather(int index, int y, uint8_t* now);
+  template <class Spike>
+  void compareImage(const uint8_t* pixels, int y);
+  template <class Spike>
+  void compareIsland(Kept& kept, const int32_t* counts, int y);
+  // True if something changed in the cells [row, row + rows) × [column, column + columns) of a map.
+  static bool changedWithin(const Changes& changes, int row, int rows, int column, int columns);
+  const Changes& inputOf(const Stage& stage) const {
+    return stage.spec.input < 0 ? image_.changes : kept_[stage.spec.input].changes;
+  }
+  void count(int index);
+  void endQuietRow(Kept& kept, int y);
+  int64_t sumOf(const Stage& stage, size_t i) const;
+  // What is decided of each output row of a convolution.
+  enum class Way : uint8_t { kQuiet, kChanges, kAfresh };
+  bool planRows(const Stage& stage, bool fresh);
+
+  const int steps_, hold_;
+  const bool wide_;  // counts have 16 bits
+  std::vector<Kept> kept_;
+  Kept image_;
+  SpikeBuffer imageBuffer_{};
+  Memory pixels_, nearest_, bias_, ways_, needed_;
+  std::vector<Memory> reached_;  // of each thread, cells of a row
+  int picture_ = 0;
+};
+
+}  // namespace spiking

@@ -1,0 +1,254 @@
+// Streams: sums from what changed, and counts that hold (src/engine/reference-stream.ts). A room of kernels.inl.
+
+#include "changes.inl"
+
+// What changed of one input cell that a kernel position hears.
+struct ChangeTap {
+  const uint16_t* words;
+  const uint32_t* deltas;
+  int32_t count, position, sum;
+};
+
+// Adds W·Δ to the sums of one output cell × GROUPS filter groups.
+template <class Op, int GROUPS>
+static inline void addTaps(const ChangeTap* taps, int tapCount, const uint8_t* packed, int words, int32_t* sums) {
+  constexpr int kVectors = GROUPS * Op::kParts;
+  typename Op::Sum acc[Op::kChains][kVectors];
+  for (int chain = 0; chain < Op::kChains; chain++)
+    for (int v = 0; v < kVectors; v++) acc[chain][v] = Op::zero();
+  int32_t offset = 0;
+  for (int k = 0; k < tapCount; k++) {
+    const ChangeTap& tap = taps[k];
+    const uint8_t* tapWeights = packed + size_t(tap.position) * words * (GROUPS * 64);
+    offset += tap.sum;
+    const auto add = [&](int i, int chain) {
+      const uint8_t* w = tapWeights + size_t(tap.words[i]) * (GROUPS * 64);
+      const auto delta = Op::broadcast(reinterpret_cast<const uint8_t*>(tap.deltas + i));
+      for (int v = 0; v < kVectors; v++) acc[chain][v] = Op::dot(acc[chain][v], Op::load(w + v * (64 / Op::kParts)), delta);
+    };
+    int i = 0;
+    for (; i + Op::kChains <= tap.count; i += Op::kChains) {
+      for (int chain = 0; chain < Op::kChains; chain++) add(i + chain, chain);
+    }
+    for (; i < tap.count; i++) add(i, 0);
+  }
+  alignas(64) int32_t part[GROUPS * 16];
+  for (int chain = 0; chain < Op::kChains; chain++) {
+    for (int v = 0; v < kVectors; v++) Op::store(part + v * (16 / Op::kParts), acc[chain][v]);
+    for (int f = 0; f < GROUPS * 16; f += kLanes) storeInts(sums + f, loadInts(sums + f) + loadInts(part + f));
+  }
+  if (Op::kOffset != 0) {
+    for (int f = 0; f < GROUPS * 16; f += kLanes) storeInts(sums + f, loadInts(sums + f) - allInts(Op::kOffset * offset));
+  }
+}
+
+// The same of filters that hear channels of their own.
+template <class Spike>
+static inline void addChannelTaps(const Convolution& c, const ChangeTap* taps, int tapCount, int32_t* sums) {
+  constexpr int kChannels = 4 / int(sizeof(Spike));
+  const int heard = c.channels / c.filters;
+  for (int k = 0; k < tapCount; k++) {
+    const ChangeTap& tap = taps[k];
+    const int32_t* weights = c.channelWeights + size_t(tap.position) * heard * c.paddedFilters;
+    for (int i = 0; i < tap.count; i++) {
+      Spike delta[kChannels];
+      __builtin_memcpy(delta, tap.deltas + i, 4);
+      int filter = tap.words[i] * kChannels;
+      const int32_t* own = weights;
+      while (filter >= c.filters && heard > 1) {
+        filter -= c.filters;
+        own += c.paddedFilters;
+      }
+      for (int channel = 0; channel < kChannels; channel++) {
+        sums[filter] += own[filter] * delta[channel];
+        // beyond the last channel there are no changes
+        if (++filter < c.filters || heard == 1) continue;
+        filter = 0;
+        if (own + c.paddedFilters < weights + size_t(heard) * c.paddedFilters) own += c.paddedFilters;
+      }
+    }
+  }
+}
+
+template <class Op>
+static void addChangesRowOf(const Convolution& c, const Changes& input, int y, int32_t* sums, uint8_t* reached,
+                            uint8_t* scratch) {
+  using Spike = typename Op::Spike;
+  ChangeTap* taps = reinterpret_cast<ChangeTap*>(scratch);
+  const size_t groupBytes = size_t(c.size) * c.size * c.words * 64;
+  const Range ky = tapsInside(y, c.height, c);
+  for (int x = 0; x < c.outWidth; x++, sums += c.paddedFilters) {
+    const Range kx = tapsInside(x, c.width, c);
+    int tapCount = 0;
+    for (int i = ky.first; i < ky.end; i++) {
+      const size_t row = y * c.stride - c.padding + i;
+      if (input.rows[row] == RowState::kQuiet) continue;
+      const int32_t* first = input.first + row * (input.width + 1) + x * c.stride - c.padding;
+      const size_t list = row * (input.capacity + 16);
+      for (int j = kx.first; j < kx.end; j++) {
+        const int count = first[j + 1] - first[j];
+        if (count == 0) continue;
+        const int32_t sum = input.sums[row * input.width + x * c.stride - c.padding + j];
+        taps[tapCount++] = {input.words + list + first[j], input.deltas + list + first[j], count, i * c.size + j, sum};
+      }
+    }
+    reached[x] = tapCount > 0;
+    if (tapCount == 0) continue;
+    if (c.channelwise) {
+      addChannelTaps<Spike>(c, taps, tapCount, sums);
+      continue;
+    }
+    for (int group = 0; group < c.paddedFilters / 16;) {
+      const int groups = groupsFrom(c, group);
+      withGroups<Op>(groups, [&](auto count) {
+        addTaps<Op, decltype(count)::value>(taps, tapCount, c.weights + group * groupBytes, c.words, sums + group * 16);
+      });
+      group += groups;
+    }
+  }
+}
+
+template <class Op>
+static void sumInputRowOf(const Convolution& c, int y, const WindowBuffer* window, const int32_t* bias, int firstFilter,
+                          int filters, int32_t* sums, uint8_t* scratch) {
+  using Spike = typename Op::Spike;
+  if (c.channelwise) {
+    constexpr int kMost = 64 / kLanes < 4 ? 64 / kLanes : 4;
+    const Spike* input = reinterpret_cast<const Spike*>(c.input->data);
+    const Range ky = tapsInside(y, c.height, c);
+    for (int x = 0; x < c.outWidth; x++, sums += c.paddedFilters) {
+      const Range kx = tapsInside(x, c.width, c);
+      int f = 0;
+      for (; f + kMost * kLanes <= c.paddedFilters; f += kMost * kLanes) {
+        sumChannels<kMost>(c, input, c.channelWeights + f, y, x, ky, kx, f, sums + f);
+      }
+      for (; f < c.paddedFilters; f += kLanes) sumChannels<1>(c, input, c.channelWeights + f, y, x, ky, kx, f, sums + f);
+      for (f = 0; f < c.paddedFilters; f += kLanes) storeInts(sums + f, loadInts(sums + f) + loadInts(bias + f));
+    }
+    return;
+  }
+  windowTiles<Op>(c, y, *window, firstFilter, filters, scratch,
+                  [&](int x, int count, int f, int groups, int, const int32_t* z) {
+                    for (int r = 0; r < count; r++) {
+                      int32_t* target = sums + size_t(x + r) * c.paddedFilters + firstFilter + f;
+                      for (int i = 0; i < groups * 16; i += kLanes) {
+                        storeInts(target + i, loadInts(z + r * groups * 16 + i) + loadInts(bias + firstFilter + f + i));
+                      }
+                    }
+                  });
+}
+
+// New counts of 16 neurons from `filter` on. Returns false if none is new; `now` is then not written.
+template <class Spike>
+static inline bool holdOrFire(const Convolution& c, const HoldRule& rule, int filter, const int32_t* sums, const uint8_t* before,
+                              uint8_t* now) {
+  const size_t stride = c.paddedFilters;
+  const Ints limit = allInts(kPotentialLimit);
+  const Ints most = allInts(kPotentialLimit / rule.times + 1);
+  Ints s[16 / kLanes], n[16 / kLanes];
+  Mask fires[16 / kLanes], anyFires = {};
+  for (int p = 0; p < 16 / kLanes; p++) {
+    const int at = p * kLanes;
+    const int32_t* table = c.firing + filter + at;
+    const int32_t* limits = rule.limits + filter + at;
+    const Ints take = loadInts(table + 2 * stride), give = loadInts(table + 7 * stride);
+    s[p] = loadInts(sums + at);
+    if (rule.times > 1) s[p] = minInts(maxInts(s[p], -most), most) * rule.times;
+    s[p] = minInts(maxInts(s[p], -limit), limit);
+    // one that never fires down is at 0 where its sum is negative
+    s[p] = choose(above(give, Ints{}), s[p], maxInts(s[p], Ints{}));
+    n[p] = loadSpikes<Spike>(before + at * sizeof(Spike));
+    const Mask notNegative = above(n[p], allInts(-1)), positive = above(n[p], Ints{});
+    const Ints v = s[p] - n[p] * choose(notNegative, take, give);
+    fires[p] = either(above(v, choose(notNegative, loadInts(limits), loadInts(limits + stride))),
+                      above(-v, choose(positive, loadInts(limits + 2 * stride), loadInts(limits + 3 * stride))));
+    anyFires = either(anyFires, fires[p]);
+  }
+  if (!any(anyFires)) return false;
+  for (int p = 0; p < 16 / kLanes; p++) {
+    const auto [wanted, amount, positive] = wantedSpikes(c, filter + p * kLanes, s[p]);
+    const Ints sent = minInts(wanted, allInts(c.gamma));
+    storeSpikes<Spike>(now + p * kLanes * sizeof(Spike), choose(fires[p], choose(positive, sent, -sent), n[p]));
+  }
+  return true;
+}
+
+// The same by a curve. Of sums beyond 32 bits, one by one.
+template <class Spike>
+static inline bool holdOrBend(const Convolution& c, const HoldRule& rule, int filter, const int32_t* sums, const uint8_t* before,
+                              uint8_t* now) {
+  const double most = 256.0 * c.gamma;
+  alignas(64) double far[16];
+  if (rule.far) {
+    const size_t stride = c.paddedFilters;
+    const int64_t middle = int64_t(c.curveEntries - 1) << 14;
+    for (int i = 0; i < 16; i++) {
+      const int32_t* factor = c.curveFactors + filter + i;
+      const int64_t s = int64_t(sums[i]) * rule.times;
+      int64_t place = ((s * factor[0]) >> factor[stride]) + middle;
+      place = place < 0 ? 0 : place > 2 * middle - 1 ? 2 * middle - 1 : place;
+      const int32_t* pair = c.curve + 2 * (place >> 15);
+      const int64_t value = pair[0] + ((int64_t(pair[1]) * (place & 32767)) >> 15);
+      const int64_t above = c.curveLinear && s > 0 ? (s * factor[2 * stride]) >> factor[3 * stride] : 0;
+      far[i] = double((above + ((value * factor[4 * stride]) >> factor[5 * stride])) >> 14);
+    }
+  }
+  Spike next[16];
+  Spike old[16];
+  __builtin_memcpy(old, before, sizeof old);
+  alignas(64) int32_t counts[16], kept[16];
+  for (int i = 0; i < 16; i++) kept[i] = old[i];
+  for (int i = 0; i < 16; i += kHalf) {
+    Doubles part = rule.far ? loadDoubles(far + i) : curveParts(c, filter + i, doublesOf(loadHalf(sums + i)) * double(rule.times));
+    part = between(part, -most, most);
+    const HalfInts n = loadHalf(kept + i);
+    const HalfInts nearest = intsOf(floorOf((part + 128) * 0x1p-8));
+    const HalfInts off = intsOf(part) - n * 256;
+    const HalfInts holds = (off >= -rule.hold) & (off < rule.hold);
+    storeHalf(counts + i, (n & holds) | (nearest & ~holds));
+  }
+  int changed = 0;
+  for (int i = 0; i < 16; i++) {
+    next[i] = Spike(counts[i]);
+    changed |= counts[i] ^ kept[i];
+  }
+  if (changed == 0) return false;
+  __builtin_memcpy(now, next, sizeof next);
+  return true;
+}
+
+template <class Spike>
+static void fireHeldRowOf(const Convolution& c, const HoldRule& rule, int y, const int32_t* sums, const uint8_t* reached,
+                          const Changes& output) {
+  ChangeWriter<Spike> writer(output, y);
+  alignas(64) uint8_t now[16 * sizeof(Spike)];
+  for (int x = 0; x < c.outWidth; x++, sums += c.paddedFilters) {
+    if (reached && !reached[x]) {
+      writer.skipCell(x);
+      continue;
+    }
+    writer.beginCell(x);
+    uint8_t* values = writer.valuesAt(x, 0);
+    for (int filter = 0; filter < c.paddedFilters; filter += 16, values += 16 * sizeof(Spike)) {
+      const bool changed = c.curve ? holdOrBend<Spike>(c, rule, filter, sums + filter, values, now)
+                                   : holdOrFire<Spike>(c, rule, filter, sums + filter, values, now);
+      if (changed) writer.put(filter, values, now);
+    }
+    writer.endCell(x);
+  }
+  writer.endRow();
+}
+
+static void addChangesRow(const Convolution& c, const Changes& input, int y, int32_t* sums, uint8_t* reached, uint8_t* scratch) {
+  c.wide ? addChangesRowOf<Op16>(c, input, y, sums, reached, scratch) : addChangesRowOf<Op8>(c, input, y, sums, reached, scratch);
+}
+static void sumInputRow(const Convolution& c, int y, const WindowBuffer* window, const int32_t* bias, int firstFilter, int filters,
+                        int32_t* sums, uint8_t* scratch) {
+  c.wide ? sumInputRowOf<Op16>(c, y, window, bias, firstFilter, filters, sums, scratch)
+         : sumInputRowOf<Op8>(c, y, window, bias, firstFilter, filters, sums, scratch);
+}
+static void fireHeldRow(const Convolution& c, const HoldRule& rule, int y, const int32_t* sums, const uint8_t* reached,
+                        const Changes& output) {
+  c.wide ? fireHeldRowOf<Op16::Spike>(c, rule, y, sums, reached, output)
+         : fireHeldRowOf<Op8::Spike>(c, rule, y, sums, reached, output);
+}

@@ -1,0 +1,194 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/engine/backend.js';
+import { curvePart } from '../../src/engine/curve.js';
+import {
+  type ConvolutionStage,
+  type EnginePlan,
+  firingLimits,
+  LAYERED_STEPS,
+  type Stage,
+  streamPlan,
+} from '../../src/engine/plan.js';
+import { referenceBackend } from '../../src/engine/reference.js';
+import { Simulation } from '../../src/engine/simulation.js';
+import { fastBackends } from '../support/backends.js';
+import { randomCase, randomNumbers } from '../support/plans.js';
+
+/** A random network as streams take it, at T steps. */
+function layeredPlan(plan: EnginePlan, steps: number): EnginePlan {
+  const stages = plan.stages.map((stage): Stage => {
+    if (stage.kind === 'pool') return { ...stage, rule: 'exact' };
+    if (stage.kind === 'island') return { ...stage, startDelay: steps - 1 };
+    if (stage.kind !== 'convolution') return stage;
+    const { firing, filters, startPotential, curve } = stage;
+    const row = (r: number) => firing.subarray(r * filters, (r + 1) * filters);
+    return {
+      ...stage,
+      firing: firingLimits('ibt-memory', 0.5, row(2), row(7)),
+      startPotential: startPotential.map(() => 0),
+      startDelay: steps - 1,
+      ...(curve && { curve }),
+    };
+  });
+  return { ...plan, stages, gamma: LAYERED_STEPS };
+}
+
+/** Pictures as a camera gives them: the same again, noise in some pixels, a part that moves, a cut to something else. */
+function pictures(first: Uint8Array, seed: number, count: number): Uint8Array[] {
+  const random = randomNumbers(seed);
+  const frames = [first];
+  while (frames.length < count) {
+    const next = frames.at(-1)!.slice();
+    const kind = random();
+    const share = kind < 0.25 ? 0 : kind < 0.6 ? 0.05 : kind < 0.8 ? 0.3 : 1;
+    const [start, end] = kind < 0.5 ? [0, next.length] : [Math.floor(random() * next.length), next.length];
+    for (let i = start; i < end; i++) {
+      if (random() >= share) continue;
+      next[i] = kind < 0.7 ? Math.min(255, next[i]! + Math.floor(random() * 9)) : Math.floor(random() * 256);
+    }
+    frames.push(next);
+  }
+  return frames;
+}
+
+const streamCase = fc.record({
+  random: randomCase.filter(
+    ({ plan }) => !plan.stages.some((stage) => stage.kind === 'convolution' && !isStreamable(stage)),
+  ),
+  seed: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+  steps: fc.constantFrom(1, 2, 7, 16, 127),
+});
+
+// amounts of other neuron rules are no thresholds: a rule without memory has θ⁻ in every row
+const isStreamable = ({ firing, filters }: ConvolutionStage) =>
+  firing.subarray(2 * filters, 3 * filters).every((theta) => theta > 0);
+
+function show(simulation: Simulation, pixels: Uint8Array, steps: number): void {
+  simulation.begin(pixels);
+  simulation.advanceTo(steps);
+}
+
+describe.each(
+  [referenceBackend, ...fastBackends].map((backend) => [`${backend.name} ${backend.isa}`, backend] as const),
+)('a stream on %s', (_, backend: Backend) => {
+  it('equals a fresh run on every picture at h = ½, bit for bit', () => {
+    fc.assert(
+      fc.property(streamCase, ({ random, seed, steps }) => {
+        const plan = layeredPlan(random.plan, steps);
+        const stream = new Simulation(streamPlan(plan, 0.5), backend, random.threads);
+        const fresh = new Simulation(plan, backend, random.threads);
+        for (const pixels of pictures(random.pixels, seed, 6)) {
+          show(stream, pixels, steps);
+          show(fresh, pixels, steps);
+          expect(stream.checksum()).toBe(fresh.checksum());
+        }
+        stream.reset();
+        show(stream, random.pixels, steps);
+        show(fresh, random.pixels, steps);
+        expect(stream.checksum()).toBe(fresh.checksum());
+        expect(stream.statistics()).toEqual({
+          ...fresh.statistics(),
+          clipped: 0,
+          perStage: fresh.statistics().perStage.map((stage) => ({ ...stage, clipped: 0 })),
+        });
+        stream.close();
+        fresh.close();
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('sends what the reference sends at any hold, and says so', () => {
+    fc.assert(
+      fc.property(
+        streamCase,
+        fc.integer({ min: 128, max: 256 }),
+        fc.constantFrom('count' as const, 'phase' as const),
+        ({ random, seed, steps }, r, coding) => {
+          const plan = streamPlan({ ...layeredPlan(random.plan, steps), coding }, r / 256);
+          const seen = [backend, referenceBackend].map((each) => {
+            const stream = new Simulation(plan, each, random.threads);
+            const frames = pictures(random.pixels, seed, 5).map((pixels) => {
+              show(stream, pixels, steps);
+              return {
+                checksum: stream.checksum(),
+                statistics: stream.statistics(),
+                changed: stream.changed(),
+              };
+            });
+            stream.close();
+            return frames;
+          });
+          expect(seen[0]).toEqual(seen[1]);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe('a stream', () => {
+  it('keeps every count within h of what the present picture asks for, and holds it if it is', () => {
+    fc.assert(
+      fc.property(streamCase, fc.integer({ min: 128, max: 256 }), ({ random, seed, steps }, r) => {
+        const plan = streamPlan(layeredPlan(random.plan, steps), r / 256);
+        const stream = new Simulation(plan, referenceBackend);
+        const before = new Map<string, Int32Array>();
+        for (const pixels of pictures(random.pixels, seed, 5)) {
+          show(stream, pixels, steps);
+          for (const stage of plan.stages) {
+            if (stage.kind !== 'convolution' || !stage.fires || stage.input < 0) continue;
+            const { filters, firing, curve } = stage;
+            const { counts, potential } = stream.state(stage.name);
+            for (const [i, count] of counts.entries()) {
+              const [theta, negative] = [2, 7].map((row) => firing[row * filters + (i % filters)]!);
+              const taken = count * (count >= 0 ? theta! : negative!);
+              const sum = curve ? potential[i]! : potential[i]! + taken;
+              if (Math.abs(sum) >= 2 ** 30) continue; // saturated
+              const exact = curve
+                ? curvePart(curve, i % filters, sum) / 256
+                : sum >= 0
+                  ? sum / theta!
+                  : negative === 0
+                    ? 0
+                    : sum / negative!;
+              const x = Math.min(Math.max(exact, -127), 127);
+              expect(x - count).toBeGreaterThanOrEqual(-r / 256 - 1e-9);
+              expect(x - count).toBeLessThan(r / 256 + (curve ? 1 / 256 : 1e-9));
+              const old = before.get(stage.name)?.[i];
+              if (old === undefined || Math.abs(x - old) > r / 256 - 1 / 256) continue;
+              expect(count).toBe(old);
+            }
+            before.set(stage.name, counts);
+          }
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('refuses what no stream can keep', () => {
+    const neuron = (fields: Partial<ConvolutionStage>) => fields as ConvolutionStage;
+    const theta = Int32Array.of(10);
+    const stage = (rule: Parameters<typeof firingLimits>[0], startDelay = 15, v0 = 0): EnginePlan => ({
+      stages: [
+        neuron({
+          kind: 'convolution',
+          fires: true,
+          filters: 1,
+          startDelay,
+          startPotential: Int32Array.of(v0),
+          firing: firingLimits(rule, 0.5, theta, theta),
+        }),
+      ],
+      gamma: LAYERED_STEPS,
+      blockLength: 8,
+    });
+    expect(streamPlan(stage('ibt-memory'), 0.75).stream).toEqual({ steps: 16, hold: 192 });
+    for (const hold of [0.49, 1.01, 0.7, Number.NaN])
+      expect(() => streamPlan(stage('ibt-memory'), hold)).toThrow('expected a multiple of 1/256');
+    for (const plan of [stage('ibt'), stage('ibt-memory', 15, 3), { ...stage('ibt-memory'), gamma: 4 }])
+      expect(() => streamPlan(plan, 0.5)).toThrow('a stream runs layer by layer');
+  });
+});
