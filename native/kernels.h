@@ -197,6 +197,8 @@ struct Kernels {
                       int32_t* sums, uint8_t* scratch);
   // Fires the cells that are marked (null: all), and lists what changes.
   void (*fireHeldRow)(const Convolution&, const HoldRule&, int y, const int32_t* sums, const uint8_t* reached, const Changes& output);
+  // Sets row y of kept counts, of 16 bits (wide) or 8, to `now` in the cells that are marked (null: all), and lists what changes.
+  void (*compareRow)(const Changes&, bool wide, int y, const uint8_t* now, const uint8_t* marked);
 };
 
 // Bytes of scratch that the row kernels need: taps of every tile of steps, z of every step, cells of a pooling window.

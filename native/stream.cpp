@@ -7,23 +7,16 @@ namespace spiking {
 
 namespace {
 
-#include "changes.inl"
-
 // What a listed word costs in the words of a dense tile, and a cell that has some, for convolutions of all channels and for
 // channelwise ones.
 struct ChangeCosts {
   double word, cell;
 };
 constexpr ChangeCosts kCosts = {2, 8};
-constexpr ChangeCosts kChannelCosts = {4, 2};
+constexpr ChangeCosts kChannelCosts = {2.5, 2};
 
 int32_t saturate(int64_t v) {
   return int32_t(std::min<int64_t>(std::max<int64_t>(v, -kPotentialLimit), kPotentialLimit));
-}
-
-template <class Spike>
-bool differ(const uint8_t* a, const uint8_t* b) {
-  return std::memcmp(a, b, 16 * sizeof(Spike)) != 0;
 }
 
 }  // namespace
@@ -31,15 +24,18 @@ bool differ(const uint8_t* a, const uint8_t* b) {
 Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int threads, int steps, int hold, bool digits)
     : Engine(kernels, specs, gamma, 1, threads, Method::kMeasured, true), steps_(steps), hold_(hold), wide_(kernels.spikeBytes(isWide()) == 2) {
   kept_.resize(stages_.size());
+  routes_.resize(stages_.size());
   image_.changes.digits = false;
-  size_t filters = 0, rows = 0, cells = 0;
+  size_t filters = 0, rows = 0, cells = 0, row = 0;
   for (size_t i = 0; i < stages_.size(); i++) {
     Stage& stage = stages_[i];
     const StageSpec& spec = stage.spec;
     filters = std::max(filters, size_t(spec.filters) + kFilterGroup);
     rows = std::max({rows, size_t(spec.height), size_t(spec.outHeight)});
     cells = std::max(cells, size_t(spec.outWidth));
+    if (!spec.isConvolution()) row = std::max(row, size_t(spec.outWidth) * stage.output.paddedChannels * 2);
     kept_[i].changes.digits = digits;
+    if (spec.kind == StageKind::kGather) planRoutes(int(i));
     if (spec.fires) plan(kept_[i], stage.output, stage.output.paddedChannels * (wide_ ? 2 : 1) / 4);
     if (spec.isConvolution() && spec.input < 0) {
       if (pixels_.size() == 0) {
@@ -63,7 +59,10 @@ Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   bias_ = Memory(filters * 4);
   ways_ = Memory(rows);
   needed_ = Memory(rows);
-  for (int i = 0; i < pool_.threads(); i++) reached_.push_back(Memory(cells + filters * 2));
+  for (int i = 0; i < pool_.threads(); i++) {
+    marked_.push_back(Memory(cells));
+    now_.push_back(Memory(row));
+  }
 }
 
 void Stream::plan(Kept& kept, const SpikeBuffer& output, int cellWords) {
@@ -123,49 +122,48 @@ void Stream::compareImage(const uint8_t* pixels, int y) {
   const Changes& c = image_.changes;
   const int channels = c.paddedChannels;
   constexpr int kChannels = 4 / int(sizeof(Spike));
+  constexpr int kMost = sizeof(Spike) == 1 ? 127 : 255;
   uint8_t* kept = pixels_.as<uint8_t>() + size_t(y) * c.width * channels;
   const uint8_t* now = pixels + size_t(y) * c.width * channels;
   if (std::memcmp(kept, now, size_t(c.width) * channels) == 0) return endQuietRow(image_, y);
   uint16_t* words = c.words + size_t(y) * (c.capacity + 16);
   uint32_t* deltas = c.deltas + size_t(y) * (c.capacity + 16);
-  int count = 0, cells = 0;
-  bool full = false;
-  for (int x = 0; x < c.width; x++, kept += channels, now += channels) {
-    const size_t cell = size_t(y) * c.width + x;
-    c.first[size_t(y) * (c.width + 1) + x] = count;
+  int32_t* first = c.first + size_t(y) * (c.width + 1);
+  int count = 0, cells = 0, x = 0;
+  for (; x < c.width && count <= c.capacity; x++, kept += channels, now += channels) {
+    first[x] = count;
     int sum = 0;
     bool changed = false;
-    for (int word = 0; word * kChannels < channels; word++) {
+    for (int from = 0; from < channels; from += kChannels) {
+      const int end = std::min(kChannels, channels - from);
       int left[kChannels] = {};
       bool any = false;
-      for (int i = 0; i < kChannels && word * kChannels + i < channels; i++) {
-        const int at = word * kChannels + i;
-        left[i] = int(now[at]) - kept[at];
-        kept[at] = now[at];
+      for (int i = 0; i < end; i++) {
+        left[i] = int(now[from + i]) - kept[from + i];
         sum += left[i];
         any |= left[i] != 0;
       }
       changed |= any;
-      while (any && !full) {
+      while (any && count <= c.capacity) {
         Spike part[kChannels];
         any = false;
         for (int i = 0; i < kChannels; i++) {
-          const int most = sizeof(Spike) == 1 ? 127 : 255;
-          part[i] = Spike(std::min(std::max(left[i], -most), most));
+          part[i] = Spike(std::min(std::max(left[i], -kMost), kMost));
           left[i] -= part[i];
           any |= left[i] != 0;
         }
-        words[count] = uint16_t(word);
-        std::memcpy(deltas + count, part, 4);
-        full = ++count > c.capacity;
+        words[count] = uint16_t(from / kChannels);
+        std::memcpy(deltas + count++, part, 4);
       }
     }
-    c.sums[cell] = sum;
-    c.sent[cell] = changed;
+    std::memcpy(kept, now, channels);
+    c.sums[size_t(y) * c.width + x] = sum;
     cells += changed;
   }
-  c.first[size_t(y) * (c.width + 1) + c.width] = count;
-  c.rows[y] = full ? RowState::kFull : RowState::kListed;
+  // what is not listed is taken over all the same
+  std::memcpy(kept, now, size_t(c.width - x) * channels);
+  first[c.width] = count;
+  c.rows[y] = count > c.capacity ? RowState::kFull : RowState::kListed;
   c.listed[y] = count;
   c.changedCells[y] = cells;
 }
@@ -299,7 +297,7 @@ void Stream::runConvolution(int index) {
   }
   shareRows(c.outHeight, [&](int y, int worker) {
     uint8_t* scratch = workers_[worker].scratch.as<uint8_t>();
-    uint8_t* reached = reached_[worker].as<uint8_t>();
+    uint8_t* reached = marked_[worker].as<uint8_t>();
     int32_t* row = sums + y * rowSums;
     if (ways[y] == Way::kChanges) {
       kernels_.addChangesRow(c, input, y, row, reached, scratch);
@@ -325,21 +323,17 @@ bool Stream::changedWithin(const Changes& changes, int row, int rows, int column
   return false;
 }
 
+// The largest counts of the windows of output row y in which something changed, which are marked.
 template <class Spike>
-void Stream::comparePool(int index, int y, uint8_t* now) {
-  const Stage& stage = stages_[index];
-  const Pool& p = stage.pool;
-  const Changes& input = inputOf(stage);
-  const bool fresh = kept_[index].fresh;
+void Stream::largestRow(int index, int y, uint8_t* now, uint8_t* marked) const {
+  const Pool& p = stages_[index].pool;
+  const Changes& input = inputOf(stages_[index]);
   const int firstRow = y * p.stride - p.offset;
-  ChangeWriter<Spike> writer(kept_[index].changes, y);
-  for (int x = 0; x < p.outWidth; x++) {
+  Spike* largest = reinterpret_cast<Spike*>(now);
+  for (int x = 0; x < p.outWidth; x++, largest += p.paddedChannels) {
     const int firstColumn = x * p.stride - p.offset;
-    if (!fresh && !changedWithin(input, firstRow, p.size, firstColumn, p.size)) {
-      writer.skipCell(x);
-      continue;
-    }
-    Spike* largest = reinterpret_cast<Spike*>(now);
+    marked[x] = kept_[index].fresh || changedWithin(input, firstRow, p.size, firstColumn, p.size);
+    if (!marked[x]) continue;
     bool first = true;
     for (int row = std::max(firstRow, 0); row < std::min(firstRow + p.size, p.height); row++) {
       for (int column = std::max(firstColumn, 0); column < std::min(firstColumn + p.size, p.width); column++) {
@@ -349,15 +343,7 @@ void Stream::comparePool(int index, int y, uint8_t* now) {
         first = false;
       }
     }
-    writer.beginCell(x);
-    for (int channel = 0; channel < p.paddedChannels; channel += 16) {
-      uint8_t* old = writer.valuesAt(x, channel);
-      const uint8_t* next = now + channel * sizeof(Spike);
-      if (differ<Spike>(old, next)) writer.put(channel, old, next);
-    }
-    writer.endCell(x);
   }
-  writer.endRow();
 }
 
 void Stream::runPool(int index) {
@@ -366,86 +352,104 @@ void Stream::runPool(int index) {
   Kept& kept = kept_[index];
   shareRows(p.outHeight, [&](int y, int worker) {
     if (!kept.fresh && !changedWithin(input, y * p.stride - p.offset, p.size, 0, p.width)) return endQuietRow(kept, y);
-    uint8_t* now = reached_[worker].as<uint8_t>();
-    wide_ ? comparePool<int16_t>(index, y, now) : comparePool<int8_t>(index, y, now);
+    uint8_t *now = now_[worker].as<uint8_t>(), *marked = marked_[worker].as<uint8_t>();
+    wide_ ? largestRow<int16_t>(index, y, now, marked) : largestRow<int8_t>(index, y, now, marked);
+    kernels_.compareRow(kept.changes, wide_, y, now, marked);
   });
 }
 
-template <class Spike>
-void Stream::compareGather(int index, int y, uint8_t* now) {
+void Stream::planRoutes(int index) {
   const Stage& stage = stages_[index];
   const StageSpec& spec = stage.spec;
-  const bool fresh = kept_[index].fresh;
-  const int channels = stage.output.paddedChannels;
-  ChangeWriter<Spike> writer(kept_[index].changes, y);
-  for (int x = 0; x < spec.outWidth; x++) {
-    bool changed = fresh;
-    const auto rowOf = [&](const Run& run) { return sourceCell(y, spec.scale, spec.height, run.shift & 2); };
-    const auto columnOf = [&](const Run& run) { return sourceCell(x, spec.scale, spec.width, run.shift & 1); };
-    for (size_t i = 0; i < stage.runs.size() && !changed; i++) {
-      const Run& run = stage.runs[i];
-      changed = changedWithin(kept_[spec.inputs[run.input]].changes, rowOf(run), 1, columnOf(run), 1);
-    }
-    if (!changed) {
-      writer.skipCell(x);
-      continue;
-    }
-    for (const Run& run : stage.runs) {
-      const SpikeBuffer& source = stages_[spec.inputs[run.input]].output;
-      const size_t from = (size_t(rowOf(run)) * spec.width + columnOf(run)) * source.paddedChannels + run.from;
-      std::memcpy(now + run.to * sizeof(Spike), source.data + from * sizeof(Spike), size_t(run.length) * sizeof(Spike));
-    }
-    std::memset(now + spec.channels * sizeof(Spike), 0, (channels - spec.channels) * sizeof(Spike));
-    writer.beginCell(x);
-    for (int channel = 0; channel < channels; channel += 16) {
-      uint8_t* old = writer.valuesAt(x, channel);
-      const uint8_t* next = now + channel * sizeof(Spike);
-      if (differ<Spike>(old, next)) writer.put(channel, old, next);
-    }
-    writer.endCell(x);
+  std::vector<Route>& routes = routes_[index];
+  for (const Run& run : stage.runs) {
+    auto found = std::find_if(routes.begin(), routes.end(), [&](const Route& r) { return r.input == spec.inputs[run.input] && r.shift == run.shift; });
+    if (found == routes.end()) found = routes.insert(routes.end(), Route{spec.inputs[run.input], run.shift, {}, {}, {}});
+    found->runs.push_back(run);
   }
-  writer.endRow();
+  for (Route& route : routes) {
+    std::vector<std::vector<int>> targets(stages_[route.input].output.paddedChannels);
+    for (const Run& run : route.runs) {
+      for (int i = 0; i < run.length; i++) targets[run.from + i].push_back(run.to + i);
+    }
+    for (const std::vector<int>& each : targets) {
+      route.first.push_back(int(route.targets.size()));
+      route.targets.insert(route.targets.end(), each.begin(), each.end());
+    }
+    route.first.push_back(int(route.targets.size()));
+  }
+}
+
+// Brings what changed of a route's input cell to its places in an output cell.
+template <class Spike>
+void Stream::follow(const Route& route, bool fresh, int row, int column, uint8_t* now) const {
+  const SpikeBuffer& source = stages_[route.input].output;
+  const Changes& input = kept_[route.input].changes;
+  const Spike* values = reinterpret_cast<const Spike*>(source.data) + (size_t(row) * input.width + column) * source.paddedChannels;
+  Spike* target = reinterpret_cast<Spike*>(now);
+  if (fresh || input.rows[row] == RowState::kFull) {
+    for (const Run& run : route.runs) {
+      if (run.length == 1) target[run.to] = values[run.from];
+      else std::memcpy(target + run.to, values + run.from, size_t(run.length) * sizeof(Spike));
+    }
+    return;
+  }
+  constexpr int kChannels = 4 / int(sizeof(Spike));
+  const int32_t* first = input.first + size_t(row) * (input.width + 1) + column;
+  const uint16_t* words = input.words + size_t(row) * (input.capacity + 16);
+  for (int i = first[0]; i < first[1]; i++) {
+    for (int channel = words[i] * kChannels; channel < (words[i] + 1) * kChannels; channel++) {
+      for (int k = route.first[channel]; k < route.first[channel + 1]; k++) target[route.targets[k]] = values[channel];
+    }
+  }
 }
 
 void Stream::runGather(int index) {
   const StageSpec& spec = stages_[index].spec;
   Kept& kept = kept_[index];
+  const size_t cellBytes = size_t(kept.changes.paddedChannels) * (wide_ ? 2 : 1);
   shareRows(spec.outHeight, [&](int y, int worker) {
-    bool quiet = !kept.fresh;
-    for (size_t i = 0; i < spec.inputs.size() && quiet; i++) {
-      const Changes& input = kept_[spec.inputs[i]].changes;
-      // a shifted cell comes from a neighbouring row
-      const int row = y / spec.scale;
-      for (int near = std::max(row - 1, 0); near <= std::min(row + 1, spec.height - 1); near++) quiet = quiet && input.rows[near] == RowState::kQuiet;
+    const auto rowOf = [&](const Route& route) { return sourceCell(y, spec.scale, spec.height, route.shift & 2); };
+    uint8_t *now = now_[worker].as<uint8_t>(), *marked = marked_[worker].as<uint8_t>();
+    bool quiet = true;
+    for (const Route& route : routes_[index]) {
+      const int row = rowOf(route);
+      const Changes& input = kept_[route.input].changes;
+      if (!kept.fresh && input.rows[row] == RowState::kQuiet) continue;
+      if (quiet) std::memset(marked, 0, spec.outWidth);
+      quiet = false;
+      for (int x = 0; x < spec.outWidth; x++) {
+        const int column = sourceCell(x, spec.scale, spec.width, route.shift & 1);
+        if (!kept.fresh && input.sent[size_t(row) * input.width + column] == 0) continue;
+        uint8_t* cell = now + x * cellBytes;
+        if (!marked[x]) std::memcpy(cell, kept.changes.values + (size_t(y) * spec.outWidth + x) * cellBytes, cellBytes);
+        marked[x] = 1;
+        wide_ ? follow<int16_t>(route, kept.fresh, row, column, cell) : follow<int8_t>(route, kept.fresh, row, column, cell);
+      }
     }
-    if (quiet) return endQuietRow(kept, y);
-    uint8_t* now = reached_[worker].as<uint8_t>();
-    wide_ ? compareGather<int16_t>(index, y, now) : compareGather<int8_t>(index, y, now);
+    if (quiet) endQuietRow(kept, y);
+    else kernels_.compareRow(kept.changes, wide_, y, now, marked);
   });
-}
-
-template <class Spike>
-void Stream::compareIsland(Kept& kept, const int32_t* counts, int y) {
-  const Changes& c = kept.changes;
-  const int channels = stages_[&kept - kept_.data()].spec.channels;
-  ChangeWriter<Spike> writer(c, y);
-  alignas(16) uint8_t now[16 * sizeof(Spike)];
-  const int32_t* cell = counts + size_t(y) * c.width * channels;
-  for (int x = 0; x < c.width; x++, cell += channels) {
-    writer.beginCell(x);
-    for (int channel = 0; channel < c.paddedChannels; channel += 16) {
-      for (int i = 0; i < 16; i++) reinterpret_cast<Spike*>(now)[i] = channel + i < channels ? Spike(cell[channel + i]) : Spike(0);
-      writer.put(channel, writer.valuesAt(x, channel), now);
-    }
-    writer.endCell(x);
-  }
-  writer.endRow();
 }
 
 const char* Stream::emit(int index, const int32_t* counts) {
   Kept& kept = kept_[index];
   if (stages_[index].step != picture_) return "an island sends when it has run";
-  for (int y = 0; y < kept.changes.height; y++) wide_ ? compareIsland<int16_t>(kept, counts, y) : compareIsland<int8_t>(kept, counts, y);
+  const Changes& c = kept.changes;
+  const int channels = stages_[index].spec.channels;
+  uint8_t* now = now_[0].as<uint8_t>();
+  for (int y = 0; y < c.height; y++) {
+    for (int x = 0; x < c.width; x++) {
+      for (int channel = 0; channel < channels; channel++) {
+        const size_t at = size_t(x) * c.paddedChannels + channel;
+        if (wide_) reinterpret_cast<int16_t*>(now)[at] = int16_t(*counts++);
+        else now[at] = uint8_t(*counts++);
+      }
+      const size_t end = size_t(x) * c.paddedChannels + channels, bytes = wide_ ? 2 : 1;
+      std::memset(now + end * bytes, 0, (c.paddedChannels - channels) * bytes);
+    }
+    kernels_.compareRow(c, wide_, y, now, nullptr);
+  }
   kept.fresh = false;
   count(index);
   return nullptr;

@@ -28,18 +28,23 @@ class Stream : public Engine {
     Memory words, deltas, first, sums, sent, rows, listed, changedCells, groups, spikes;
     bool fresh = true;  // a stage that has not run since reset
   };
+  // Where the channels of one of a gather's inputs go: those of channel i are targets[first[i]] up to targets[first[i + 1]].
+  struct Route {
+    int input, shift;
+    std::vector<Run> runs;
+    std::vector<int> first, targets;
+  };
   void plan(Kept& kept, const SpikeBuffer& output, int cellWords);
+  void planRoutes(int index);
   void runConvolution(int index);
   void runPool(int index);
   void runGather(int index);
   template <class Spike>
-  void comparePool(int index, int y, uint8_t* now);
+  void largestRow(int index, int y, uint8_t* now, uint8_t* marked) const;
   template <class Spike>
-  void compareGather(int index, int y, uint8_t* now);
+  void follow(const Route& route, bool fresh, int row, int column, uint8_t* now) const;
   template <class Spike>
   void compareImage(const uint8_t* pixels, int y);
-  template <class Spike>
-  void compareIsland(Kept& kept, const int32_t* counts, int y);
   // True if something changed in the cells [row, row + rows) × [column, column + columns) of a map.
   static bool changedWithin(const Changes& changes, int row, int rows, int column, int columns);
   const Changes& inputOf(const Stage& stage) const {
@@ -55,10 +60,11 @@ class Stream : public Engine {
   const int steps_, hold_;
   const bool wide_;  // counts have 16 bits
   std::vector<Kept> kept_;
+  std::vector<std::vector<Route>> routes_;  // of each stage
   Kept image_;
   SpikeBuffer imageBuffer_{};
   Memory pixels_, nearest_, bias_, ways_, needed_;
-  std::vector<Memory> reached_;  // of each thread, cells of a row
+  std::vector<Memory> marked_, now_;  // of each thread: cells of a row, and their counts
   int picture_ = 0;
 };
 

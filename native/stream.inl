@@ -1,6 +1,177 @@
 // Streams: sums from what changed, and counts that hold (src/engine/reference-stream.ts). A room of kernels.inl.
 
-#include "changes.inl"
+// 16 changes of counts.
+typedef int16_t Deltas __attribute__((vector_size(32)));
+typedef int8_t Bytes16 __attribute__((vector_size(16)));
+
+static inline Deltas deltasOf(const uint8_t* p, int8_t) {
+  Bytes16 v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, Deltas);
+}
+static inline Deltas deltasOf(const uint8_t* p, int16_t) {
+  Deltas v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
+// Writes what changes of a row of kept counts.
+template <class Spike>
+class ChangeWriter {
+ public:
+  ChangeWriter(const Changes& changes, int y)
+      : c_(changes),
+        y_(y),
+        words_(changes.words + size_t(y) * (changes.capacity + 16)),
+        deltas_(changes.deltas + size_t(y) * (changes.capacity + 16)),
+        first_(changes.first + size_t(y) * (changes.width + 1)),
+        cell_(size_t(y) * changes.width) {}
+
+  // Cells come in their order, each with those of its groups of 16 channels that may have changed, in theirs.
+  void beginCell(int x) {
+    first_[x] = count_;
+    sum_ = sent_ = pending_ = 0;
+  }
+
+  void endCell(int x) {
+    settle();
+    c_.sums[cell_ + x] = sum_;
+    c_.sent[cell_ + x] = sent_;
+    spikes_ += sent_;
+    cells_ += sent_ != 0;
+  }
+
+  // A cell in which nothing changed.
+  void skipCell(int x) {
+    first_[x] = count_;
+    c_.sums[cell_ + x] = c_.sent[cell_ + x] = 0;
+  }
+
+  uint8_t* valuesAt(int x, int channel) const {
+    return c_.values + ((cell_ + x) * c_.paddedChannels + channel) * sizeof(Spike);
+  }
+
+  // Sets the 16 counts from `channel` on, at `values`, to those at `now`.
+  void put(int channel, uint8_t* values, const uint8_t* now) {
+    const Deltas d = deltasOf(now, Spike()) - deltasOf(values, Spike());
+    __builtin_memcpy(values, now, 16 * sizeof(Spike));
+    const Deltas size = d < 0 ? -d : d;
+    // of at most 254 each, 16 bits hold 100 sums
+    if (pending_ == 100) settle();
+    sums_ = pending_ == 0 ? d : sums_ + d;
+    sizes_ = pending_ == 0 ? size : sizes_ + size;
+    pending_++;
+    alignas(32) int16_t each[16];
+    __builtin_memcpy(each, &d, sizeof each);
+    uint64_t fours[4];
+    __builtin_memcpy(fours, each, sizeof fours);
+    for (int i = 0; i < 4; i++) groups_ += fours[i] != 0;
+    if (c_.digits) {
+      // a number's canonical form has a digit for each bit in which it differs from three times itself
+      for (int i = 0; i < 16; i++) {
+        const unsigned magnitude = unsigned(each[i] < 0 ? -each[i] : each[i]);
+        sent_ += __builtin_popcount(magnitude ^ (3 * magnitude));
+      }
+    }
+    if (full_) return;
+    constexpr int kChannels = 4 / int(sizeof(Spike));
+    if constexpr (sizeof(Spike) == 2) {
+      push(channel / kChannels, each);
+    } else {
+      bool large = false;
+      const Deltas over = size > 127;
+      uint64_t seen[4];
+      __builtin_memcpy(seen, &over, sizeof seen);
+      large = (seen[0] | seen[1] | seen[2] | seen[3]) != 0;
+      if (!large) {
+        const Bytes16 narrow = __builtin_convertvector(d, Bytes16);
+        push(channel / kChannels, &narrow);
+        return;
+      }
+      for (bool left = true; left;) {
+        int8_t part[16];
+        left = false;
+        for (int i = 0; i < 16; i++) {
+          part[i] = int8_t(each[i] > 127 ? 127 : each[i] < -127 ? -127 : each[i]);
+          each[i] = int16_t(each[i] - part[i]);
+          left |= each[i] != 0;
+        }
+        push(channel / kChannels, part);
+      }
+    }
+  }
+
+  void endRow() {
+    first_[c_.width] = count_;
+    c_.rows[y_] = cells_ == 0 ? RowState::kQuiet : full_ ? RowState::kFull : RowState::kListed;
+    c_.listed[y_] = count_;
+    c_.changedCells[y_] = cells_;
+    c_.groups[y_] = groups_;
+    c_.spikes[y_] = spikes_;
+  }
+
+ private:
+  // Adds up what `put` has gathered of a cell.
+  void settle() {
+    if (pending_ == 0) return;
+    int16_t sums[16], sizes[16];
+    __builtin_memcpy(sums, &sums_, sizeof sums);
+    __builtin_memcpy(sizes, &sizes_, sizeof sizes);
+    int sum = 0, size = 0;
+    for (int i = 0; i < 16; i++) {
+      sum += sums[i];
+      size += sizes[i];
+    }
+    sum_ += sum;
+    if (!c_.digits) sent_ += size;
+    pending_ = 0;
+  }
+
+  // Lists those of 16 channels' words that are not 0; a row's list has room for 16 more than it may hold.
+  void push(int word, const void* deltas) {
+    full_ |= count_ > c_.capacity;
+    if (full_) return;
+    constexpr int kWords = 4 * int(sizeof(Spike));
+    uint32_t each[kWords];
+    __builtin_memcpy(each, deltas, sizeof each);
+    for (int i = 0; i < kWords; i++) {
+      words_[count_] = uint16_t(word + i);
+      deltas_[count_] = each[i];
+      count_ += each[i] != 0;
+    }
+  }
+
+  const Changes& c_;
+  const int y_;
+  uint16_t* words_;
+  uint32_t* deltas_;
+  int32_t* first_;
+  const size_t cell_;
+  Deltas sums_ = {}, sizes_ = {};
+  int pending_ = 0, count_ = 0, sum_ = 0, sent_ = 0, cells_ = 0, groups_ = 0;
+  double spikes_ = 0;
+  bool full_ = false;
+};
+
+// Sets row y of kept counts to `now` (width, paddedChannels) in the cells that are marked (null: all).
+template <class Spike>
+static void compareRowOf(const Changes& kept, int y, const uint8_t* now, const uint8_t* marked) {
+  ChangeWriter<Spike> writer(kept, y);
+  for (int x = 0; x < kept.width; x++, now += kept.paddedChannels * sizeof(Spike)) {
+    if (marked && !marked[x]) {
+      writer.skipCell(x);
+      continue;
+    }
+    writer.beginCell(x);
+    uint8_t* values = writer.valuesAt(x, 0);
+    for (int channel = 0; channel < kept.paddedChannels; channel += 16) {
+      const size_t at = channel * sizeof(Spike);
+      if (__builtin_memcmp(values + at, now + at, 16 * sizeof(Spike)) != 0) writer.put(channel, values + at, now + at);
+    }
+    writer.endCell(x);
+  }
+  writer.endRow();
+}
 
 // What changed of one input cell that a kernel position hears.
 struct ChangeTap {
@@ -42,29 +213,75 @@ static inline void addTaps(const ChangeTap* taps, int tapCount, const uint8_t* p
   }
 }
 
-// The same of filters that hear channels of their own.
+// Sums of the filters that hear one word.
 template <class Spike>
-static inline void addChannelTaps(const Convolution& c, const ChangeTap* taps, int tapCount, int32_t* sums) {
+struct WordSums;
+template <>
+struct WordSums<int8_t> {
+  typedef int32_t Vector __attribute__((vector_size(16)));
+  typedef int8_t Narrow __attribute__((vector_size(4)));
+};
+template <>
+struct WordSums<int16_t> {
+  typedef int32_t Vector __attribute__((vector_size(8)));
+  typedef int16_t Narrow __attribute__((vector_size(4)));
+};
+
+// The same for output row y of filters that hear channels of their own: each change goes to all output cells that it reaches.
+template <class Spike>
+static inline void addToChannels(const Convolution& c, const Changes& input, int y, Range ky, int32_t* sums, uint8_t* reached) {
   constexpr int kChannels = 4 / int(sizeof(Spike));
+  typedef typename WordSums<Spike>::Vector Few;
   const int heard = c.channels / c.filters;
-  for (int k = 0; k < tapCount; k++) {
-    const ChangeTap& tap = taps[k];
-    const int32_t* weights = c.channelWeights + size_t(tap.position) * heard * c.paddedFilters;
-    for (int i = 0; i < tap.count; i++) {
-      Spike delta[kChannels];
-      __builtin_memcpy(delta, tap.deltas + i, 4);
-      int filter = tap.words[i] * kChannels;
-      const int32_t* own = weights;
-      while (filter >= c.filters && heard > 1) {
-        filter -= c.filters;
-        own += c.paddedFilters;
+  __builtin_memset(reached, 0, c.outWidth);
+  for (int i = ky.first; i < ky.end; i++) {
+    const size_t row = y * c.stride - c.padding + i;
+    if (input.rows[row] == RowState::kQuiet) continue;
+    const int32_t* first = input.first + row * (input.width + 1);
+    const size_t list = row * (input.capacity + 16);
+    for (int column = 0; column < c.width; column++) {
+      if (first[column] == first[column + 1]) continue;
+      // the cells that this one reaches, and by which weights
+      int32_t* cells[64];
+      const int32_t* weights[64];
+      int taps = 0;
+      for (int j = 0; j < c.size; j++) {
+        const int place = column + c.padding - j;
+        const int x = place / c.stride;
+        if (place < 0 || x * c.stride != place || x >= c.outWidth) continue;
+        reached[x] = 1;
+        cells[taps] = sums + size_t(x) * c.paddedFilters;
+        weights[taps++] = c.channelWeights + size_t(i * c.size + j) * heard * c.paddedFilters;
       }
-      for (int channel = 0; channel < kChannels; channel++) {
-        sums[filter] += own[filter] * delta[channel];
-        // beyond the last channel there are no changes
-        if (++filter < c.filters || heard == 1) continue;
-        filter = 0;
-        if (own + c.paddedFilters < weights + size_t(heard) * c.paddedFilters) own += c.paddedFilters;
+      for (int k = first[column]; k < first[column + 1]; k++) {
+        typename WordSums<Spike>::Narrow delta;
+        __builtin_memcpy(&delta, input.deltas + list + k, 4);
+        const Few change = __builtin_convertvector(delta, Few);
+        int filter = input.words[list + k] * kChannels;
+        int own = 0;
+        for (int h = 1; h < heard && filter >= c.filters; h++) {
+          filter -= c.filters;
+          own += c.paddedFilters;
+        }
+        if (heard == 1 || filter + kChannels <= c.filters) {
+          for (int tap = 0; tap < taps; tap++) {
+            Few sum, weight;
+            __builtin_memcpy(&sum, cells[tap] + filter, sizeof sum);
+            __builtin_memcpy(&weight, weights[tap] + own + filter, sizeof weight);
+            sum += weight * change;
+            __builtin_memcpy(cells[tap] + filter, &sum, sizeof sum);
+          }
+          continue;
+        }
+        // a word that two of a filter's channels share; beyond the last channel there are no changes
+        for (int channel = 0; channel < kChannels; channel++, filter++) {
+          if (filter == c.filters) {
+            filter = 0;
+            own += c.paddedFilters;
+          }
+          if (change[channel] == 0) continue;
+          for (int tap = 0; tap < taps; tap++) cells[tap][filter] += weights[tap][own + filter] * change[channel];
+        }
       }
     }
   }
@@ -77,6 +294,7 @@ static void addChangesRowOf(const Convolution& c, const Changes& input, int y, i
   ChangeTap* taps = reinterpret_cast<ChangeTap*>(scratch);
   const size_t groupBytes = size_t(c.size) * c.size * c.words * 64;
   const Range ky = tapsInside(y, c.height, c);
+  if (c.channelwise) return addToChannels<Spike>(c, input, y, ky, sums, reached);
   for (int x = 0; x < c.outWidth; x++, sums += c.paddedFilters) {
     const Range kx = tapsInside(x, c.width, c);
     int tapCount = 0;
@@ -94,10 +312,6 @@ static void addChangesRowOf(const Convolution& c, const Changes& input, int y, i
     }
     reached[x] = tapCount > 0;
     if (tapCount == 0) continue;
-    if (c.channelwise) {
-      addChannelTaps<Spike>(c, taps, tapCount, sums);
-      continue;
-    }
     for (int group = 0; group < c.paddedFilters / 16;) {
       const int groups = groupsFrom(c, group);
       withGroups<Op>(groups, [&](auto count) {
@@ -251,4 +465,7 @@ static void fireHeldRow(const Convolution& c, const HoldRule& rule, int y, const
                         const Changes& output) {
   c.wide ? fireHeldRowOf<Op16::Spike>(c, rule, y, sums, reached, output)
          : fireHeldRowOf<Op8::Spike>(c, rule, y, sums, reached, output);
+}
+static void compareRow(const Changes& kept, bool wide, int y, const uint8_t* now, const uint8_t* marked) {
+  wide ? compareRowOf<int16_t>(kept, y, now, marked) : compareRowOf<int8_t>(kept, y, now, marked);
 }
