@@ -489,10 +489,10 @@ function fireSumsRow(c: Convolution, y: i32, times: i64): void {
   }
 }
 
-/** Counts of a neuron of filter f whose input came to S, before they are clipped (src/engine/curve.ts). */
+/** ⌊256·x⌋ of a neuron of filter f whose input came to S (src/engine/curve.ts). */
 // @ts-ignore: decorator
 @inline
-function curveCount(c: Convolution, f: usize, s: i64): i64 {
+export function curvePart(c: Convolution, f: usize, s: i64): i64 {
   const stride = <usize>c.filters * 4;
   const factors = c.curveFactors + f * 4;
   const last = <i64>(c.curveEntries - 1) << 15;
@@ -503,7 +503,7 @@ function curveCount(c: Convolution, f: usize, s: i64): i64 {
   const value = low + (((<i64>load<i32>(entry, 4) - low) * (place & 32767)) >> 15);
   let part = (value * <i64>load<i32>(factors + 4 * stride)) >> <i64>load<i32>(factors + 5 * stride);
   if (c.curveLinear && s > 0) part += (s * <i64>load<i32>(factors + 2 * stride)) >> <i64>load<i32>(factors + 3 * stride);
-  return ((part >> 14) + 128) >> 8;
+  return part >> 14;
 }
 
 /** As fireSumsRow, for neurons whose activation is a curve: they fire once, by S = sums + times·(B or current), which stays as V. */
@@ -519,7 +519,7 @@ function fireCurveRow(c: Convolution, y: i32, times: i64): void {
       const constant = c.current != 0 ? load<i32>(c.current + neuron * 4) : load<i32>(c.bias + f * 4);
       let s = times * <i64>constant;
       if (c.current == 0) s += load<i64>(c.sums + inRow * 8);
-      const wanted = curveCount(c, f, s);
+      const wanted = (curvePart(c, f, s) + 128) >> 8;
       const n = min<i64>(max<i64>(wanted, -gamma), gamma);
       if (n != wanted) clipped++;
       spikes += abs<i64>(n);

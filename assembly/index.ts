@@ -3,3 +3,4 @@ export { observe, observeSilence, outputPotential, present, run } from './convol
 export { convolveFloat, convolveFloatChannels } from './float';
 export { runGather } from './gather';
 export { runPool } from './pool';
+export { compareImage, endQuietRow, streamConvolution, streamGather, streamIsland, streamPool } from './stream';

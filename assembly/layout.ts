@@ -97,3 +97,42 @@ export class Pool {
   recentStart: usize;
   recentEnd: usize;
 }
+
+/** Counts that a stage of a stream keeps, or the image, and what the last picture changed of them; see Changes in native/kernels.h. */
+@unmanaged
+export class Kept {
+  height: i32;
+  width: i32;
+  channels: i32;
+  values: usize;
+  capacity: i32;
+  words: usize;
+  deltas: usize;
+  first: usize;
+  sent: usize;
+  rows: usize;
+  listed: usize;
+  changedCells: usize;
+  groups: usize;
+  spikes: usize;
+  /** 1 if spikes are signed digits, not units. */
+  digits: i32;
+}
+
+/** A convolution of a stream. */
+@unmanaged
+export class StreamLayer {
+  convolution: usize;
+  /** Kept: of what comes in, and of what is sent; 0 for an output layer. */
+  input: usize;
+  output: usize;
+  /** (outHeight, outWidth, filters) int32: S, or of a layer on the image z. */
+  sums: usize;
+  /** What sums are multiplied by when neurons fire, and biases when they are summed: T and 1 on the image, else 1 and T. */
+  times: i32;
+  biasTimes: i32;
+  /** (outWidth) bytes: cells that a change reached. */
+  reached: usize;
+  /** 16 counts. */
+  now: usize;
+}

@@ -24,60 +24,24 @@ import {
 } from '../engine/plan.js';
 import { backendError, reasonOf } from '../errors.js';
 import { fanOut } from '../network/shapes.js';
+import {
+  channelWeights,
+  type Exports,
+  FILTER_GROUP,
+  MemoryPlan,
+  packedLength,
+  packWeights,
+  padded,
+  padRows,
+  runsOf,
+  SLACK,
+} from './wasm-memory.js';
+import { WasmStream } from './wasm-stream.js';
 import { compileModule, type WasmModule, webAssembly } from './webassembly.js';
 
-// What assembly/index.ts exports. Numbers are byte offsets into the memory unless named otherwise.
-interface Exports {
-  present(convolution: number, pixels: number): void;
-  observe(convolution: number, steps: number, listed: boolean): void;
-  observeSilence(convolution: number, steps: number): void;
-  run(convolution: number, step: number, steps: number, window: boolean): void;
-  runPool(pool: number, step: number, steps: number): void;
-  runGather(gather: number, steps: number): void;
-  outputPotential(convolution: number, steps: number, target: number): void;
-  convolveFloat(
-    height: number,
-    width: number,
-    channels: number,
-    outHeight: number,
-    outWidth: number,
-    filters: number,
-    size: number,
-    stride: number,
-    padding: number,
-    weights: number,
-    bias: number,
-    slope: number,
-    input: number,
-    output: number,
-  ): void;
-  convolveFloatChannels(
-    height: number,
-    width: number,
-    channels: number,
-    outHeight: number,
-    outWidth: number,
-    size: number,
-    stride: number,
-    padding: number,
-    weights: number,
-    bias: number,
-    slope: number,
-    input: number,
-    output: number,
-  ): void;
-}
-
-const PAGE = 65536;
-const MAX_BYTES = 2 ** 32 - PAGE;
-/** Kernels may read, but not use, this far past a buffer's end (a tile's rows beyond the last step or position). */
-const SLACK = 65536;
-const FILTER_GROUP = 16;
 /** Rows (steps or positions) of a tile in assembly/convolution.ts. */
 const TILE_ROWS = 2;
 const WINDOW_PLANES = 5;
-
-const padded = (channels: number) => Math.ceil(channels / FILTER_GROUP) * FILTER_GROUP;
 
 /**
  * Compiles the module; throws `BACKEND` where WebAssembly or its SIMD is missing.
@@ -98,112 +62,6 @@ export function compileWasm(bytes: Uint8Array<ArrayBuffer>): WasmModule {
   } catch (error) {
     throw backendError(`the WASM kernel does not compile here: ${reasonOf(error)}`, error);
   }
-}
-
-/** Memory planned in one go: offsets first, then one allocation of the right size, then its contents. */
-class Plan {
-  private end = 1024;
-  private readonly writes: ((memory: ArrayBuffer) => void)[] = [];
-
-  /** Reserves zeroed bytes. */
-  reserve(bytes: number): number {
-    const offset = this.end;
-    this.end = Math.ceil((offset + bytes) / 64) * 64;
-    if (this.end > MAX_BYTES)
-      throw backendError('this network needs more memory than WASM can address (4 GiB)');
-    return offset;
-  }
-
-  place(values: Int32Array | Int16Array | Float32Array): number {
-    const offset = this.reserve(values.byteLength);
-    this.writeAt(offset, values);
-    return offset;
-  }
-
-  /** Reserves bytes that `write` fills once there is memory: large contents are then never there twice. */
-  build(bytes: number, write: (memory: ArrayBuffer, offset: number) => void): number {
-    const offset = this.reserve(bytes);
-    this.writes.push((memory) => write(memory, offset));
-    return offset;
-  }
-
-  /** Sets the contents of reserved bytes. */
-  writeAt(offset: number, values: Int32Array | Int16Array | Float32Array): void {
-    this.writes.push((memory) => {
-      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-      new Uint8Array(memory, offset, bytes.length).set(bytes);
-    });
-  }
-
-  /** Reserves a structure of assembly/layout.ts whose fields are known later. */
-  structure(fields: () => number[], count: number): number {
-    return this.build(4 * count, (memory, offset) => new Int32Array(memory, offset, count).set(fields()));
-  }
-
-  instantiate(module: WasmModule): { exports: Exports; memory: ArrayBuffer } {
-    const { Memory, Instance } = webAssembly();
-    let memory: { readonly buffer: ArrayBuffer };
-    try {
-      memory = new Memory({ initial: Math.ceil((this.end + SLACK) / PAGE) });
-    } catch (error) {
-      throw backendError(`not enough memory for the WASM kernel: ${reasonOf(error)}`, error);
-    }
-    for (const write of this.writes) write(memory.buffer);
-    const abort = () => {
-      throw new Error('the WASM kernel aborted');
-    };
-    const instance = new Instance(module, { env: { memory, abort } });
-    return { exports: instance.exports as unknown as Exports, memory: memory.buffer };
-  }
-}
-
-const packedLength = ({ filters, size }: ConvolutionStage, words: number) =>
-  (padded(filters) / FILTER_GROUP) * size * size * words * 32;
-
-/** (filters, size, size, channels) → [filter group][tap][pair][16 filters][2 channels] int16, zeros before. */
-function packWeights(stage: ConvolutionStage, words: number, packed: Int16Array): void {
-  const { filters, size, channels, weights } = stage;
-  const taps = size * size;
-  for (let f = 0; f < filters; f++) {
-    const group = Math.floor(f / FILTER_GROUP) * taps * words * 32;
-    const lane = (f % FILTER_GROUP) * 2;
-    for (let tap = 0; tap < taps; tap++) {
-      const source = (f * taps + tap) * channels;
-      const target = group + tap * words * 32 + lane;
-      for (let c = 0; c < channels; c++) packed[target + (c >> 1) * 32 + (c & 1)] = weights[source + c]!;
-    }
-  }
-}
-
-/** Rows of values per filter, padded to whole filter groups. */
-function padRows(values: Int32Array, rows: number, fill: number): Int32Array {
-  const filters = values.length / rows;
-  const result = new Int32Array(rows * padded(filters)).fill(fill);
-  for (let row = 0; row < rows; row++)
-    result.set(values.subarray(row * filters, (row + 1) * filters), row * padded(filters));
-  return result;
-}
-
-/** (filters, size, size, heard) → [tap][heard][padded filters] int32. */
-function channelWeights({ filters, size, channels, weights }: ConvolutionStage): Int32Array {
-  const taps = size * size * (channels / filters);
-  const result = new Int32Array(taps * padded(filters));
-  for (let f = 0; f < filters; f++)
-    for (let i = 0; i < taps; i++) result[i * padded(filters) + f] = weights[f * taps + i]!;
-  return result;
-}
-
-/** Channels of a gather that lie side by side in one of its stages, too: [input, from, to, length, shift]. */
-function runsOf({ channels, sources, shifts }: GatherStage): [number, number, number, number, number][] {
-  const runs: [number, number, number, number, number][] = [];
-  for (let channel = 0; channel < channels; channel++) {
-    const [input, from] = [sources[2 * channel]!, sources[2 * channel + 1]!];
-    const shift = shifts[channel]!;
-    const last = runs.at(-1);
-    if (last && last[0] === input && last[1] + last[3] === from && last[4] === shift) last[3]++;
-    else runs.push([input, from, channel, 1, shift]);
-  }
-  return runs;
 }
 
 interface Placed {
@@ -253,7 +111,7 @@ class WasmInstance implements EngineInstance {
 
   constructor(plan: EnginePlan, module: WasmModule) {
     this.plan = plan;
-    const memory = new Plan();
+    const memory = new MemoryPlan();
     const { stages } = plan;
     const image = stages.find((stage) => stage.kind === 'convolution' && stage.input < 0);
     this.pixels =
@@ -294,7 +152,7 @@ class WasmInstance implements EngineInstance {
     );
   }
 
-  private placeConvolution(memory: Plan, stage: ConvolutionStage, fusedPool: number): Placed {
+  private placeConvolution(memory: MemoryPlan, stage: ConvolutionStage, fusedPool: number): Placed {
     const { blockLength, gamma } = this.plan;
     const { height, width, outHeight, outWidth, size, stride, padding, channelwise } = stage;
     const onImage = stage.input < 0;
@@ -401,7 +259,7 @@ class WasmInstance implements EngineInstance {
     };
   }
 
-  private placeGather(memory: Plan, stage: GatherStage): Placed {
+  private placeGather(memory: MemoryPlan, stage: GatherStage): Placed {
     const { outHeight, outWidth, height, width, scale } = stage;
     const channels = padded(stage.channels);
     const outputs = outHeight * outWidth * channels;
@@ -432,7 +290,7 @@ class WasmInstance implements EngineInstance {
     };
   }
 
-  private placeIsland(memory: Plan, stage: IslandStage): Placed {
+  private placeIsland(memory: MemoryPlan, stage: IslandStage): Placed {
     const { outHeight, outWidth } = stage;
     const outputs = outHeight * outWidth * padded(stage.channels);
     const output = memory.reserve(outputs * this.plan.blockLength * 2 + SLACK);
@@ -448,7 +306,7 @@ class WasmInstance implements EngineInstance {
     };
   }
 
-  private placePool(memory: Plan, stage: PoolStage): Placed {
+  private placePool(memory: MemoryPlan, stage: PoolStage): Placed {
     const { blockLength, stages } = this.plan;
     const { height, width, outHeight, outWidth, size, stride, offset, rule } = stage;
     const channels = padded(stage.channels);
@@ -653,7 +511,7 @@ class WasmInstance implements EngineInstance {
 }
 
 function floatKernels(module: WasmModule, convolutions: readonly FloatConvolution[]): FloatKernels {
-  const memory = new Plan();
+  const memory = new MemoryPlan();
   let largest = 0;
   const placed = convolutions.map((convolution) => {
     const { size, channels, filters, weights, bias, channelwise } = convolution;
@@ -707,5 +565,5 @@ export const wasmBackend = (module: WasmModule): Backend => ({
   name: 'wasm',
   isa: 'simd128',
   floatKernels: (convolutions) => floatKernels(module, convolutions),
-  instantiate: (plan) => new WasmInstance(plan, module),
+  instantiate: (plan) => (plan.stream ? new WasmStream(plan, module) : new WasmInstance(plan, module)),
 });
