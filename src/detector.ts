@@ -13,7 +13,14 @@ import {
   type Preset,
   resolveSettings,
 } from './detection/settings.js';
-import { DetectionStream, type StreamOptions } from './detection/stream.js';
+import {
+  checkStream,
+  DEFAULT_HOLD,
+  DetectionStream,
+  type FrameLooker,
+  LocalLooker,
+  type StreamOptions,
+} from './detection/stream.js';
 import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
 import { SpikingYoloError, usageError, withPath } from './errors.js';
 import { readPhotoBytes, readShared } from './files.js';
@@ -210,15 +217,20 @@ export class Detector {
   private closed = false;
   /** Worker threads, from the first batch on. */
   private pool: Promise<DetectorPool> | undefined;
+  /** Reads the model again, for what has a network of its own. */
+  private readonly model: () => Promise<ModelSource>;
+  private readonly streams = new Set<DetectionStream>();
 
   private constructor(
     network: SpikingDetector | FloatDetector,
     description: { name: string; classes: readonly string[]; resize: Resize },
     settings: DetectionSettings,
     options: DetectorOptions,
+    model: () => Promise<ModelSource>,
   ) {
     this.network = network;
     this.options = options;
+    this.model = model;
     this.modelName = description.name;
     this.classes = description.classes;
     this.settings = settings;
@@ -247,7 +259,9 @@ export class Detector {
   static async load(options: DetectorOptions = {}): Promise<Detector> {
     if (typeof options !== 'object' || options === null)
       throw usageError('the options of a detector must be an object');
-    return Detector.fromModel(options.trained ? undefined : await readModel(options), options);
+    return Detector.fromModel(options.trained ? undefined : await readModel(options), options, () =>
+      readModel(options),
+    );
   }
 
   /** The settings, with which classes are reported and how photos are resized. */
@@ -263,9 +277,14 @@ export class Detector {
   /**
    * As {@link load}, from a model that is in memory already (or from `options.trained`).
    *
+   * @param again reads it once more; default: it stays in memory
    * @internal
    */
-  static async fromModel(source: ModelSource | undefined, options: DetectorOptions): Promise<Detector> {
+  static async fromModel(
+    source: ModelSource | undefined,
+    options: DetectorOptions,
+    again: () => Promise<ModelSource> = async () => source!,
+  ): Promise<Detector> {
     const { preset, trained: files, ann, resize } = options;
     if (resize !== undefined && !RESIZES.includes(resize)) {
       throw usageError(`resize is "${resize}"; expected ${RESIZES.join(', ')}`);
@@ -297,6 +316,7 @@ export class Detector {
         { name: mainFile(files), classes: trained.classes, resize: trained.resize ?? 'letterbox' },
         settings,
         options,
+        again,
       );
     }
     const network = ann
@@ -307,6 +327,7 @@ export class Detector {
       { name: source!.name, classes: model!.classes, resize: model!.resize },
       settings,
       options,
+      again,
     );
   }
 
@@ -389,10 +410,10 @@ export class Detector {
   }
 
   /**
-   * Detects objects on the frames of one video, one after another, in the calling thread. What is seen is a picture that is held:
-   * a pixel of it changes where a frame differs from it by more than the dead zone. While none does, nothing is computed: a scene
-   * that is still within the dead zone costs no spike, and its result is that of the picture held, bit for bit. Throws `USAGE` for
-   * a detector that does not run layer by layer with the default neurons and pool.
+   * Detects objects on the frames of one video, one after another, on a network of its own that is kept from frame to frame: only
+   * what changes goes through it, so that a still scene costs next to nothing. A neuron holds its count while that is within `hold`
+   * of what the present picture asks for; at .5 results are those of a fresh run, bit for bit, after any number of frames. Throws
+   * `USAGE` for a detector that does not run layer by layer with the default neurons and pool.
    *
    * @example
    * ```ts
@@ -402,23 +423,41 @@ export class Detector {
    * const stream = detector.stream({ deadZone: 8 });
    * const first = await stream.next('samples/cat.jpg');
    * const again = await stream.next('samples/cat.jpg');
-   * console.log(first.changed, again.changed, again.spikes, again.detections.length === first.detections.length); // 1 0 0 true
+   * console.log(first.changed > 0.5, again.changed, again.spikes, again.detections.length === first.detections.length); // true 0 0 true
    * await detector.close();
    * ```
    */
   stream(options: StreamOptions = {}): DetectionStream {
     if (!(this.network instanceof SpikingDetector))
       throw usageError('the float network (ann) has no streams');
-    const { headOptions, checksum, modelName: model } = this;
-    return new DetectionStream(
-      this.network,
-      { ...headOptions, checksum, model },
+    if (this.closed) throw usageError('this detector is closed');
+    checkStream(options, this.settings);
+    const stream: DetectionStream = new DetectionStream(
       options,
-      (source) => readPhoto(source, this.options.maxPixels),
-      () => {
-        if (this.closed) throw usageError('this detector is closed');
-        return ++this.runs;
-      },
+      () => this.openStream(options),
+      () => this.streams.delete(stream),
+    );
+    this.streams.add(stream);
+    return stream;
+  }
+
+  private async openStream(given: StreamOptions): Promise<FrameLooker> {
+    const { headOptions, checksum, modelName: model, options } = this;
+    const source = await this.model();
+    if (given.worker) {
+      const { ThreadLooker } = await import('./workers/stream-thread.js');
+      return new ThreadLooker(source, options, given);
+    }
+    const network = new SpikingDetector(
+      parseModel(source, options.preset),
+      this.settings,
+      selectBackend(options).backend,
+      threadsFor(options),
+      given.hold ?? DEFAULT_HOLD,
+    );
+    const settings = { ...headOptions, checksum, model };
+    return new LocalLooker(network, settings, given.deadZone ?? 0, (photo) =>
+      readPhoto(photo, options.maxPixels),
     );
   }
 
@@ -492,6 +531,7 @@ export class Detector {
   async close(): Promise<void> {
     this.closed = true;
     if (this.network instanceof SpikingDetector) this.network.close();
+    await Promise.all([...this.streams].map((stream) => stream.close()));
     await (await this.pool?.catch(() => undefined))?.close();
   }
 

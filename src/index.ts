@@ -5,7 +5,6 @@ export {
   DetectionStream,
   type FrameResult,
   type StreamOptions,
-  type StreamSettings,
 } from './detection/stream.js';
 export {
   type BatchResult,
@@ -39,5 +38,6 @@ export { listModels, type RegisteredModel } from './model/registry.js';
 export type { ServerOptions } from './server/options.js';
 export { createServer, type DetectionServer, type NamedDetector } from './server/server.js';
 export { version } from './version.js';
+export { type CameraFrame, type CameraOptions, readCamera } from './video/camera.js';
 export { type Frame, type FrameOptions, readFrames } from './video/frames.js';
 export type { PhotoFailure, PhotoOutcome } from './workers/process-photo.js';

@@ -41,10 +41,12 @@ export interface DetectOptions extends ModelCommandOptions {
   watch?: string;
   draw?: string;
   video?: string;
+  camera?: string;
   fps?: number;
   every?: number;
   start?: number;
   duration?: number;
+  hold?: number;
   deadZone?: number;
   onlyChanges?: boolean;
 }
@@ -85,6 +87,10 @@ export function addDetectCommand(program: Command): void {
       'look at the frames of a video: a file or URL through ffmpeg, a folder or pattern (f%03d.png) of pictures',
     )
     .option(
+      '--camera <device>',
+      'look at a camera until interrupted: /dev/video0 or a URL (rtsp://…), through ffmpeg; always the newest frame',
+    )
+    .option(
       '--fps <n>',
       'frames a second (default: the video’s own; 25 for numbered pictures)',
       numberArgument,
@@ -93,12 +99,20 @@ export function addDetectCommand(program: Command): void {
     .option('--start <s>', 'begin so many seconds into the video', numberArgument)
     .option('--duration <s>', 'end so many seconds later', numberArgument)
     .option(
+      '--hold <x>',
+      'counts that a neuron may be off before it changes, 0.5 (as a fresh run on each frame) to 1 (default 1)',
+      numberArgument,
+    )
+    .option(
       '--dead-zone <n>',
-      'grey levels that a pixel may differ by from the picture held; a frame in which none does costs nothing (default 0)',
+      'grey levels that a pixel may differ by from the picture held without changing it (default 0)',
       numberArgument,
     )
     .option('--only-changes', 'write a frame of the video only when other objects are on it than before')
-    .option('--draw <path>', 'draw boxes into this folder, or file if there is one photo')
+    .option(
+      '--draw <path>',
+      'draw boxes into this folder, or file if there is one photo; of a video into a folder or film.mp4',
+    )
     .option('--checksum', 'add a checksum over every count and potential')
     .option('--workers <n>', 'threads that share the photos (default: as many as cores)', numberArgument);
   addDetectionModelOptions(command);
@@ -117,7 +131,8 @@ Examples:
   spiking-yolo detect samples/cat.jpg --draw cat-boxes.jpg --model tiny-yolo-lite-voc
   spiking-yolo detect --watch /srv/camera --out /srv/found.ndjson --resume
   spiking-yolo detect photos/ --shard 1/2 --out part1.ndjson     (and 2/2 on another machine)
-  spiking-yolo detect --video door.mp4 --every 5 --dead-zone 8 --format ndjson
+  spiking-yolo detect --video door.mp4 --every 5 --format ndjson
+  spiking-yolo detect --camera /dev/video0 --only-changes
   spiking-yolo detect samples/cat.jpg --preset paper --steps 500`,
   );
   command.action(async (photos: string[], options: DetectOptions) => {
@@ -294,11 +309,14 @@ async function* outcomes(
 }
 
 async function detect(inputs: readonly string[], given: DetectOptions): Promise<number> {
-  const { video, fps, every, start, duration, deadZone, onlyChanges, ...photoOptions } = given;
-  const ofVideo = { fps, every, start, duration, deadZone, onlyChanges };
-  if (video !== undefined) return detectVideo(video, inputs, ofVideo, photoOptions);
+  const { video, camera, fps, every, start, duration, hold, deadZone, onlyChanges, ...photoOptions } = given;
+  const ofVideo = { fps, every, start, duration, hold, deadZone, onlyChanges };
+  if (video !== undefined && camera !== undefined)
+    throw usageError('--video and --camera are two sources; give one');
+  if (video !== undefined || camera !== undefined)
+    return detectVideo({ video, camera }, inputs, ofVideo, photoOptions);
   const alone = Object.entries(ofVideo).find(([, value]) => value !== undefined);
-  if (alone) throw usageError(`${alone[0]} is of a video: add --video`);
+  if (alone) throw usageError(`${alone[0]} is of a video: add --video or --camera`);
   const batch = await prepare(inputs, photoOptions);
   const { total, controller, format, out, options, recorded, unlock } = batch;
   const progress = new Progress(total, options.preset === 'paper');

@@ -2,7 +2,7 @@ import { dequantise } from '../conversion/quantise.js';
 import { checkReadoutDelay, type Decoder, decodePotential } from '../decoding/readout.js';
 import type { Backend, BackendName } from '../engine/backend.js';
 import type { Coding } from '../engine/coding.js';
-import { planEngine, type RunOptions, type Schedule } from '../engine/plan.js';
+import { planEngine, type RunOptions, type Schedule, streamPlan } from '../engine/plan.js';
 import { Simulation } from '../engine/simulation.js';
 import { usageError } from '../errors.js';
 import { type DetectionOptions, detectionsOf, type HeadInput, type PlacedHead } from '../heads/detections.js';
@@ -183,12 +183,16 @@ export class SpikingDetector extends HeadedDetector {
   })[];
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
-  /** Throws `USAGE` for options outside docs/engine.md. */
+  /**
+   * Throws `USAGE` for options outside docs/engine.md. With `hold` the network is that of a stream: each picture goes on from what the
+   * last one left.
+   */
   constructor(
     model: SpikingModel,
     options: RunOptions & { decode: Decoder; readoutDelay: number },
     backend: Backend,
     threads = 1,
+    hold?: number,
   ) {
     super(model.network, model.classes);
     this.outputs = outputNames(model.network).map((output) => {
@@ -210,7 +214,7 @@ export class SpikingDetector extends HeadedDetector {
       stage.kind === 'convolution' && stage.fires ? [stage.startDelay] : [],
     );
     checkReadoutDelay(options.readoutDelay, options.steps, delays);
-    this.simulation = new Simulation(plan, backend, threads);
+    this.simulation = new Simulation(hold === undefined ? plan : streamPlan(plan, hold), backend, threads);
   }
 
   /**

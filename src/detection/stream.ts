@@ -1,21 +1,36 @@
 import type { DetectorResult, PhotoSource } from '../detector.js';
-import { usageError } from '../errors.js';
+import { abortedError, usageError } from '../errors.js';
 import type { Photo } from '../image/resize.js';
+import type { Frame } from '../video/frames.js';
 import type { HeadOptions, SpikingDetector, SpikingResult } from './detector.js';
 import { HeldPicture } from './held-picture.js';
 import type { DetectionSettings } from './settings.js';
 
+/** h where nothing else is asked for (docs/streams.md). */
+export const DEFAULT_HOLD = 1;
+
 /** How a video is looked at. */
 export interface StreamOptions {
+  /**
+   * h: how far a neuron's count may be off what the present picture asks for before it changes, in counts: .5 to 1 in 256ths
+   * (default 1). At .5 results are those of a fresh run, bit for bit.
+   */
+  hold?: number | undefined;
   /** δ: grey levels that a pixel may differ by from the picture held without changing it, 0 (the default) to 255. */
   deadZone?: number | undefined;
+  /** For {@link DetectionStream.frames}: frames a second at most, by their `time` or else as they come; default: all of them. */
+  fps?: number | undefined;
+  /** True to look at frames in a thread of its own, so that several streams share the cores; default: in the calling thread. */
+  worker?: boolean | undefined;
 }
 
-/** What was found on a frame; `spikes` and `sops` are 0 where nothing was computed. */
-export type FrameResult = DetectorResult & {
-  /** From 0. */
+/** What was found on a frame; spikes, operations and energies are of what changed. */
+export type FrameResult = Omit<DetectorResult, 'clippedNeurons' | 'settled'> & {
+  /** From 0, or as the frame itself says. */
   frame: number;
-  /** Part of the pixels of the network's input that changed. */
+  /** Seconds, if the frame itself says so. */
+  time?: number | undefined;
+  /** Part of the groups of 4 neighbouring channels, over all neurons, in which a count changed. */
   changed: number;
 };
 
@@ -25,52 +40,48 @@ export interface StreamSettings extends DetectionSettings, HeadOptions {
   model: string;
 }
 
-/**
- * The frames of one video, one after another; made by `Detector.stream`.
- *
- * @example
- * ```ts
- * import { Detector } from 'spiking-yolo';
- *
- * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc' });
- * const stream = detector.stream();
- * console.log((await stream.next('samples/cat.jpg')).frame); // 0
- * stream.reset();
- * await detector.close();
- * ```
- */
-export class DetectionStream {
+/** Looks at one frame after another. */
+export interface FrameLooker {
+  next(source: PhotoSource): Promise<FrameResult>;
+  reset(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Throws `USAGE` for an option outside its range, or settings that no stream has. */
+export function checkStream(
+  { hold = DEFAULT_HOLD, deadZone = 0, fps }: StreamOptions,
+  { schedule, neuron, rho, pool }: DetectionSettings,
+): void {
+  if (!(Number.isInteger(hold * 256) && hold >= 0.5 && hold <= 1))
+    throw usageError(`hold is ${hold}; expected a multiple of 1/256 from 0.5 to 1`);
+  if (!(Number.isInteger(deadZone) && deadZone >= 0 && deadZone <= 255))
+    throw usageError(`deadZone is ${deadZone}; expected a whole number from 0 to 255`);
+  if (fps !== undefined && !(fps > 0)) throw usageError(`fps is ${fps}; expected above 0`);
+  if (schedule !== 'layered' || neuron !== 'ibt-memory' || rho !== 0.5 || pool !== 'exact')
+    throw usageError('a stream runs layer by layer, with the neuron ibt-memory at ρ = ½ and the pool exact');
+}
+
+/** Frames in the calling thread, on a network that is kept from frame to frame. */
+export class LocalLooker implements FrameLooker {
   private readonly network: SpikingDetector;
   private readonly settings: StreamSettings;
   private readonly picture: HeldPicture;
   private readonly read: (source: PhotoSource) => Promise<Photo>;
-  private readonly begin: () => number;
   private last: SpikingResult | undefined;
-  private frames = 0;
+  private seen = 0;
 
-  /** @internal */
   constructor(
     network: SpikingDetector,
     settings: StreamSettings,
-    { deadZone = 0 }: StreamOptions,
+    deadZone: number,
     read: (source: PhotoSource) => Promise<Photo>,
-    begin: () => number,
   ) {
-    if (!(Number.isInteger(deadZone) && deadZone >= 0 && deadZone <= 255))
-      throw usageError(`deadZone is ${deadZone}; expected a whole number from 0 to 255`);
-    const { schedule, neuron, rho, pool } = settings;
-    if (schedule !== 'layered' || neuron !== 'ibt-memory' || rho !== 0.5 || pool !== 'exact')
-      throw usageError(
-        'a stream runs layer by layer, with the neuron ibt-memory at ρ = ½ and the pool exact',
-      );
     this.network = network;
     this.settings = settings;
     this.picture = new HeldPicture(network.channels, deadZone);
     this.read = read;
-    this.begin = begin;
   }
 
-  /** Looks at the next frame; throws what `Detector.detect` throws, after which the stream goes on as if it had not come. */
   async next(source: PhotoSource): Promise<FrameResult> {
     const start = performance.now();
     const photo = await this.read(source);
@@ -78,30 +89,139 @@ export class DetectionStream {
     const { network, settings, picture } = this;
     const pixels = network.resize(photo, settings.resize);
     // another size of frame is another video
-    if (this.last && (this.last.width !== photo.width || this.last.height !== photo.height)) picture.reset();
-    const changed = picture.update(pixels) / (pixels.length / network.channels);
-    const resize = performance.now() - decoded;
-    this.begin();
-    const prepared = { decode: decoded - start, resize };
-    if (changed > 0 || !this.last) {
-      const found = network.detectPixels(picture.pixels!, photo, settings, { checksum: settings.checksum });
+    if (this.last && (this.last.width !== photo.width || this.last.height !== photo.height)) this.forget();
+    const differs = picture.update(pixels) > 0;
+    const prepared = { decode: decoded - start, resize: performance.now() - decoded };
+    if (differs || !this.last) {
+      const { clippedNeurons: _, ...found } = network.detectPixels(picture.pixels!, photo, settings, {
+        checksum: settings.checksum,
+      });
       this.last = found;
       const { network: ms, postprocess } = found.elapsedMs;
-      return this.frameOf({ ...found, elapsedMs: { ...prepared, network: ms, postprocess } }, changed);
+      const elapsedMs = { ...prepared, network: ms, postprocess };
+      return this.frameOf({ ...found, elapsedMs }, network.simulation.changed());
     }
-    const elapsedMs = { ...prepared, network: 0, postprocess: 0 };
     const nothing = { spikes: 0, spikesPerNeuron: 0, sops: 0, spikesPerNeuronMacWeighted: 0 };
-    return this.frameOf({ ...this.last, ...nothing, elapsedMs }, changed);
+    return this.frameOf(
+      { ...this.last, ...nothing, elapsedMs: { ...prepared, network: 0, postprocess: 0 } },
+      0,
+    );
   }
 
-  /** Forgets the picture held: the next frame is looked at as the first of a video. */
-  reset(): void {
+  async reset(): Promise<void> {
+    this.forget();
+    this.seen = 0;
+  }
+
+  private forget(): void {
     this.picture.reset();
+    this.network.simulation.reset();
     this.last = undefined;
-    this.frames = 0;
+  }
+
+  async close(): Promise<void> {
+    this.network.close();
   }
 
   private frameOf(result: SpikingResult, changed: number): FrameResult {
-    return { ...result, model: this.settings.model, frame: this.frames++, changed } as FrameResult;
+    return { ...result, model: this.settings.model, frame: this.seen++, changed } as FrameResult;
+  }
+}
+
+const isTimed = (frame: PhotoSource | Frame): frame is Frame => typeof frame === 'object' && 'photo' in frame;
+
+/**
+ * The frames of one video, one after another, through a network that is kept from frame to frame; made by `Detector.stream`.
+ *
+ * @example
+ * ```ts
+ * import { Detector, readFrames } from 'spiking-yolo';
+ *
+ * const detector = await Detector.load({ model: 'tiny-yolo-lite-voc' });
+ * const stream = detector.stream({ hold: 0.75 });
+ * for await (const { frame, changed } of stream.frames(readFrames('samples', { duration: 0.1 }))) {
+ *   if (frame === 0) console.log(changed > 0.5); // true
+ * }
+ * await stream.close();
+ * await detector.close();
+ * ```
+ */
+export class DetectionStream {
+  private readonly looker: () => Promise<FrameLooker>;
+  private readonly onClosed: () => void;
+  private readonly interval: number;
+  private opened: Promise<FrameLooker> | undefined;
+  /** Ends when the frames before have been looked at. */
+  private turn: Promise<unknown> = Promise.resolve();
+  private closed = false;
+
+  /** @internal */
+  constructor({ fps }: StreamOptions, looker: () => Promise<FrameLooker>, onClosed: () => void) {
+    this.looker = looker;
+    this.onClosed = onClosed;
+    this.interval = fps === undefined ? 0 : 1 / fps;
+  }
+
+  /**
+   * Looks at the next frame: a path, the bytes of a picture, or raw pixels. Frames are looked at in the order of the calls. Throws
+   * what `Detector.detect` throws, after which the stream goes on as if that frame had not come.
+   */
+  next(source: PhotoSource): Promise<FrameResult> {
+    return this.inTurn((looker) => looker.next(source));
+  }
+
+  /**
+   * Looks at frames as they come, those of `readFrames` or pictures from anywhere; with `fps` those that come too soon are left out.
+   * Throws `ABORTED` when the signal aborts.
+   */
+  async *frames(
+    frames: AsyncIterable<PhotoSource | Frame> | Iterable<PhotoSource | Frame>,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<FrameResult> {
+    const { interval } = this;
+    let [last, due] = [Number.POSITIVE_INFINITY, 0];
+    for await (const each of frames) {
+      if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+      const time = isTimed(each) ? each.time : performance.now() / 1000;
+      // a clock that goes back is that of another video
+      if (time < last) due = time;
+      last = time;
+      // half a millisecond early is in time
+      if (interval > 0 && time < due - 5e-4) continue;
+      due = Math.max(due + interval, time + interval / 2);
+      if (!isTimed(each)) {
+        yield await this.next(each);
+        continue;
+      }
+      const { width, height, rgb: data } = each.photo;
+      yield {
+        ...(await this.next({ data, width, height, channels: 3 })),
+        frame: each.frame,
+        time: each.time,
+      };
+    }
+  }
+
+  /** Forgets what it has seen: the next frame is looked at as the first of a video. */
+  reset(): Promise<void> {
+    return this.inTurn((looker) => looker.reset());
+  }
+
+  /** Frees the network. */
+  async close(): Promise<void> {
+    this.closed = true;
+    this.onClosed();
+    await this.turn;
+    await (await this.opened?.catch(() => undefined))?.close();
+  }
+
+  private inTurn<T>(work: (looker: FrameLooker) => Promise<T>): Promise<T> {
+    const result = this.turn.then(async () => {
+      if (this.closed) throw usageError('this stream is closed');
+      this.opened ??= this.looker();
+      return work(await this.opened);
+    });
+    this.turn = result.catch(() => undefined);
+    return result;
   }
 }

@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { abortedError, fileError, usageError } from '../errors.js';
 import { isFolder, listPhotos, readPhotoBytes } from '../files.js';
 import { decodePhoto } from '../image/read-photo.js';
 import type { Photo } from '../image/resize.js';
-import { PpmReader } from './ppm.js';
+import { frameRateOf, isUrl, picturesOf } from './ffmpeg.js';
 
 /** Which frames of a video are read. */
 export interface FrameOptions {
@@ -28,9 +27,6 @@ export interface Frame {
 
 /** Frames a second of numbered pictures. */
 const USUAL_FPS = 25;
-/** Milliseconds without a frame after which a source is given up. */
-const STALLED_MS = 30_000;
-
 /** Throws `USAGE` for an option outside its range. */
 export function checkFrameOptions({ fps, every, start, duration }: FrameOptions): void {
   if (fps !== undefined && !(fps > 0 && fps <= 1000))
@@ -95,110 +91,20 @@ export async function* readFrames(source: string, options: FrameOptions = {}): A
   }
 }
 
-/** A program that is running: its exit code once it has ended, and the last of what it said. */
-interface Running {
-  child: ChildProcess;
-  /** Throws `FILE` with what to do if the program is not there. */
-  ended: () => Promise<number | null>;
-  lastWords: () => string;
-}
-
-function start(source: string, program: string, args: readonly string[]): Running {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let stderr = '';
-  child.stderr!.on('data', (data) => {
-    stderr = `${stderr}${data}`.slice(-2000);
-  });
-  const end = new Promise<{ code: number | null; error?: NodeJS.ErrnoException }>((resolve) => {
-    child.on('error', (error) => resolve({ code: null, error }));
-    child.on('close', (code) => resolve({ code }));
-  });
-  return {
-    child,
-    lastWords: () => lastLine(stderr),
-    async ended() {
-      const { code, error } = await end;
-      if (error?.code === 'ENOENT')
-        throw fileError(
-          `${source}: reading a video takes ${program}, which is not on PATH (Debian: apt-get install ffmpeg); a folder of numbered pictures needs none`,
-        );
-      if (error) throw error;
-      return code;
-    },
-  };
-}
-
-/** The last line of what ffmpeg says, without the source before it. */
-const lastLine = (text: string) =>
-  text
-    .trim()
-    .split('\n')
-    .at(-1)
-    ?.replace(/^.*: (?=[A-Z])/, '') ?? '';
-
-/** Frames a second of a video, as its file says. */
-async function frameRateOf(source: string): Promise<number> {
-  const entries = ['-select_streams', 'v:0', '-show_entries', 'stream=avg_frame_rate', '-of', 'csv=p=0'];
-  const { child, ended, lastWords } = start(source, 'ffprobe', ['-v', 'error', ...entries, '--', source]);
-  let text = '';
-  child.stdout!.on('data', (data) => {
-    text += data;
-  });
-  if ((await ended()) !== 0) throw fileError(`${source}: ${lastWords() || 'ffprobe failed'}`);
-  const [numerator, denominator = 1] = text.trim().split('/').map(Number);
-  const rate = numerator! / denominator;
-  if (!(rate > 0 && rate <= 1000))
-    throw fileError(`${source}: it has no video, or does not say how many frames a second`);
-  return rate;
-}
-
 async function* readWithFfmpeg(
   source: string,
   { fps, every = 1, start: from = 0, duration, signal }: FrameOptions,
 ): AsyncGenerator<Frame> {
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(source) && !existsSync(source))
-    throw fileError(`${source}: there is no such file`);
+  if (!isUrl(source) && !existsSync(source)) throw fileError(`${source}: there is no such file`);
   const rate = fps ?? (await frameRateOf(source));
-  const { child, ended, lastWords } = start(source, 'ffmpeg', [
-    ...['-hide_banner', '-nostdin', '-loglevel', 'error'],
+  const input = [
     ...(from > 0 ? ['-ss', String(from)] : []),
     ...['-i', source],
     ...(duration === undefined ? [] : ['-t', String(duration)]),
-    ...['-an', '-vf', `fps=${rate}`, '-f', 'image2pipe', '-c:v', 'ppm', 'pipe:1'],
-  ]);
-  const stop = () => child.kill('SIGKILL');
-  signal?.addEventListener('abort', stop);
-  let [stalled, waiting] = [false, true];
-  const watch = setTimeout(() => {
-    // the reader may take its time
-    if (!waiting) {
-      watch.refresh();
-      return;
-    }
-    stalled = true;
-    stop();
-  }, STALLED_MS);
-  const reader = new PpmReader();
+  ];
   let frame = 0;
-  try {
-    for await (const bytes of child.stdout!) {
-      for (const photo of reader.push(bytes as Uint8Array)) {
-        waiting = false;
-        const number = frame++;
-        if (number % every === 0) yield { frame: number, time: from + number / rate, photo };
-        waiting = true;
-        watch.refresh();
-      }
-    }
-    const code = await ended();
-    if (signal?.aborted) throw abortedError('cancelled', signal.reason);
-    if (stalled) throw fileError(`${source}: no frame came for ${STALLED_MS / 1000} s`);
-    if (code !== 0 || reader.torn)
-      throw fileError(`${source}: ${lastWords() || 'ffmpeg ended in the middle'} (after ${frame} frames)`);
-    if (frame === 0) throw fileError(`${source}: ${lastWords() || 'there is no frame in it'}`);
-  } finally {
-    clearTimeout(watch);
-    signal?.removeEventListener('abort', stop);
-    stop();
+  for await (const photo of picturesOf(source, input, `fps=${rate}`, signal)) {
+    const number = frame++;
+    if (number % every === 0) yield { frame: number, time: from + number / rate, photo };
   }
 }

@@ -14,7 +14,7 @@ export interface BatchOptions {
 }
 
 /** Heap of a worker thread in MB; pixels and potentials are not in it. */
-const WORKER_HEAP_MB = 1024;
+export const WORKER_HEAP_MB = 1024;
 
 /** Threads that share photos, each with a network of its own; the model's bytes are shared. */
 export class DetectorPool {

@@ -1,0 +1,48 @@
+import { Piscina } from 'piscina';
+import type { FrameLooker, FrameResult, StreamOptions } from '../detection/stream.js';
+import type { DetectorOptions, ModelSource, PhotoSource } from '../detector.js';
+import { SpikingYoloError } from '../errors.js';
+import { WORKER_HEAP_MB } from './pool.js';
+import type { PhotoFailure } from './process-photo.js';
+import type { WorkerSettings } from './worker.js';
+
+/** What a stream's thread is asked for: to look at a frame, or to forget what it has seen. */
+export type StreamTask = { source: PhotoSource } | { reset: true };
+export type StreamOutcome = (FrameResult & { error?: undefined }) | PhotoFailure | undefined;
+
+/** A stream in a thread of its own. If the thread dies, the frame fails and the next one is the first again. */
+export class ThreadLooker implements FrameLooker {
+  private readonly piscina: Piscina<StreamTask, StreamOutcome>;
+
+  constructor(model: ModelSource, options: DetectorOptions, stream: StreamOptions) {
+    const settings: WorkerSettings = {
+      options: { ...options, model: undefined, threads: options.threads ?? 1 },
+      model,
+      stream,
+    };
+    this.piscina = new Piscina({
+      filename: new URL('./worker.js', import.meta.url).href,
+      name: 'lookAtFrame',
+      minThreads: 1,
+      maxThreads: 1,
+      concurrentTasksPerWorker: 1,
+      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MB },
+      workerData: settings,
+    });
+  }
+
+  async next(source: PhotoSource): Promise<FrameResult> {
+    const outcome = (await this.piscina.run({ source }))!;
+    if (!outcome.error) return outcome;
+    const { code, message } = outcome.error;
+    throw code === 'INTERNAL' ? new Error(message) : new SpikingYoloError(code, message);
+  }
+
+  async reset(): Promise<void> {
+    await this.piscina.run({ reset: true });
+  }
+
+  async close(): Promise<void> {
+    await this.piscina.destroy();
+  }
+}
