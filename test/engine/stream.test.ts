@@ -168,6 +168,32 @@ describe('a stream', () => {
     );
   });
 
+  it('ends as a fresh run does after 100,000 pictures', () => {
+    const backend = fastBackends[0]!;
+    const [small] = fc.sample(
+      streamCase.filter(
+        ({ random: { pixels, plan } }) =>
+          pixels.length < 60 && plan.stages.length > 3 && plan.stages.length < 7,
+      ),
+      { seed: 17, numRuns: 1 },
+    );
+    const plan = layeredPlan(small!.random.plan, 16);
+    const stream = new Simulation(streamPlan(plan, 0.5), backend);
+    const fresh = new Simulation(plan, backend);
+    const random = randomNumbers(3);
+    const pixels = small!.random.pixels.slice();
+    for (let picture = 0; picture < 100_000; picture++) {
+      // one pixel moves by a little, and now and then the scene is cut
+      if (picture % 1000 === 999) for (let i = 0; i < pixels.length; i++) pixels[i] = random() * 256;
+      else pixels[Math.floor(random() * pixels.length)]! += Math.floor(random() * 9) - 4;
+      show(stream, pixels, 16);
+    }
+    show(fresh, pixels, 16);
+    expect(stream.checksum()).toBe(fresh.checksum());
+    stream.close();
+    fresh.close();
+  });
+
   it('refuses what no stream can keep', () => {
     const neuron = (fields: Partial<ConvolutionStage>) => fields as ConvolutionStage;
     const theta = Int32Array.of(10);

@@ -5,12 +5,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HeldPicture } from '../../src/detection/held-picture.js';
-import { Detector, readPhoto } from '../../src/detector.js';
 import { drawDetections } from '../../src/image/draw.js';
 import { type Frame, type FrameOptions, readFrames } from '../../src/video/frames.js';
 import { PpmReader } from '../../src/video/ppm.js';
 import { describeWithProgram } from '../support/programs.js';
-import { root } from '../support/shared.js';
 
 let folder: string;
 beforeAll(() => {
@@ -164,72 +162,5 @@ describeWithProgram('ffmpeg')('a video file', () => {
       for await (const { frame } of readFrames(video, { signal: controller.signal }))
         if (frame === 1) controller.abort();
     }).rejects.toMatchObject({ code: 'ABORTED' });
-  });
-});
-
-describe('a stream', async () => {
-  const model = 'tiny-yolo-lite-voc';
-  const detector = await Detector.load({ model, checksum: true });
-  afterAll(() => detector.close());
-  const cat = await readPhoto(`${root}samples/cat.jpg`);
-  const noisy = (amount: number) => ({
-    width: cat.width,
-    height: cat.height,
-    channels: 3 as const,
-    data: cat.rgb.map((level, i) => Math.min(255, level + ((i * 7919) % (amount + 1)))),
-  });
-
-  it('finds in each frame what a fresh run finds on the picture held, and nothing costs nothing', async () => {
-    const stream = detector.stream({ deadZone: 10 });
-    const fresh = await detector.detect(noisy(0));
-    const first = await stream.next(noisy(0));
-    expect(first).toMatchObject({ frame: 0, changed: 1, detections: fresh.detections, spikes: fresh.spikes });
-    const still = await stream.next(noisy(6));
-    expect(still).toMatchObject({
-      frame: 1,
-      changed: 0,
-      detections: fresh.detections,
-      spikes: 0,
-      sops: 0,
-      spikeChecksum: fresh.spikeChecksum,
-    });
-    const moved = await stream.next(noisy(200));
-    expect(moved.changed).toBeGreaterThan(0.1);
-    expect(moved.spikes).toBeGreaterThan(0);
-    expect(moved.spikeChecksum).not.toBe(fresh.spikeChecksum);
-    stream.reset();
-    expect(await stream.next(noisy(0))).toMatchObject({
-      frame: 0,
-      changed: 1,
-      spikeChecksum: fresh.spikeChecksum,
-    });
-  });
-
-  it('without a dead zone is a fresh run of every frame that differs', async () => {
-    const stream = detector.stream();
-    for (const amount of [0, 3, 3, 0]) {
-      const [held, fresh] = [await stream.next(noisy(amount)), await detector.detect(noisy(amount))];
-      expect(held).toMatchObject({ spikeChecksum: fresh.spikeChecksum, detections: fresh.detections });
-    }
-  });
-
-  it('begins anew with a frame of another size', async () => {
-    const stream = detector.stream({ deadZone: 255 });
-    await stream.next(noisy(0));
-    const other = `${root}samples/astronaut.jpg`;
-    expect(await stream.next(other)).toMatchObject({
-      changed: 1,
-      spikeChecksum: (await detector.detect(other)).spikeChecksum,
-    });
-  });
-
-  it('is refused to what does not run layer by layer', async () => {
-    expect(() => detector.stream({ deadZone: 0.5 })).toThrow(/deadZone is 0.5/);
-    const stepwise = await Detector.load({ model, schedule: 'steps' });
-    expect(() => stepwise.stream()).toThrow(/layer by layer/);
-    await stepwise.close();
-    const float = await Detector.load({ model, ann: true });
-    expect(() => float.stream()).toThrow(/no streams/);
-    await float.close();
   });
 });
