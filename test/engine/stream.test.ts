@@ -135,6 +135,7 @@ describe('a stream', () => {
         const plan = streamPlan(layeredPlan(random.plan, steps), r / 256);
         const stream = new Simulation(plan, referenceBackend);
         const before = new Map<string, Int32Array>();
+        const wrong: unknown[] = [];
         for (const pixels of pictures(random.pixels, seed, 5)) {
           show(stream, pixels, steps);
           for (const stage of plan.stages) {
@@ -154,15 +155,17 @@ describe('a stream', () => {
                     ? 0
                     : sum / negative!;
               const x = Math.min(Math.max(exact, -127), 127);
-              expect(x - count).toBeGreaterThanOrEqual(-r / 256 - 1e-9);
-              expect(x - count).toBeLessThan(r / 256 + (curve ? 1 / 256 : 1e-9));
+              const off = x - count;
+              if (off < -r / 256 - 1e-9 || off >= r / 256 + (curve ? 1 / 256 : 1e-9))
+                wrong.push([stage.name, i, x, count]);
               const old = before.get(stage.name)?.[i];
-              if (old === undefined || Math.abs(x - old) > r / 256 - 1 / 256) continue;
-              expect(count).toBe(old);
+              const holds = old !== undefined && Math.abs(x - old) < r / 256 - 1 / 256;
+              if (holds && count !== old) wrong.push([stage.name, i, x, count, old]);
             }
             before.set(stage.name, counts);
           }
         }
+        expect(wrong).toEqual([]);
       }),
       { numRuns: 100 },
     );
@@ -170,24 +173,39 @@ describe('a stream', () => {
 
   it('ends as a fresh run does after 100,000 pictures', () => {
     const backend = fastBackends[0]!;
-    const [small] = fc.sample(
-      streamCase.filter(
-        ({ random: { pixels, plan } }) =>
-          pixels.length < 60 && plan.stages.length > 3 && plan.stages.length < 7,
-      ),
-      { seed: 17, numRuns: 1 },
-    );
-    const plan = layeredPlan(small!.random.plan, 16);
+    const random = randomNumbers(3);
+    // one pixel moves by a little
+    const move = (pixels: Uint8Array) => {
+      pixels[Math.floor(random() * pixels.length)]! += Math.floor(random() * 9) - 4;
+    };
+    // the first network of some that has pools and wiring, and in which small changes change something
+    const found = fc.sample(streamCase, { seed: 17, numRuns: 200 }).find(({ random: { plan, pixels } }) => {
+      const kinds = new Set(plan.stages.map(({ kind }) => kind));
+      if (!kinds.has('pool') || !kinds.has('gather') || pixels.length > 120) return false;
+      const stream = new Simulation(streamPlan(layeredPlan(plan, 16), 0.5), backend);
+      const seen = pixels.slice();
+      let changes = 0;
+      for (let picture = 0; picture < 20; picture++) {
+        move(seen);
+        show(stream, seen, 16);
+        if (stream.statistics().perStage.filter(({ spikes }) => spikes > 0).length > 1) changes++;
+      }
+      stream.close();
+      return changes > 10;
+    })!;
+    const plan = layeredPlan(found.random.plan, 16);
     const stream = new Simulation(streamPlan(plan, 0.5), backend);
     const fresh = new Simulation(plan, backend);
-    const random = randomNumbers(3);
-    const pixels = small!.random.pixels.slice();
+    const pixels = found.random.pixels.slice();
+    let changed = 0;
     for (let picture = 0; picture < 100_000; picture++) {
-      // one pixel moves by a little, and now and then the scene is cut
+      // now and then the scene is cut
       if (picture % 1000 === 999) for (let i = 0; i < pixels.length; i++) pixels[i] = random() * 256;
-      else pixels[Math.floor(random() * pixels.length)]! += Math.floor(random() * 9) - 4;
+      else move(pixels);
       show(stream, pixels, 16);
+      if (stream.changed() > 0) changed++;
     }
+    expect(changed).toBeGreaterThan(20_000);
     show(fresh, pixels, 16);
     expect(stream.checksum()).toBe(fresh.checksum());
     stream.close();
