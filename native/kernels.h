@@ -199,6 +199,8 @@ struct Kernels {
   void (*fireHeldRow)(const Convolution&, const HoldRule&, int y, const int32_t* sums, const uint8_t* reached, const Changes& output);
   // Sets row y of kept counts, of 16 bits (wide) or 8, to `now` in the cells that are marked (null: all), and lists what changes.
   void (*compareRow)(const Changes&, bool wide, int y, const uint8_t* now, const uint8_t* marked);
+  // The largest counts of the windows of output row y that are marked.
+  void (*largestRow)(const Pool&, const Changes& input, int y, const uint8_t* marked, uint8_t* now);
 };
 
 // Bytes of scratch that the row kernels need: taps of every tile of steps, z of every step, cells of a pooling window.

@@ -1402,5 +1402,5 @@ static constexpr Kernels tableNamed(const char* name) {
           fireRow,    presentRow,    fireWindowRow, sumRow, fireSumsRow,
           fireChannelsRow, fireChannelsWindowRow,
           poolRow,    convolveFloat,
-          addChangesRow, sumInputRow, fireHeldRow, compareRow};
+          addChangesRow, sumInputRow, fireHeldRow, compareRow, largestRow};
 }

@@ -323,38 +323,21 @@ bool Stream::changedWithin(const Changes& changes, int row, int rows, int column
   return false;
 }
 
-// The largest counts of the windows of output row y in which something changed, which are marked.
-template <class Spike>
-void Stream::largestRow(int index, int y, uint8_t* now, uint8_t* marked) const {
-  const Pool& p = stages_[index].pool;
-  const Changes& input = inputOf(stages_[index]);
-  const int firstRow = y * p.stride - p.offset;
-  Spike* largest = reinterpret_cast<Spike*>(now);
-  for (int x = 0; x < p.outWidth; x++, largest += p.paddedChannels) {
-    const int firstColumn = x * p.stride - p.offset;
-    marked[x] = kept_[index].fresh || changedWithin(input, firstRow, p.size, firstColumn, p.size);
-    if (!marked[x]) continue;
-    bool first = true;
-    for (int row = std::max(firstRow, 0); row < std::min(firstRow + p.size, p.height); row++) {
-      for (int column = std::max(firstColumn, 0); column < std::min(firstColumn + p.size, p.width); column++) {
-        const Spike* values = reinterpret_cast<const Spike*>(input.values) + (size_t(row) * p.width + column) * p.paddedChannels;
-        if (first) std::memcpy(largest, values, size_t(p.paddedChannels) * sizeof(Spike));
-        else for (int i = 0; i < p.paddedChannels; i++) largest[i] = values[i] > largest[i] ? values[i] : largest[i];
-        first = false;
-      }
-    }
-  }
-}
-
 void Stream::runPool(int index) {
   const Pool& p = stages_[index].pool;
   const Changes& input = inputOf(stages_[index]);
   Kept& kept = kept_[index];
   shareRows(p.outHeight, [&](int y, int worker) {
-    if (!kept.fresh && !changedWithin(input, y * p.stride - p.offset, p.size, 0, p.width)) return endQuietRow(kept, y);
+    const int firstRow = y * p.stride - p.offset;
+    if (!kept.fresh && !changedWithin(input, firstRow, p.size, 0, p.width)) return endQuietRow(kept, y);
     uint8_t *now = now_[worker].as<uint8_t>(), *marked = marked_[worker].as<uint8_t>();
-    wide_ ? largestRow<int16_t>(index, y, now, marked) : largestRow<int8_t>(index, y, now, marked);
-    kernels_.compareRow(kept.changes, wide_, y, now, marked);
+    bool all = true;
+    for (int x = 0; x < p.outWidth; x++) {
+      marked[x] = kept.fresh || changedWithin(input, firstRow, p.size, x * p.stride - p.offset, p.size);
+      all = all && marked[x];
+    }
+    kernels_.largestRow(p, input, y, marked, now);
+    kernels_.compareRow(kept.changes, wide_, y, now, all ? nullptr : marked);
   });
 }
 
@@ -427,8 +410,9 @@ void Stream::runGather(int index) {
         wide_ ? follow<int16_t>(route, kept.fresh, row, column, cell) : follow<int8_t>(route, kept.fresh, row, column, cell);
       }
     }
-    if (quiet) endQuietRow(kept, y);
-    else kernels_.compareRow(kept.changes, wide_, y, now, marked);
+    if (quiet) return endQuietRow(kept, y);
+    const bool all = std::memchr(marked, 0, spec.outWidth) == nullptr;
+    kernels_.compareRow(kept.changes, wide_, y, now, all ? nullptr : marked);
   });
 }
 

@@ -40,8 +40,6 @@ class Stream : public Engine {
   void runPool(int index);
   void runGather(int index);
   template <class Spike>
-  void largestRow(int index, int y, uint8_t* now, uint8_t* marked) const;
-  template <class Spike>
   void follow(const Route& route, bool fresh, int row, int column, uint8_t* now) const;
   template <class Spike>
   void compareImage(const uint8_t* pixels, int y);

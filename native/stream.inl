@@ -19,13 +19,15 @@ static inline Deltas deltasOf(const uint8_t* p, int16_t) {
 template <class Spike>
 class ChangeWriter {
  public:
-  ChangeWriter(const Changes& changes, int y)
+  // `all`: all cells may have changed. If the row's list was too short for the last picture it is not tried then.
+  ChangeWriter(const Changes& changes, int y, bool all)
       : c_(changes),
         y_(y),
         words_(changes.words + size_t(y) * (changes.capacity + 16)),
         deltas_(changes.deltas + size_t(y) * (changes.capacity + 16)),
         first_(changes.first + size_t(y) * (changes.width + 1)),
-        cell_(size_t(y) * changes.width) {}
+        cell_(size_t(y) * changes.width),
+        full_(all && changes.rows[y] == RowState::kFull) {}
 
   // Cells come in their order, each with those of its groups of 16 channels that may have changed, in theirs.
   void beginCell(int x) {
@@ -150,13 +152,41 @@ class ChangeWriter {
   Deltas sums_ = {}, sizes_ = {};
   int pending_ = 0, count_ = 0, sum_ = 0, sent_ = 0, cells_ = 0, groups_ = 0;
   double spikes_ = 0;
-  bool full_ = false;
+  bool full_;
 };
+
+// The largest counts of the windows of output row y that are marked, to `now` (outWidth, paddedChannels).
+template <class Spike>
+static void largestRowOf(const Pool& p, const Changes& input, int y, const uint8_t* marked, uint8_t* now) {
+  const int firstRow = y * p.stride - p.offset;
+  for (int x = 0; x < p.outWidth; x++, now += p.paddedChannels * sizeof(Spike)) {
+    if (!marked[x]) continue;
+    const int firstColumn = x * p.stride - p.offset;
+    const int rows[] = {firstRow < 0 ? 0 : firstRow, firstRow + p.size < p.height ? firstRow + p.size : p.height};
+    const int columns[] = {firstColumn < 0 ? 0 : firstColumn, firstColumn + p.size < p.width ? firstColumn + p.size : p.width};
+    for (int channel = 0; channel < p.paddedChannels; channel += 16) {
+      Deltas largest = Deltas{} - int16_t(127);
+      for (int row = rows[0]; row < rows[1]; row++) {
+        for (int column = columns[0]; column < columns[1]; column++) {
+          const size_t at = (size_t(row) * p.width + column) * p.paddedChannels + channel;
+          const Deltas values = deltasOf(input.values + at * sizeof(Spike), Spike());
+          largest = largest > values ? largest : values;
+        }
+      }
+      if constexpr (sizeof(Spike) == 2) {
+        __builtin_memcpy(now + channel * 2, &largest, 32);
+      } else {
+        const Bytes16 bytes = __builtin_convertvector(largest, Bytes16);
+        __builtin_memcpy(now + channel, &bytes, 16);
+      }
+    }
+  }
+}
 
 // Sets row y of kept counts to `now` (width, paddedChannels) in the cells that are marked (null: all).
 template <class Spike>
 static void compareRowOf(const Changes& kept, int y, const uint8_t* now, const uint8_t* marked) {
-  ChangeWriter<Spike> writer(kept, y);
+  ChangeWriter<Spike> writer(kept, y, !marked);
   for (int x = 0; x < kept.width; x++, now += kept.paddedChannels * sizeof(Spike)) {
     if (marked && !marked[x]) {
       writer.skipCell(x);
@@ -434,7 +464,7 @@ static inline bool holdOrBend(const Convolution& c, const HoldRule& rule, int fi
 template <class Spike>
 static void fireHeldRowOf(const Convolution& c, const HoldRule& rule, int y, const int32_t* sums, const uint8_t* reached,
                           const Changes& output) {
-  ChangeWriter<Spike> writer(output, y);
+  ChangeWriter<Spike> writer(output, y, !reached);
   alignas(64) uint8_t now[16 * sizeof(Spike)];
   for (int x = 0; x < c.outWidth; x++, sums += c.paddedFilters) {
     if (reached && !reached[x]) {
@@ -465,6 +495,9 @@ static void fireHeldRow(const Convolution& c, const HoldRule& rule, int y, const
                         const Changes& output) {
   c.wide ? fireHeldRowOf<Op16::Spike>(c, rule, y, sums, reached, output)
          : fireHeldRowOf<Op8::Spike>(c, rule, y, sums, reached, output);
+}
+static void largestRow(const Pool& p, const Changes& input, int y, const uint8_t* marked, uint8_t* now) {
+  p.spikeBytes == 2 ? largestRowOf<int16_t>(p, input, y, marked, now) : largestRowOf<int8_t>(p, input, y, marked, now);
 }
 static void compareRow(const Changes& kept, bool wide, int y, const uint8_t* now, const uint8_t* marked) {
   wide ? compareRowOf<int16_t>(kept, y, now, marked) : compareRowOf<int8_t>(kept, y, now, marked);
