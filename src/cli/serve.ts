@@ -21,6 +21,10 @@ interface ServeOptions {
   maxPixels?: number;
   cors?: string;
   grace?: number;
+  maxStreams?: number;
+  streamIdle?: number;
+  hold?: number;
+  deadZone?: number;
   backend?: DetectorOptions['backend'];
   isa?: string;
 }
@@ -58,6 +62,18 @@ export function addServeCommand(program: Command): void {
     .option('--max-queue <n>', 'pictures that wait for a worker, then 503 (default 16)', numberArgument)
     .option('--max-bytes <n>', 'largest body in bytes (default 20000000)', numberArgument)
     .option('--max-pixels <n>', 'largest picture in pixels (default 100000000)', countArgument)
+    .option(
+      '--max-streams <n>',
+      'cameras whose stream is kept, each in a thread of its own (default 4)',
+      numberArgument,
+    )
+    .option(
+      '--stream-idle <s>',
+      'seconds without a picture after which a stream ends (default 60)',
+      numberArgument,
+    )
+    .option('--hold <x>', 'of streams, as in detect --video (default 1)', numberArgument)
+    .option('--dead-zone <n>', 'of streams, as in detect --video (default 0)', numberArgument)
     .option('--cors <origin>', 'let pages of this origin call the server')
     .option(
       '--grace <ms>',
@@ -90,7 +106,20 @@ function namesOf(model: string): { name: string; model: string } {
 async function serve(given: ServeOptions): Promise<void> {
   const apiKey = given.apiKey ?? process.env[KEY_VARIABLE];
   const { host, port, conf, maxQueue, maxBytes, maxPixels, cors, grace: graceMs, preset, workers } = given;
-  const options = { apiKey, conf, maxQueue, maxBytes, cors, graceMs };
+  const { maxStreams, streamIdle, hold, deadZone } = given;
+  const streamIdleMs = streamIdle === undefined ? undefined : Math.round(1000 * streamIdle);
+  const options = {
+    apiKey,
+    conf,
+    maxQueue,
+    maxBytes,
+    cors,
+    graceMs,
+    maxStreams,
+    streamIdleMs,
+    hold,
+    deadZone,
+  };
   serverOptions(options);
   if (!isLoopback(host) && apiKey === undefined && !given.insecure)
     throw usageError(

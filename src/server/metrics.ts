@@ -1,4 +1,6 @@
+import type { FrameResult } from '../detection/stream.js';
 import type { DetectorResult } from '../detector.js';
+import type { Cameras } from './cameras.js';
 import type { Places } from './places.js';
 
 type PromClient = typeof import('prom-client');
@@ -13,6 +15,7 @@ export class Metrics {
   constructor(
     { Registry, Counter, Histogram, Gauge, collectDefaultMetrics }: PromClient,
     places: readonly Places[],
+    cameras: Cameras,
   ) {
     const registry = new Registry();
     const registers = [registry];
@@ -53,13 +56,21 @@ export class Metrics {
         this.set(places.reduce((sum, { waiting }) => sum + waiting, 0));
       },
     });
+    new Gauge({
+      name: 'spiking_yolo_streams',
+      help: 'Cameras whose stream is kept',
+      registers,
+      collect() {
+        this.set(cameras.streams);
+      },
+    });
   }
 
   answered(route: string, status: number): void {
     this.requests.inc({ route, status });
   }
 
-  detected({ elapsedMs, spikesPerNeuron }: DetectorResult): void {
+  detected({ elapsedMs, spikesPerNeuron }: DetectorResult | FrameResult): void {
     for (const [stage, ms] of Object.entries(elapsedMs)) this.stages.observe({ stage }, ms / 1000);
     if (spikesPerNeuron !== undefined) this.spikes.observe(spikesPerNeuron);
   }

@@ -6,6 +6,7 @@ import type { Detector, DetectorResult } from '../detector.js';
 import { fileError, reasonOf, SpikingYoloError, usageError } from '../errors.js';
 import { cocoClassName } from '../export/coco-categories.js';
 import { version } from '../version.js';
+import { Cameras } from './cameras.js';
 import { Metrics } from './metrics.js';
 import { type ServerOptions, serverOptions } from './options.js';
 import { PAGE } from './page.js';
@@ -88,7 +89,9 @@ export async function createServer(
     throw usageError('a detector cannot be called list: /v1/vision/custom/list is the list of them');
   const { fastify, multipart, prom } = await loadLibraries();
   const places = new Map(detectors.map(({ name, workers }) => [name, new Places(workers, options.maxQueue)]));
-  const metrics = new Metrics(prom, [...places.values()]);
+  const { hold, deadZone } = options;
+  const cameras = new Cameras(options, { hold, deadZone });
+  const metrics = new Metrics(prom, [...places.values()], cameras);
   const app = fastify({
     logger: false,
     bodyLimit: options.maxBytes,
@@ -110,7 +113,7 @@ export async function createServer(
   for (const type of PICTURE_TYPES)
     app.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.server.maxConnections = MOST_CONNECTIONS;
-  new Handlers(app, detectors, first, options, places, metrics).register();
+  new Handlers(app, detectors, first, options, places, metrics, cameras).register();
   return {
     async listen(where) {
       try {
@@ -123,6 +126,7 @@ export async function createServer(
       const late = setTimeout(() => app.server.closeAllConnections(), options.graceMs);
       await app.close();
       clearTimeout(late);
+      await cameras.close();
     },
   };
 }
@@ -143,6 +147,7 @@ class Handlers {
   private readonly options: ReturnType<typeof serverOptions>;
   private readonly places: ReadonlyMap<string, Places>;
   private readonly metrics: Metrics;
+  private readonly cameras: Cameras;
   private readonly started = Date.now();
   /** Bodies that are being read: as many as may run and wait, since each is held in memory. */
   private reading = 0;
@@ -155,6 +160,7 @@ class Handlers {
     options: ReturnType<typeof serverOptions>,
     places: ReadonlyMap<string, Places>,
     metrics: Metrics,
+    cameras: Cameras,
   ) {
     this.app = app;
     this.detectors = detectors;
@@ -162,6 +168,7 @@ class Handlers {
     this.options = options;
     this.places = places;
     this.metrics = metrics;
+    this.cameras = cameras;
     this.mostReading = options.maxQueue + detectors.reduce((sum, { workers }) => sum + workers, 0);
   }
 
@@ -199,6 +206,7 @@ class Handlers {
       uptimeSeconds: Math.round((Date.now() - this.started) / 1000),
       running: sumOf(this.places, ({ running }) => running),
       waiting: sumOf(this.places, ({ waiting }) => waiting),
+      streams: this.cameras.streams,
     }));
     app.get('/', async (_request, reply) =>
       reply
@@ -313,8 +321,11 @@ class Handlers {
       this.reading--;
     });
     this.checkKey(request, fields);
-    if (fields.camera !== undefined)
-      throw new Refusal(501, 'streams of a camera are not supported yet; leave the field "camera" out');
+    const { camera } = fields;
+    if (camera !== undefined && this.options.maxStreams === 0)
+      throw new Refusal(501, 'this server keeps no streams of cameras; leave the field "camera" out');
+    if (camera !== undefined && !/^[\w.:@ /-]{1,100}$/.test(camera))
+      throw new Refusal(400, 'a camera’s name has 1 to 100 letters, digits, spaces or any of . : @ / _ -');
     const least = numberOf(fields, 'min_confidence', 0, 1) ?? this.options.conf;
     const named = given ?? this.named(fields.model);
     const free = await this.places.get(named.name)!.take(gone.signal);
@@ -324,13 +335,14 @@ class Handlers {
     }
     if (!free) throw this.full(reply);
     try {
-      for await (const { result, error } of named.detector.detectAll([image], { signal: gone.signal })) {
-        if (error) throw error;
-        this.metrics.detected(result);
-        const detections = result.detections.filter(({ score }) => score >= least);
-        return { result: result as DetectorResult, detections, fields };
-      }
-      throw new Refusal(500, 'the picture was not looked at');
+      const result =
+        camera === undefined
+          ? await lookAt(named.detector, image, gone.signal)
+          : await this.cameras.next(named, camera, image);
+      if (!result) throw this.full(reply);
+      this.metrics.detected(result);
+      const detections = result.detections.filter(({ score }) => score >= least);
+      return { result, detections, fields };
     } finally {
       free();
     }
@@ -347,6 +359,15 @@ class Handlers {
       throw new Refusal(404, 'there is no model of that name; the list is at /v1/vision/custom/list');
     return found;
   }
+}
+
+/** Looks at a picture by itself. */
+async function lookAt(detector: Detector, image: Uint8Array, signal: AbortSignal): Promise<DetectorResult> {
+  for await (const { result, error } of detector.detectAll([image], { signal })) {
+    if (error) throw error;
+    return result;
+  }
+  throw new Refusal(500, 'the picture was not looked at');
 }
 
 /** Answers with what went wrong. */

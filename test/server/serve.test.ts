@@ -87,6 +87,7 @@ describe('serve', () => {
       '200000',
       '--max-bytes',
       '300000',
+      ...['--max-streams', '2', '--stream-idle', '2', '--hold', '0.5'],
     ]);
     url = `${server.address}/v1/vision/detection`;
   });
@@ -187,6 +188,33 @@ print(answer.json()["predictions"][0]["label"])`;
     expect((await ask(form(cat, { model: 'third' }), '/v1/detect')).status).toBe(404);
   });
 
+  it('keeps a stream for each camera, in which a still scene costs nothing', async () => {
+    const look = async (camera: string, image: Uint8Array = cat) => {
+      const response = await fetch(`${server.address}/v1/detect`, {
+        method: 'POST',
+        body: form(image, { camera }),
+      });
+      return { status: response.status, record: JSON.parse(await response.text()) };
+    };
+    const [found] = JSON.parse(run(['detect', 'samples/cat.jpg', ...LITE, '--format', 'json']).stdout);
+    const first = await look('door');
+    expect(first).toMatchObject({ status: 200, record: { frame: 0, spikes: found.spikes } });
+    expect(first.record.detections).toEqual(found.detections);
+    const still = { frame: 1, spikes: 0, changed: 0, detections: found.detections };
+    expect((await look('door')).record).toMatchObject(still);
+    expect((await look('garden')).record).toMatchObject({ frame: 0, spikes: found.spikes });
+    expect((await ask(form(cat, { camera: 'door' }))).answer.predictions[0].label).toBe('cat');
+    // a third one takes the place of the one that has waited longest
+    expect((await look('hall')).record.frame).toBe(0);
+    const streams = async () => JSON.parse(await (await fetch(`${server.address}/healthz`)).text()).streams;
+    expect(await streams()).toBe(2);
+    expect((await look('door')).record.frame).toBe(3);
+    expect((await look('garden')).record.frame).toBe(0);
+    expect((await look('door', Buffer.from('none'))).status).toBe(400);
+    expect((await look('door')).record.frame).toBe(4);
+    await expect.poll(streams, { timeout: 10_000 }).toBe(0);
+  });
+
   it('tells how it is', async () => {
     const get = async (path: string) => (await fetch(`${server.address}${path}`)).text();
     expect(JSON.parse(await get('/healthz'))).toMatchObject({ status: 'ok', running: 0, waiting: 0 });
@@ -219,7 +247,7 @@ print(answer.json()["predictions"][0]["label"])`;
     ['a picture of too many pixels', () => form(large), 400, /512×512; .*at most 0.2 megapixels/],
     ['a body that is too large', () => form(Buffer.concat([cat, Buffer.alloc(400_000)])), 413, /./],
     ['a confidence that is none', () => form(cat, { min_confidence: 'high' }), 400, /min_confidence/],
-    ['a camera', () => form(cat, { camera: 'door' }), 501, /streams of a camera/],
+    ['a camera of an odd name', () => form(cat, { camera: 'a"b' }), 400, /camera’s name/],
     ['a field that is too long', () => form(cat, { note: 'x'.repeat(2000) }), 400, /too long/],
     [
       'two pictures',
