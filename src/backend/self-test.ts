@@ -3,8 +3,10 @@ import {
   type ConvolutionStage,
   type EnginePlan,
   firingLimits,
+  LAYERED_STEPS,
   type Pool,
   type PoolStage,
+  streamPlan,
 } from '../engine/plan.js';
 import { referenceBackend } from '../engine/reference.js';
 import { Simulation } from '../engine/simulation.js';
@@ -82,6 +84,21 @@ function testPlan(rule: Pool, wide: boolean): EnginePlan {
   return { stages, gamma: 4, blockLength: 5 };
 }
 
+/** A stream of two pictures, of which the second differs a little. */
+const runStream = (backend: Backend, plan: EnginePlan): string => {
+  const random = generator(7);
+  const simulation = new Simulation(plan, backend);
+  const pixels = Uint8Array.from({ length: 9 * 9 * 3 }, () => random(256));
+  let result = '';
+  for (const picture of [pixels, pixels.map((value) => (random(9) === 0 ? random(256) : value))]) {
+    simulation.begin(picture);
+    simulation.advanceTo(1);
+    result += `${simulation.checksum()} ${simulation.statistics().spikes} `;
+  }
+  simulation.close();
+  return result;
+};
+
 const run = (backend: Backend, plan: EnginePlan): string => {
   const random = generator(7);
   const simulation = new Simulation(plan, backend);
@@ -104,6 +121,12 @@ export function selfTest(backend: Backend): string | undefined {
         return `a ${wide ? 16 : 8}-bit network with the pool ${rule} gave ${found}, the definition gives ${expected}`;
       }
     }
+  }
+  for (const wide of [true, false]) {
+    const plan = streamPlan({ ...testPlan('exact', wide), gamma: LAYERED_STEPS }, 0.75);
+    const [expected, found] = [referenceBackend, backend].map((each) => runStream(each, plan));
+    if (found !== expected)
+      return `a ${wide ? 16 : 8}-bit stream gave ${found}, the definition gives ${expected}`;
   }
   return undefined;
 }

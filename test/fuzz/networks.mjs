@@ -2,7 +2,7 @@
 
 import { quantise } from '../../dist/conversion/quantise.js';
 import { possibleSchedules } from '../../dist/detection/settings.js';
-import { planEngine } from '../../dist/engine/plan.js';
+import { planEngine, streamPlan } from '../../dist/engine/plan.js';
 import { hasNeurons } from '../../dist/network/ops/index.js';
 import { inferShapes } from '../../dist/network/shapes.js';
 
@@ -167,5 +167,13 @@ export function makePlan(stream) {
     blockLength: 1 + stream.below(20),
   });
   const method = stream.pick([undefined, 'dense', 'events', 'every-word']);
-  return { plan: { ...plan, ...(method && { method }) }, steps, input: model.network.input };
+  const made = { ...plan, ...(method && { method }), coding: stream.pick(['count', 'phase']) };
+  const { input } = model.network;
+  if (stream.below(2)) return { plan: made, steps, input };
+  // a stream, if this network can be one
+  try {
+    return { plan: streamPlan(made, (128 + stream.below(129)) / 256), steps, input };
+  } catch {
+    return { plan: made, steps, input };
+  }
 }

@@ -200,7 +200,7 @@ function damage(stream, plan) {
 function drive(stream, engine, plan, steps) {
   let step = 0;
   for (let calls = stream.below(40); calls > 0; calls--) {
-    switch (stream.below(9)) {
+    switch (stream.below(10)) {
       case 0:
         engine.begin(stream.below(3) ? new Uint8Array(stream.below(600)) : odd(stream));
         break;
@@ -233,6 +233,11 @@ function drive(stream, engine, plan, steps) {
         break;
       case 7:
         step = stream.below(steps);
+        break;
+      case 8:
+        // of a stream
+        if (stream.below(2)) engine.reset(odd(stream));
+        else engine.changed(stream.below(2) ? stream.below(plan.stages.length) : odd(stream));
         break;
       default:
         if (stream.below(10) === 0) engine.close();
