@@ -1,7 +1,7 @@
 /**
- * Ten thousand photos in one run of `detect`: memory, descriptors and threads must not grow, and the last thousand take
- * as long as the first. node bench/endurance.mjs [--photos n] [--folder dir]; exits with 1 if something grew. A folder keeps
- * the generated photos for the next run.
+ * Ten thousand photos in one run of `detect`, or with --stream frames of one video: memory, descriptors and threads must not grow,
+ * and the last thousand take as long as the first. node bench/endurance.mjs [--stream] [--photos n] [--folder dir]; exits with 1 if
+ * something grew. A folder keeps the generated photos for the next run.
  */
 import { spawn } from 'node:child_process';
 import {
@@ -22,7 +22,11 @@ import { drawDetections, readPhoto, resizePhoto } from '../dist/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
-  options: { photos: { type: 'string', default: '10000' }, folder: { type: 'string' } },
+  options: {
+    photos: { type: 'string', default: '10000' },
+    folder: { type: 'string' },
+    stream: { type: 'boolean', default: false },
+  },
 });
 const total = Number(values.photos);
 const [WIDTH, HEIGHT] = [500, 375];
@@ -67,7 +71,8 @@ try {
   if (!(existsSync(folder) && readdirSync(folder).length === total)) await generate(folder);
   const child = spawn(process.execPath, [
     `${root}dist/cli/main.js`,
-    ...['detect', folder, '--model', 'tiny-yolo-lite-voc', '--steps', '4', '--format', 'ndjson'],
+    ...['detect', ...(values.stream ? ['--video', folder] : [folder])],
+    ...['--model', 'tiny-yolo-lite-voc', '--steps', '4', '--format', 'ndjson'],
   ]);
   child.stderr.pipe(process.stderr);
   const start = performance.now();
