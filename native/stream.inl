@@ -3,6 +3,7 @@
 // 16 changes of counts.
 typedef int16_t Deltas __attribute__((vector_size(32)));
 typedef int8_t Bytes16 __attribute__((vector_size(16)));
+typedef int64_t Fours __attribute__((vector_size(32)));  // four changes each
 
 static inline Deltas deltasOf(const uint8_t* p, int8_t) {
   Bytes16 v;
@@ -63,43 +64,17 @@ class ChangeWriter {
     sums_ = pending_ == 0 ? d : sums_ + d;
     sizes_ = pending_ == 0 ? size : sizes_ + size;
     pending_++;
-    alignas(32) int16_t each[16];
-    __builtin_memcpy(each, &d, sizeof each);
-    uint64_t fours[4];
-    __builtin_memcpy(fours, each, sizeof fours);
-    for (int i = 0; i < 4; i++) groups_ += fours[i] != 0;
-    if (c_.digits) {
-      // a number's canonical form has a digit for each bit in which it differs from three times itself
-      for (int i = 0; i < 16; i++) {
-        const unsigned magnitude = unsigned(each[i] < 0 ? -each[i] : each[i]);
-        sent_ += __builtin_popcount(magnitude ^ (3 * magnitude));
-      }
-    }
+    groups_ -= reinterpret_cast<Fours>(reinterpret_cast<Fours>(d) != 0);
+    if (c_.digits) sent_ += digitsIn(d);
     if (full_) return;
     constexpr int kChannels = 4 / int(sizeof(Spike));
     if constexpr (sizeof(Spike) == 2) {
-      push(channel / kChannels, each);
+      push(channel / kChannels, &d);
     } else {
-      bool large = false;
-      const Deltas over = size > 127;
-      uint64_t seen[4];
-      __builtin_memcpy(seen, &over, sizeof seen);
-      large = (seen[0] | seen[1] | seen[2] | seen[3]) != 0;
-      if (!large) {
-        const Bytes16 narrow = __builtin_convertvector(d, Bytes16);
-        push(channel / kChannels, &narrow);
-        return;
-      }
-      for (bool left = true; left;) {
-        int8_t part[16];
-        left = false;
-        for (int i = 0; i < 16; i++) {
-          part[i] = int8_t(each[i] > 127 ? 127 : each[i] < -127 ? -127 : each[i]);
-          each[i] = int16_t(each[i] - part[i]);
-          left |= each[i] != 0;
-        }
-        push(channel / kChannels, part);
-      }
+      const Fours over = reinterpret_cast<Fours>(Deltas(size > 127));
+      const Bytes16 narrow = __builtin_convertvector(d, Bytes16);
+      if ((over[0] | over[1] | over[2] | over[3]) == 0) push(channel / kChannels, &narrow);
+      else pushParts(channel / kChannels, d);
     }
   }
 
@@ -108,11 +83,37 @@ class ChangeWriter {
     c_.rows[y_] = cells_ == 0 ? RowState::kQuiet : full_ ? RowState::kFull : RowState::kListed;
     c_.listed[y_] = count_;
     c_.changedCells[y_] = cells_;
-    c_.groups[y_] = groups_;
+    c_.groups[y_] = int32_t(groups_[0] + groups_[1] + groups_[2] + groups_[3]);
     c_.spikes[y_] = spikes_;
   }
 
  private:
+  // A number's canonical form has a digit for each bit in which it differs from three times itself.
+  static int digitsIn(const Deltas& d) {
+    int digits = 0;
+    for (int i = 0; i < 16; i++) {
+      const unsigned size = unsigned(d[i] < 0 ? -d[i] : d[i]);
+      digits += __builtin_popcount(size ^ (3 * size));
+    }
+    return digits;
+  }
+
+  // Changes beyond ±127, as words that add up to them.
+  __attribute__((noinline)) void pushParts(int word, const Deltas& d) {
+    int16_t left[16];
+    __builtin_memcpy(left, &d, sizeof left);
+    for (bool more = true; more;) {
+      int8_t part[16];
+      more = false;
+      for (int i = 0; i < 16; i++) {
+        part[i] = int8_t(left[i] > 127 ? 127 : left[i] < -127 ? -127 : left[i]);
+        left[i] = int16_t(left[i] - part[i]);
+        more |= left[i] != 0;
+      }
+      push(word, part);
+    }
+  }
+
   // Adds up what `put` has gathered of a cell.
   void settle() {
     if (pending_ == 0) return;
@@ -136,11 +137,16 @@ class ChangeWriter {
     constexpr int kWords = 4 * int(sizeof(Spike));
     uint32_t each[kWords];
     __builtin_memcpy(each, deltas, sizeof each);
+    // in a variable of its own: what is stored might be count_ for all the compiler knows
+    int count = count_;
+    uint16_t* words = words_;
+    uint32_t* changes = deltas_;
     for (int i = 0; i < kWords; i++) {
-      words_[count_] = uint16_t(word + i);
-      deltas_[count_] = each[i];
-      count_ += each[i] != 0;
+      words[count] = uint16_t(word + i);
+      changes[count] = each[i];
+      count += each[i] != 0;
     }
+    count_ = count;
   }
 
   const Changes& c_;
@@ -150,7 +156,8 @@ class ChangeWriter {
   int32_t* first_;
   const size_t cell_;
   Deltas sums_ = {}, sizes_ = {};
-  int pending_ = 0, count_ = 0, sum_ = 0, sent_ = 0, cells_ = 0, groups_ = 0;
+  Fours groups_ = {};
+  int pending_ = 0, count_ = 0, sum_ = 0, sent_ = 0, cells_ = 0;
   double spikes_ = 0;
   bool full_;
 };
