@@ -189,9 +189,10 @@ struct Kernels {
   void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts,
                   uint8_t* scratch);
   void (*convolveFloat)(const FloatConvolution&, const float* input, float* output);
-  // Of a stream, for output row y. Sums from what changed of the input, whose rows are quiet or listed: adds W·Δ and marks the cells
-  // that a change reached.
-  void (*addChangesRow)(const Convolution&, const Changes& input, int y, int32_t* sums, uint8_t* reached, uint8_t* scratch);
+  // Of a stream, for output row y. Sums of some filters from what changed of the input, whose rows are quiet or listed: adds W·Δ and
+  // marks the cells that a change reached.
+  void (*addChangesRow)(const Convolution&, const Changes& input, int y, int firstFilter, int filters, int32_t* sums,
+                        uint8_t* reached, uint8_t* scratch);
   // Sums afresh for some filters, bias (T·B) + W·N: from a window of N, or (channelwise) from the input as it lies there.
   void (*sumInputRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int firstFilter, int filters,
                       int32_t* sums, uint8_t* scratch);

@@ -283,15 +283,18 @@ void Stream::runConvolution(int index) {
     for (int f = 0; f < c.paddedFilters; f++) bias[f] = steps_ * c.bias[f];
   }
   const bool atOnce = onImage || c.channelwise || stage.weights->size() <= kCachedWeights;
-  if (afresh && !atOnce) {
+  // of a layer whose weights are large, those of a tile of filters serve all rows before the next one's turn
+  if (!atOnce) {
     const int filtersAtOnce = c.tileGroups * kFilterGroup;
     const int tiles = (c.paddedFilters + filtersAtOnce - 1) / filtersAtOnce;
     shareRows(tiles, [&](int tile, int worker) {
+      uint8_t* scratch = workers_[worker].scratch.as<uint8_t>();
       const int filter = tile * filtersAtOnce;
       const int filters = std::min(filtersAtOnce, c.paddedFilters - filter);
       for (int y = 0; y < c.outHeight; y++) {
-        if (ways[y] != Way::kAfresh) continue;
-        kernels_.sumInputRow(c, y, &window, bias, filter, filters, sums + y * rowSums, workers_[worker].scratch.as<uint8_t>());
+        int32_t* row = sums + y * rowSums;
+        if (ways[y] == Way::kAfresh) kernels_.sumInputRow(c, y, &window, bias, filter, filters, row, scratch);
+        if (ways[y] == Way::kChanges) kernels_.addChangesRow(c, input, y, filter, filters, row, marked_[worker].as<uint8_t>(), scratch);
       }
     });
   }
@@ -299,16 +302,15 @@ void Stream::runConvolution(int index) {
     uint8_t* scratch = workers_[worker].scratch.as<uint8_t>();
     uint8_t* reached = marked_[worker].as<uint8_t>();
     int32_t* row = sums + y * rowSums;
-    if (ways[y] == Way::kChanges) {
-      kernels_.addChangesRow(c, input, y, row, reached, scratch);
-    } else if (ways[y] == Way::kAfresh && onImage) {
-      kernels_.presentRow(c, y, window, row, scratch);
-    } else if (ways[y] == Way::kAfresh && atOnce) {
-      kernels_.sumInputRow(c, y, &window, bias, 0, c.paddedFilters, row, scratch);
-    }
+    if (ways[y] == Way::kAfresh && onImage) kernels_.presentRow(c, y, window, row, scratch);
+    else if (ways[y] == Way::kAfresh && atOnce) kernels_.sumInputRow(c, y, &window, bias, 0, c.paddedFilters, row, scratch);
+    else if (ways[y] == Way::kChanges && atOnce) kernels_.addChangesRow(c, input, y, 0, c.paddedFilters, row, reached, scratch);
     if (!spec.fires) return;
-    if (ways[y] == Way::kQuiet) endQuietRow(kept, y);
-    else kernels_.fireHeldRow(c, rule, y, row, ways[y] == Way::kChanges ? reached : nullptr, kept.changes);
+    if (ways[y] == Way::kQuiet) return endQuietRow(kept, y);
+    if (ways[y] == Way::kChanges && !atOnce) {
+      for (int x = 0; x < c.outWidth; x++) reached[x] = changedWithin(input, y * c.stride - c.padding, c.size, x * c.stride - c.padding, c.size);
+    }
+    kernels_.fireHeldRow(c, rule, y, row, ways[y] == Way::kChanges ? reached : nullptr, kept.changes);
   });
 }
 

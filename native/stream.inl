@@ -325,8 +325,8 @@ static inline void addToChannels(const Convolution& c, const Changes& input, int
 }
 
 template <class Op>
-static void addChangesRowOf(const Convolution& c, const Changes& input, int y, int32_t* sums, uint8_t* reached,
-                            uint8_t* scratch) {
+static void addChangesRowOf(const Convolution& c, const Changes& input, int y, int firstFilter, int filters, int32_t* sums,
+                            uint8_t* reached, uint8_t* scratch) {
   using Spike = typename Op::Spike;
   ChangeTap* taps = reinterpret_cast<ChangeTap*>(scratch);
   const size_t groupBytes = size_t(c.size) * c.size * c.words * 64;
@@ -349,7 +349,7 @@ static void addChangesRowOf(const Convolution& c, const Changes& input, int y, i
     }
     reached[x] = tapCount > 0;
     if (tapCount == 0) continue;
-    for (int group = 0; group < c.paddedFilters / 16;) {
+    for (int group = firstFilter / 16; group < (firstFilter + filters) / 16;) {
       const int groups = groupsFrom(c, group);
       withGroups<Op>(groups, [&](auto count) {
         addTaps<Op, decltype(count)::value>(taps, tapCount, c.weights + group * groupBytes, c.words, sums + group * 16);
@@ -490,8 +490,10 @@ static void fireHeldRowOf(const Convolution& c, const HoldRule& rule, int y, con
   writer.endRow();
 }
 
-static void addChangesRow(const Convolution& c, const Changes& input, int y, int32_t* sums, uint8_t* reached, uint8_t* scratch) {
-  c.wide ? addChangesRowOf<Op16>(c, input, y, sums, reached, scratch) : addChangesRowOf<Op8>(c, input, y, sums, reached, scratch);
+static void addChangesRow(const Convolution& c, const Changes& input, int y, int firstFilter, int filters, int32_t* sums,
+                          uint8_t* reached, uint8_t* scratch) {
+  c.wide ? addChangesRowOf<Op16>(c, input, y, firstFilter, filters, sums, reached, scratch)
+         : addChangesRowOf<Op8>(c, input, y, firstFilter, filters, sums, reached, scratch);
 }
 static void sumInputRow(const Convolution& c, int y, const WindowBuffer* window, const int32_t* bias, int firstFilter, int filters,
                         int32_t* sums, uint8_t* scratch) {
