@@ -1,9 +1,9 @@
 /**
- * Ten thousand photos in one run of `detect`, or with --stream frames of one video: memory, descriptors and threads must not grow,
- * and the last thousand take as long as the first. node bench/endurance.mjs [--stream] [--photos n] [--folder dir]; exits with 1 if
+ * Ten thousand photos in one run of `detect`, or with --clip frames of a clip that ffmpeg loops: memory, descriptors and threads must not grow,
+ * and the last thousand take as long as the first. node bench/endurance.mjs [--clip FILE] [--photos n] [--folder dir]; exits with 1 if
  * something grew. A folder keeps the generated photos for the next run.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -25,7 +25,7 @@ const { values } = parseArgs({
   options: {
     photos: { type: 'string', default: '10000' },
     folder: { type: 'string' },
-    stream: { type: 'boolean', default: false },
+    clip: { type: 'string' },
   },
 });
 const total = Number(values.photos);
@@ -68,11 +68,16 @@ function holdings(pid) {
 const work = mkdtempSync(join(tmpdir(), 'endurance-'));
 try {
   const folder = values.folder ?? join(work, 'photos');
-  if (!(existsSync(folder) && readdirSync(folder).length === total)) await generate(folder);
+  const looped = join(work, 'looped.mp4');
+  if (values.clip) {
+    const loop = ['-v', 'error', '-stream_loop', '-1', '-i', values.clip, '-frames:v', values.photos];
+    const { status } = spawnSync('ffmpeg', [...loop, '-an', '-c', 'copy', looped], { stdio: 'inherit' });
+    if (status !== 0) throw new Error('ffmpeg does not loop the clip');
+  } else if (!(existsSync(folder) && readdirSync(folder).length === total)) await generate(folder);
   const child = spawn(process.execPath, [
     `${root}dist/cli/main.js`,
-    ...['detect', ...(values.stream ? ['--video', folder] : [folder])],
-    ...['--model', 'tiny-yolo-lite-voc', '--steps', '4', '--format', 'ndjson'],
+    ...['detect', ...(values.clip ? ['--video', looped] : [folder, '--steps', '4'])],
+    ...['--model', 'tiny-yolo-lite-voc', '--format', 'ndjson'],
   ]);
   child.stderr.pipe(process.stderr);
   const start = performance.now();

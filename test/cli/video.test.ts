@@ -1,3 +1,5 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   copyFileSync,
   existsSync,
@@ -12,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectError, run } from '../support/command.js';
+import { describeWithProgram } from '../support/programs.js';
 import { root } from '../support/shared.js';
 
 let folder: string;
@@ -106,5 +109,68 @@ describe('detect --video', () => {
       1,
       /takes ffprobe, which is not on PATH .*apt-get install ffmpeg/,
     );
+  });
+});
+
+describeWithProgram('ffmpeg')('detect --video, into a film', () => {
+  it('draws frames into it, which has its name once it is whole', () => {
+    const film = join(folder, 'found.mp4');
+    expect(detect(frames, '--fps', '5', '--every', '2', '--draw', film).status).toBe(0);
+    const entries = ['-show_entries', 'stream=nb_frames,avg_frame_rate', '-of', 'csv=p=0', film];
+    const { stdout } = spawnSync('ffprobe', ['-v', 'error', ...entries], { encoding: 'utf8' });
+    expect(stdout.trim()).toBe('5/2,3');
+    expectError(detect(frames, '--draw', film), 2, /found.mp4 is there already/);
+    const nowhere = join(folder, 'no', 'such', 'film.mp4');
+    expectError(detect(frames, '--draw', nowhere), 1, /film.mp4: .*No such file/);
+    expect(readdirSync(folder).filter((name) => name.includes('.part'))).toEqual([]);
+  });
+});
+
+describe('detect --camera', () => {
+  /** An ffmpeg that puts out a picture, twenty times a second. */
+  const fakeFfmpeg = () => {
+    const bin = mkdtempSync(join(folder, 'bin-'));
+    const frame = "printf 'P6\\n2 1\\n255\\nabcdef'";
+    writeFileSync(join(bin, 'ffmpeg'), `#!/bin/sh\nwhile ${frame}; do sleep 0.05; done\n`, { mode: 0o755 });
+    return { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+  };
+  const args = [
+    'detect',
+    '--model',
+    'tiny-yolo-lite-voc',
+    '--camera',
+    'rtsp://camera/x',
+    '--format',
+    'ndjson',
+  ];
+
+  it('looks at the newest frame until its time is over', () => {
+    const { stdout, status, stderr } = run([...args, '--duration', '1'], { env: fakeFfmpeg() });
+    expect([status, stderr]).toEqual([0, '']);
+    const records = linesOf(stdout);
+    expect(records.length).toBeGreaterThan(2);
+    for (const [i, { path, frame, time, dropped, changed }] of records.entries()) {
+      expect([path, time < 1, changed > 0]).toEqual(['rtsp://camera/x', true, i === 0]);
+      if (i > 0) expect(frame - records[i - 1].frame).toBe(dropped + 1);
+    }
+  });
+
+  it('keeps what it found when it is interrupted', async () => {
+    const child = spawn(process.execPath, [`${root}dist/cli/main.js`, ...args], { env: fakeFfmpeg() });
+    let text = '';
+    child.stdout.on('data', (data) => {
+      text += data;
+      if (text.split('\n').length > 3) child.kill('SIGINT');
+    });
+    expect((await once(child, 'exit'))[0]).toBe(130);
+    expect(linesOf(text).length).toBeGreaterThanOrEqual(3);
+  });
+
+  it('refuses what is no camera, and two sources', () => {
+    expectError(run(['detect', '--camera', 'film.mp4']), 2, /a camera is a device/);
+    expectError(run(['detect', '--camera', '/dev/no-camera']), 1, /there is no such device/);
+    expectError(run(['detect', '--camera', 'rtsp://a', '--video', 'b']), 2, /two sources/);
+    expectError(run([...args, '--start', '3']), 2, /a camera begins now/);
+    expectError(run(['detect', '--video', 'x', '--hold', '2']), 2, /hold is 2/);
   });
 });
