@@ -139,6 +139,8 @@ async function watch(name, work) {
 
 if (values.child) {
   await fuzz(values.child, join(process.env.SPIKING_YOLO_FUZZ_WORK, values.child));
+  // a target may have started what would go on
+  process.exit(0);
 } else {
   const unknown = positionals.find((name) => !(name in targets));
   if (unknown) throw new Error(`there is no target ${unknown}; there are ${Object.keys(targets).join(', ')}`);

@@ -13,6 +13,8 @@ import { checkRecord } from '../../dist/export/records.js';
 import { parseOnnx } from '../../dist/formats/onnx/load.js';
 import { Model } from '../../dist/formats/onnx/proto.js';
 import {
+  createServer,
+  Detector,
   decodeModel,
   decodePhoto,
   drawDetections,
@@ -133,6 +135,55 @@ async function pictures() {
     ...cases.map((name) => readFileSync(`${root}test/cases/${name}`)),
     readFileSync(`${root}samples/cat.jpg`).subarray(0, 6000),
   ];
+}
+
+const BOUNDARY = 'xyz';
+
+/** Forms as clients send them to the server. */
+async function forms() {
+  const png = await drawDetections({ width: 20, height: 17, rgb: randomBytes(1, 20 * 17 * 3) }, [], 'png');
+  const form = (...parts) =>
+    Buffer.concat([
+      ...parts.flatMap(([head, body]) => [
+        Buffer.from(`--${BOUNDARY}\r\nContent-Disposition: form-data; ${head}\r\n\r\n`),
+        Buffer.from(body),
+        Buffer.from('\r\n'),
+      ]),
+      Buffer.from(`--${BOUNDARY}--\r\n`),
+    ]);
+  const image = ['name="image"; filename="a.png"\r\nContent-Type: image/png', png];
+  return [
+    form(image),
+    form(['name="image"', png], ['name="min_confidence"', '0.4']),
+    form(['name="camera"', 'door'], image, ['name="api_key"', 'k']),
+    form(['name="file"; filename="b"', 'none'], ['name="image"; filename="c"', 'none']),
+    form(['name="image"; filename="a"', png.subarray(0, 90)], image),
+    png,
+  ];
+}
+
+let address;
+async function startServer() {
+  const detector = await Detector.load({ model: 'tiny-yolo-lite-voc', conf: 0.05, workers: 1, steps: 1 });
+  const server = await createServer([{ name: 'lite', detector, workers: 1 }], {
+    maxStreams: 1,
+    maxBytes: 100_000,
+  });
+  return server.listen({ host: '127.0.0.1', port: 0 });
+}
+
+/** The body of a request to the server, which answers, and never with a failure of its own. */
+async function askServer(bytes) {
+  const url = await (address ??= startServer());
+  const answer = await fetch(`${url}/v1/vision/detection`, {
+    method: 'POST',
+    body: bytes,
+    headers: { 'content-type': `multipart/form-data; boundary=${BOUNDARY}` },
+  });
+  const { success, error, code } = await answer.json();
+  if (code !== answer.status || success !== (code === 200) || code >= 500)
+    throw new Error(`the server answered ${answer.status}: ${error}`);
+  return `${code} ${error ?? ''}`;
 }
 
 const addonPath = () => process.env.SPIKING_YOLO_FUZZ_ADDON ?? `${root}build/Release/spiking_yolo.node`;
@@ -435,6 +486,7 @@ export const targets = {
       }
     },
   },
+  form: { seeds: forms, run: askServer },
   addon: { seeds: () => [1, 2, 3, 4, 5, 6, 7, 8].map((seed) => randomBytes(seed, 3000)), run: runAddon },
   floatAddon: { seeds: () => [1, 2, 3, 4].map((seed) => randomBytes(seed, 3000)), run: runFloatAddon },
 };
