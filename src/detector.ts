@@ -428,6 +428,8 @@ export class Detector {
    * ```
    */
   stream(options: StreamOptions = {}): DetectionStream {
+    if (typeof options !== 'object' || options === null)
+      throw usageError('the options of a stream must be an object');
     if (!(this.network instanceof SpikingDetector))
       throw usageError('the float network (ann) has no streams');
     if (this.closed) throw usageError('this detector is closed');

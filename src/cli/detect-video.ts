@@ -1,13 +1,14 @@
 import { createWriteStream, existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { FrameResult } from '../detection/stream.js';
 import { Detector } from '../detector.js';
-import { fileError, reasonOf, SpikingYoloError, usageError, withPath } from '../errors.js';
+import { fileError, reasonOf, SpikingYoloError, usageError } from '../errors.js';
 import { isFolder, writeWhole } from '../files.js';
 import { drawDetections } from '../image/draw.js';
 import { readCamera } from '../video/camera.js';
+import { withoutSecrets } from '../video/ffmpeg.js';
 import { Film, isFilm } from '../video/film.js';
-import { type Frame, type FrameOptions, readFrames } from '../video/frames.js';
+import { checkFrameOptions, type Frame, type FrameOptions, readFrames } from '../video/frames.js';
 import type { DetectOptions } from './detect.js';
 import { detectorOptions, refuseOverwriting } from './options.js';
 import { printError } from './print.js';
@@ -46,29 +47,35 @@ const lineOf = (record: FrameRecord) => {
   return `frame ${frame}, ${time.toFixed(2)} s: ${objectsOf(record) || 'nothing'} (${(100 * changed).toFixed(1)} % changed, ${spikesPerNeuron.toFixed(2)} spikes a neuron, ${ms.toFixed(0)} ms${lost})\n`;
 };
 
-/** Writes text where it belongs, waiting while the reader is slow; throws `FILE` if that fails. */
+/** Writes text where it belongs, waiting while the reader is slow; a file is there from its first line on. Throws `FILE` if that fails. */
 class Lines {
-  private readonly stream: NodeJS.WritableStream;
+  private stream: NodeJS.WritableStream | undefined;
   private readonly path: string | undefined;
   private failure: unknown;
 
   constructor(path: string | undefined) {
     this.path = path;
-    this.stream = path === undefined ? process.stdout : createWriteStream(path);
-    if (path !== undefined)
-      this.stream.on('error', (error) => {
-        this.failure = error;
-      });
   }
 
   async write(text: string): Promise<void> {
-    await new Promise<void>((resolve) => this.stream.write(text, () => resolve()));
+    this.stream ??= this.open();
+    await new Promise<void>((resolve) => this.stream!.write(text, () => resolve()));
     this.check();
   }
 
   async end(): Promise<void> {
-    if (this.path !== undefined) await new Promise<void>((resolve) => this.stream.end(() => resolve()));
+    const { stream, path } = this;
+    if (stream && path !== undefined) await new Promise<void>((resolve) => stream.end(() => resolve()));
     this.check();
+  }
+
+  private open(): NodeJS.WritableStream {
+    if (this.path === undefined) return process.stdout;
+    const stream = createWriteStream(this.path);
+    stream.on('error', (error) => {
+      this.failure = error;
+    });
+    return stream;
   }
 
   private check(): void {
@@ -147,8 +154,7 @@ function framesOf(
   options: FrameOptions,
 ): AsyncIterable<Frame & { dropped?: number }> {
   if (video !== undefined) return readFrames(video, options);
-  const { start, ...rest } = options;
-  if (start !== undefined) throw usageError('--start is of a video: a camera begins now');
+  const { start: _, ...rest } = options;
   return readCamera(camera!, {
     ...rest,
     onLost: ({ message }, pauseMs) =>
@@ -166,6 +172,8 @@ export async function detectVideo(
   const { format: asked, out, resume, shard, watch, draw, ...rest } = given;
   const source = (from.video ?? from.camera)!;
   if (inputs.length > 0) throw usageError('--video looks at one video; leave photos out');
+  if (from.camera !== undefined && frames.start !== undefined)
+    throw usageError('--start is of a video: a camera begins now');
   const refused = { resume, shard, watch, workers: rest.workers };
   const odd = Object.entries(refused).find(([, value]) => value !== undefined);
   if (odd)
@@ -183,6 +191,9 @@ export async function detectVideo(
         ? `${draw} is there already; name another file or delete it`
         : '--draw takes a folder for the frames of a video, or a film’s name (film.mp4)',
     );
+  if (draw !== undefined && isFilm(draw) && !(await isFolder(dirname(draw))))
+    throw fileError(`${draw}: there is no folder ${dirname(draw)}`);
+  checkFrameOptions(frames);
   await refuseOverwriting({ out }, [source, rest.model]);
   const detector = await Detector.load(detectorOptions(rest));
   const controller = new AbortController();
@@ -191,8 +202,7 @@ export async function detectVideo(
   const live = new LiveLine();
   const drawn =
     draw === undefined ? undefined : new Drawn(draw, frames.fps && frames.fps / (frames.every ?? 1));
-  let code = 0;
-  try {
+  const look = async () => {
     const stream = detector.stream({ hold, deadZone });
     let before: string | undefined;
     let dropped = 0;
@@ -202,7 +212,7 @@ export async function detectVideo(
       const result = await stream.next({ data, width, height, channels: 3 });
       dropped += each.dropped ?? 0;
       const ofCamera = from.camera === undefined ? {} : { dropped };
-      const record: FrameRecord = { path: source, ...result, frame, time, ...ofCamera };
+      const record: FrameRecord = { path: withoutSecrets(source), ...result, frame, time, ...ofCamera };
       const objects = objectsOf(record);
       if (!onlyChanges || objects !== before) {
         live.clear();
@@ -213,21 +223,22 @@ export async function detectVideo(
       before = objects;
       await drawn?.add(each, result);
     }
-  } catch (error) {
-    live.clear();
-    if (!(error instanceof SpikingYoloError) || error.code === 'USAGE') {
-      await drawn?.end().catch(() => {});
-      throw error;
+  };
+  // whatever fails, all that was begun is ended, and the first failure is told
+  let failure: unknown;
+  for (const step of [look, () => lines.end(), () => drawn?.end(), () => detector.close()]) {
+    try {
+      await step();
+    } catch (error) {
+      failure ??= error;
     }
-    if (error.code !== 'ABORTED') printError(reasonOf(withPath(source, error)));
-    // what was found before stays
-    code = error.code === 'ABORTED' ? 130 : 1;
-  } finally {
     live.clear();
-    release();
-    await lines.end();
-    await detector.close();
   }
-  await drawn?.end();
-  return code;
+  release();
+  if (failure === undefined) return 0;
+  if (!(failure instanceof SpikingYoloError) || failure.code === 'USAGE') throw failure;
+  if (failure.code === 'ABORTED') return 130;
+  // what was found before stays
+  printError(failure.message);
+  return 1;
 }

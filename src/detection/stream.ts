@@ -52,11 +52,12 @@ export function checkStream(
   { hold = DEFAULT_HOLD, deadZone = 0, fps }: StreamOptions,
   { schedule, neuron, rho, pool }: DetectionSettings,
 ): void {
-  if (!(Number.isInteger(hold * 256) && hold >= 0.5 && hold <= 1))
+  if (!(typeof hold === 'number' && Number.isInteger(hold * 256) && hold >= 0.5 && hold <= 1))
     throw usageError(`hold is ${hold}; expected a multiple of 1/256 from 0.5 to 1`);
   if (!(Number.isInteger(deadZone) && deadZone >= 0 && deadZone <= 255))
     throw usageError(`deadZone is ${deadZone}; expected a whole number from 0 to 255`);
-  if (fps !== undefined && !(fps > 0)) throw usageError(`fps is ${fps}; expected above 0`);
+  if (fps !== undefined && !(typeof fps === 'number' && fps > 0))
+    throw usageError(`fps is ${fps}; expected above 0`);
   if (schedule !== 'layered' || neuron !== 'ibt-memory' || rho !== 0.5 || pool !== 'exact')
     throw usageError('a stream runs layer by layer, with the neuron ibt-memory at ρ = ½ and the pool exact');
 }
@@ -128,7 +129,39 @@ export class LocalLooker implements FrameLooker {
   }
 }
 
-const isTimed = (frame: PhotoSource | Frame): frame is Frame => typeof frame === 'object' && 'photo' in frame;
+const isTimed = (frame: PhotoSource | Frame): frame is Frame =>
+  typeof frame === 'object' &&
+  frame !== null &&
+  'photo' in frame &&
+  typeof frame.photo === 'object' &&
+  frame.photo !== null;
+
+/** What an iterator gives, one by one, until the signal aborts: also while it waits. Throws `ABORTED` then. */
+async function* untilAborted<T>(
+  values: AsyncIterable<T> | Iterable<T>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<T> {
+  const iterator =
+    Symbol.asyncIterator in values ? values[Symbol.asyncIterator]() : values[Symbol.iterator]();
+  let stop = () => {};
+  const aborted = new Promise<undefined>((resolve) => {
+    stop = () => resolve(undefined);
+    if (signal?.aborted) stop();
+    signal?.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    for (;;) {
+      const next = await Promise.race([aborted, iterator.next()]);
+      if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+      if (!next || next.done) return;
+      yield next.value;
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    // one that still waits ends when it can
+    void Promise.resolve(iterator.return?.()).catch(() => {});
+  }
+}
 
 /**
  * The frames of one video, one after another, through a network that is kept from frame to frame; made by `Detector.stream`.
@@ -179,9 +212,16 @@ export class DetectionStream {
     { signal }: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<FrameResult> {
     const { interval } = this;
+    if (
+      !(
+        typeof frames === 'object' &&
+        frames !== null &&
+        (Symbol.asyncIterator in frames || Symbol.iterator in frames)
+      )
+    )
+      throw usageError('a stream takes an array or another iterable of frames');
     let [last, due] = [Number.POSITIVE_INFINITY, 0];
-    for await (const each of frames) {
-      if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+    for await (const each of untilAborted<PhotoSource | Frame>(frames, signal)) {
       const time = isTimed(each) ? each.time : performance.now() / 1000;
       // a clock that goes back is that of another video
       if (time < last) due = time;

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortedError, fileError, SpikingYoloError, usageError } from '../errors.js';
 import type { Photo } from '../image/resize.js';
-import { isUrl, picturesOf } from './ffmpeg.js';
+import { isUrl, picturesOf, withoutSecrets } from './ffmpeg.js';
 import { checkFrameOptions, type Frame } from './frames.js';
 
 /** How a camera is read. */
@@ -29,7 +29,8 @@ const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
 
 /** What ffmpeg reads a camera by. Throws `FILE` for a device that is not there, `USAGE` for anything else that is none. */
-function inputOf(device: string): string[] {
+function inputOf(device: unknown): string[] {
+  if (typeof device !== 'string') throw usageError('a camera is named by its device or URL');
   if (isUrl(device)) return ['-i', device];
   if (!device.startsWith('/dev/'))
     throw usageError(`a camera is a device (/dev/video0) or a URL, not ${device}; --video reads files`);
@@ -93,11 +94,11 @@ export async function* readCamera(device: string, options: CameraOptions = {}): 
   let frames = 0;
   const attempt = async () => {
     const filter = fps === undefined ? undefined : `fps=${fps}`;
-    for await (const photo of picturesOf(device, inputOf(device), filter, either)) {
+    for await (const photo of picturesOf(device, () => inputOf(device), filter, either)) {
       const frame = frames++;
       if (frame % every === 0) newest.put({ frame, at: performance.now(), photo });
     }
-    throw fileError(`${device}: the camera has ended`);
+    throw fileError(`${withoutSecrets(device)}: the camera has ended`);
   };
   const pump = async () => {
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {

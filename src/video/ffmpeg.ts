@@ -9,6 +9,13 @@ const STALLED_MS = 30_000;
 /** True of what ffmpeg reads from the network. */
 export const isUrl = (source: string): boolean => /^[a-z][a-z0-9+.-]*:\/\//i.test(source);
 
+/** A source as it is told of: without the name and password that its address may hold. */
+export const withoutSecrets = (source: string): string =>
+  source.replace(/([a-z][a-z0-9+.-]*:\/\/)[^/@\s]*@/gi, '$1***@');
+
+/** How ffmpeg is told of a file whose name might look like an address. */
+const addressOf = (source: string) => (isUrl(source) ? source : `file:${source}`);
+
 /** A program that is running: its exit code once it has ended, and the last of what it said. */
 export interface Running {
   child: ChildProcess;
@@ -24,6 +31,7 @@ export function start(
   args: readonly string[],
   options: { detached?: boolean } = {},
 ): Running {
+  const shown = withoutSecrets(source);
   const child = spawn(program, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
   let stderr = '';
   child.stderr!.on('data', (data) => {
@@ -35,12 +43,12 @@ export function start(
   });
   return {
     child,
-    lastWords: () => lastLine(stderr),
+    lastWords: () => withoutSecrets(lastLine(stderr)),
     async ended() {
       const { code, error } = await end;
       if (error?.code === 'ENOENT')
         throw fileError(
-          `${source}: a video takes ${program}, which is not on PATH (Debian: apt-get install ffmpeg); a folder of numbered pictures needs none`,
+          `${shown}: a video takes ${program}, which is not on PATH (Debian: apt-get install ffmpeg); a folder of numbered pictures needs none`,
         );
       if (error) throw error;
       return code;
@@ -56,71 +64,101 @@ const lastLine = (text: string) =>
     .at(-1)
     ?.replace(/^.*: (?=[A-Z])/, '') ?? '';
 
-/** Frames a second of a video, as its file says. Throws `FILE`. */
-export async function frameRateOf(source: string): Promise<number> {
-  const entries = ['-select_streams', 'v:0', '-show_entries', 'stream=avg_frame_rate', '-of', 'csv=p=0'];
-  const { child, ended, lastWords } = start(source, 'ffprobe', ['-v', 'error', ...entries, '--', source]);
-  let text = '';
-  child.stdout!.on('data', (data) => {
-    text += data;
-  });
-  if ((await ended()) !== 0) throw fileError(`${source}: ${lastWords() || 'ffprobe failed'}`);
-  const [numerator, denominator = 1] = text.trim().split('/').map(Number);
-  const rate = numerator! / denominator;
-  if (!(rate > 0 && rate <= 1000))
-    throw fileError(`${source}: it has no video, or does not say how many frames a second`);
-  return rate;
-}
-
-/**
- * Pictures that ffmpeg reads from an input (its arguments up to the filter), one after another, as fast as they are taken. Throws
- * `FILE` if the source ends in the middle, cannot be read, or brings nothing for a while; `ABORTED` when the signal aborts.
- */
-export async function* picturesOf(
-  source: string,
-  input: readonly string[],
-  filter: string | undefined,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Photo> {
-  const { child, ended, lastWords } = start(source, 'ffmpeg', [
-    ...['-hide_banner', '-nostdin', '-loglevel', 'error'],
-    ...input,
-    ...(filter === undefined ? [] : ['-vf', filter]),
-    ...['-an', '-f', 'image2pipe', '-c:v', 'ppm', 'pipe:1'],
-  ]);
-  const stop = () => child.kill('SIGKILL');
-  signal?.addEventListener('abort', stop);
+/** Ends a program when a signal aborts, or when nothing has come of it for a while; `came` says that something has. */
+function watch({ child }: Running, signal: AbortSignal | undefined) {
   let [stalled, waiting] = [false, true];
-  const watch = setTimeout(() => {
+  const stop = () => child.kill('SIGKILL');
+  if (signal?.aborted) stop();
+  signal?.addEventListener('abort', stop);
+  const timer = setTimeout(() => {
     // the reader may take its time
     if (!waiting) {
-      watch.refresh();
+      timer.refresh();
       return;
     }
     stalled = true;
     stop();
   }, STALLED_MS);
+  return {
+    /** The reader is busy with what came, or waits again. */
+    busy(isBusy: boolean) {
+      waiting = !isBusy;
+      timer.refresh();
+    },
+    /** Throws why the program was ended, if it was. */
+    check(source: string) {
+      if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+      if (stalled) throw fileError(`${withoutSecrets(source)}: nothing came for ${STALLED_MS / 1000} s`);
+    },
+    end() {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', stop);
+      stop();
+    },
+  };
+}
+
+/** Frames a second of a video, as its file says. Throws `FILE`, and `ABORTED` when the signal aborts. */
+export async function frameRateOf(source: string, signal: AbortSignal | undefined): Promise<number> {
+  const entries = ['-select_streams', 'v:0', '-show_entries', 'stream=avg_frame_rate', '-of', 'csv=p=0'];
+  const running = start(source, 'ffprobe', ['-v', 'error', ...entries, '--', addressOf(source)]);
+  const watched = watch(running, signal);
+  const shown = withoutSecrets(source);
+  try {
+    let text = '';
+    running.child.stdout!.on('data', (data) => {
+      text += data;
+    });
+    const code = await running.ended();
+    watched.check(source);
+    if (code !== 0) throw fileError(`${shown}: ${running.lastWords() || 'ffprobe failed'}`);
+    const [numerator, denominator = 1] = text.trim().split('/').map(Number);
+    const rate = numerator! / denominator;
+    if (!(rate > 0 && rate <= 1000))
+      throw fileError(`${shown}: it has no video, or does not say how many frames a second`);
+    return rate;
+  } finally {
+    watched.end();
+  }
+}
+
+/**
+ * Pictures that ffmpeg reads from an input (its arguments up to the filter, by the address of the source), one after another, as fast as they are taken. Throws
+ * `FILE` if the source ends in the middle, cannot be read, or brings nothing for a while; `ABORTED` when the signal aborts.
+ */
+export async function* picturesOf(
+  source: string,
+  input: (address: string) => readonly string[],
+  filter: string | undefined,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Photo> {
+  const running = start(source, 'ffmpeg', [
+    ...['-hide_banner', '-nostdin', '-loglevel', 'error'],
+    ...input(addressOf(source)),
+    ...(filter === undefined ? [] : ['-vf', filter]),
+    ...['-an', '-f', 'image2pipe', '-c:v', 'ppm', 'pipe:1'],
+  ]);
+  const watched = watch(running, signal);
+  const shown = withoutSecrets(source);
   const reader = new PpmReader();
   let pictures = 0;
   try {
-    for await (const bytes of child.stdout!) {
+    for await (const bytes of running.child.stdout!) {
       for (const photo of reader.push(bytes as Uint8Array)) {
-        waiting = false;
+        watched.busy(true);
         pictures++;
         yield photo;
-        waiting = true;
-        watch.refresh();
+        watched.busy(false);
       }
     }
-    const code = await ended();
-    if (signal?.aborted) throw abortedError('cancelled', signal.reason);
-    if (stalled) throw fileError(`${source}: no frame came for ${STALLED_MS / 1000} s`);
-    if (code !== 0 || reader.torn)
-      throw fileError(`${source}: ${lastWords() || 'ffmpeg ended in the middle'} (after ${pictures} frames)`);
-    if (pictures === 0) throw fileError(`${source}: ${lastWords() || 'there is no frame in it'}`);
+    const code = await running.ended();
+    watched.check(source);
+    const words = running.lastWords();
+    // of a file that was cut ffmpeg says so, and ends as if nothing were wrong
+    if (code !== 0 || reader.torn || /premature|truncat/i.test(words))
+      throw fileError(`${shown}: ${words || 'ffmpeg ended in the middle'} (after ${pictures} frames)`);
+    if (pictures === 0) throw fileError(`${shown}: ${words || 'there is no frame in it'}`);
   } finally {
-    clearTimeout(watch);
-    signal?.removeEventListener('abort', stop);
-    stop();
+    watched.end();
   }
 }

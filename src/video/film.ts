@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { fileError, reasonOf } from '../errors.js';
 import { start } from './ffmpeg.js';
@@ -11,6 +12,12 @@ export class Film {
   private readonly part: string;
   private readonly running: ReturnType<typeof start>;
   private failed = false;
+  private ended: Promise<void> | undefined;
+  /** A process that ends at once leaves no part of a film behind. */
+  private readonly drop = () => {
+    this.running.child.kill('SIGKILL');
+    rmSync(this.part, { force: true });
+  };
 
   /** @param fps frames a second */
   constructor(path: string, fps: number) {
@@ -23,6 +30,7 @@ export class Film {
     const args = ['-hide_banner', '-loglevel', 'error', '-y', ...input, ...output];
     // Ctrl-C is not for it: it ends when the last picture has come
     this.running = start(path, 'ffmpeg', args, { detached: true });
+    process.on('exit', this.drop);
     // the exit code tells why nobody reads
     this.running.child.stdin!.on('error', () => {
       this.failed = true;
@@ -37,7 +45,12 @@ export class Film {
   }
 
   /** Ends the film. Throws `FILE` if it could not be written; nothing half-written stays. */
-  async end(): Promise<void> {
+  end(): Promise<void> {
+    this.ended ??= this.finish();
+    return this.ended;
+  }
+
+  private async finish(): Promise<void> {
     this.running.child.stdin!.end();
     try {
       const code = await this.running.ended();
@@ -48,6 +61,8 @@ export class Film {
       throw error instanceof Error && 'code' in error && error.code === 'FILE'
         ? error
         : fileError(`${this.path}: cannot write it: ${reasonOf(error)}`, error);
+    } finally {
+      process.off('exit', this.drop);
     }
   }
 }

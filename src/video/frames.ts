@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { abortedError, fileError, usageError } from '../errors.js';
+import { abortedError, fileError, usageError, withPath } from '../errors.js';
 import { isFolder, listPhotos, readPhotoBytes } from '../files.js';
 import { decodePhoto } from '../image/read-photo.js';
 import type { Photo } from '../image/resize.js';
@@ -75,6 +75,8 @@ async function numberedFrames(source: string): Promise<string[] | undefined> {
  * ```
  */
 export async function* readFrames(source: string, options: FrameOptions = {}): AsyncGenerator<Frame> {
+  if (typeof source !== 'string' || typeof options !== 'object' || options === null)
+    throw usageError('a video is named by a path or a URL, and its options are an object');
   checkFrameOptions(options);
   const { every = 1, start = 0, duration = Number.POSITIVE_INFINITY, fps = USUAL_FPS, signal } = options;
   const paths = await numberedFrames(source);
@@ -82,13 +84,22 @@ export async function* readFrames(source: string, options: FrameOptions = {}): A
     yield* readWithFfmpeg(source, options);
     return;
   }
+  let some = false;
   for (const [frame, path] of paths.entries()) {
     if (signal?.aborted) throw abortedError('cancelled', signal.reason);
     const time = frame / fps;
     if (time < start || frame % every !== 0) continue;
     if (time >= start + duration) return;
-    yield { frame, time, photo: await decodePhoto(await readPhotoBytes(path)) };
+    let photo: Photo;
+    try {
+      photo = await decodePhoto(await readPhotoBytes(path));
+    } catch (error) {
+      throw withPath(path, error);
+    }
+    some = true;
+    yield { frame, time, photo };
   }
+  if (!some) throw fileError(`${source}: there is no frame from second ${start} on`);
 }
 
 async function* readWithFfmpeg(
@@ -96,10 +107,10 @@ async function* readWithFfmpeg(
   { fps, every = 1, start: from = 0, duration, signal }: FrameOptions,
 ): AsyncGenerator<Frame> {
   if (!isUrl(source) && !existsSync(source)) throw fileError(`${source}: there is no such file`);
-  const rate = fps ?? (await frameRateOf(source));
-  const input = [
+  const rate = fps ?? (await frameRateOf(source, signal));
+  const input = (address: string) => [
     ...(from > 0 ? ['-ss', String(from)] : []),
-    ...['-i', source],
+    ...['-i', address],
     ...(duration === undefined ? [] : ['-t', String(duration)]),
   ];
   let frame = 0;

@@ -10,6 +10,15 @@ import type { WorkerSettings } from './worker.js';
 export type StreamTask = { source: PhotoSource } | { reset: true };
 export type StreamOutcome = (FrameResult & { error?: undefined }) | PhotoFailure | undefined;
 
+/** What a picture is, without anything else that cannot go to another thread. */
+function plain(source: PhotoSource): PhotoSource {
+  if (typeof source === 'string' || source instanceof Uint8Array) return source;
+  const { data, width, height, channels } = source ?? {};
+  const pixels = data instanceof Uint8Array ? data : new Uint8Array(0);
+  const number = (value: number) => (typeof value === 'number' ? value : 0);
+  return { data: pixels, width: number(width), height: number(height), channels: channels === 4 ? 4 : 3 };
+}
+
 /** A stream in a thread of its own. If the thread dies, the frame fails and the next one is the first again. */
 export class ThreadLooker implements FrameLooker {
   private readonly piscina: Piscina<StreamTask, StreamOutcome>;
@@ -32,7 +41,7 @@ export class ThreadLooker implements FrameLooker {
   }
 
   async next(source: PhotoSource): Promise<FrameResult> {
-    const outcome = (await this.piscina.run({ source }))!;
+    const outcome = (await this.piscina.run({ source: plain(source) }))!;
     if (!outcome.error) return outcome;
     const { code, message } = outcome.error;
     throw code === 'INTERNAL' ? new Error(message) : new SpikingYoloError(code, message);

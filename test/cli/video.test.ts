@@ -78,8 +78,17 @@ describe('detect --video', () => {
     copyFileSync(`${root}samples/cat.jpg`, join(broken, '1.jpg'));
     writeFileSync(join(broken, '2.jpg'), 'no picture');
     const result = detect(broken, '--format', 'ndjson');
-    expectError(result, 1, /broken: not a JPEG/);
+    expectError(result, 1, /broken\/2.jpg: not a JPEG/);
     expect(linesOf(result.stdout)).toHaveLength(1);
+  });
+
+  it('leaves no file where nothing was found', () => {
+    const out = join(folder, 'nothing.ndjson');
+    expectError(detect(frames, '--hold', '0.4', '--out', out), 2, /hold is 0.4/);
+    expectError(detect(frames, '--start', '-1', '--out', out), 2, /start is -1/);
+    expectError(detect(frames, '--start', '100', '--out', out), 1, /no frame from second 100 on/);
+    expectError(detect(join(folder, 'nothere.mp4'), '--out', out), 1, /no such file/);
+    expect(existsSync(out)).toBe(false);
   });
 
   it('refuses what means nothing', () => {
@@ -121,7 +130,10 @@ describeWithProgram('ffmpeg')('detect --video, into a film', () => {
     expect(stdout.trim()).toBe('5/2,3');
     expectError(detect(frames, '--draw', film), 2, /found.mp4 is there already/);
     const nowhere = join(folder, 'no', 'such', 'film.mp4');
-    expectError(detect(frames, '--draw', nowhere), 1, /film.mp4: .*No such file/);
+    expectError(detect(frames, '--draw', nowhere), 1, /film.mp4: there is no folder/);
+    const out = join(folder, 'no', 'found.ndjson');
+    const other = join(folder, 'other.mp4');
+    expectError(detect(frames, '--draw', other, '--out', out), 1, /found.ndjson: cannot write it/);
     expect(readdirSync(folder).filter((name) => name.includes('.part'))).toEqual([]);
   });
 });
@@ -153,6 +165,32 @@ describe('detect --camera', () => {
       expect([path, time < 1, changed > 0]).toEqual(['rtsp://camera/x', true, i === 0]);
       if (i > 0) expect(frame - records[i - 1].frame).toBe(dropped + 1);
     }
+  });
+
+  it('tells nobody the password in an address', () => {
+    const secret = [
+      ...args.slice(0, 4),
+      'rtsp://user:secret@camera/x',
+      '--format',
+      'ndjson',
+      '--duration',
+      '0.3',
+    ];
+    const { stdout, stderr } = run(secret, { env: fakeFfmpeg() });
+    expect(linesOf(stdout)[0].path).toBe('rtsp://***@camera/x');
+    expect(stdout + stderr).not.toMatch(/secret/);
+  });
+
+  it('is interrupted while it waits for what a video is', async () => {
+    const bin = mkdtempSync(join(folder, 'bin-'));
+    writeFileSync(join(bin, 'ffprobe'), '#!/bin/sh\necho waiting >&2\nexec sleep 60\n', { mode: 0o755 });
+    const clip = join(folder, 'waits.mp4');
+    writeFileSync(clip, 'anything');
+    const child = spawn(process.execPath, [`${root}dist/cli/main.js`, ...args.slice(0, 3), '--video', clip], {
+      env: { ...process.env, PATH: `${bin}:${process.env.PATH}` },
+    });
+    setTimeout(() => child.kill('SIGTERM'), 2500);
+    expect((await once(child, 'exit'))[0]).toBe(130);
   });
 
   it('keeps what it found when it is interrupted', async () => {

@@ -106,6 +106,15 @@ describe('a stream', async () => {
       for await (const { frame } of detector.stream().frames(pictures, { signal: controller.signal }))
         if (frame === 1) controller.abort();
     }).rejects.toMatchObject({ code: 'ABORTED' });
+    const never = async function* () {
+      yield noisy(0);
+      await new Promise(() => {});
+    };
+    const waiting = new AbortController();
+    await expect(async () => {
+      for await (const _ of detector.stream().frames(never(), { signal: waiting.signal }))
+        setTimeout(() => waiting.abort(), 50);
+    }).rejects.toMatchObject({ code: 'ABORTED' });
   });
 
   it('is refused what it cannot do', async () => {
@@ -116,6 +125,15 @@ describe('a stream', async () => {
       [{ fps: 0 }, /fps is 0/],
     ];
     for (const [options, message] of refused) expect(() => detector.stream(options)).toThrow(message);
+    for (const options of [null, { hold: '1' }, { fps: '5' }])
+      expect(() => detector.stream(options as never)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+    for (const frames of [undefined, 5, [null], [{ photo: null }]])
+      await expect(
+        detector
+          .stream()
+          .frames(frames as never)
+          .next(),
+      ).rejects.toMatchObject({ code: 'USAGE' });
     const stepwise = await Detector.load({ model, schedule: 'steps' });
     expect(() => stepwise.stream()).toThrow(/layer by layer/);
     const stream = detector.stream();
@@ -141,6 +159,8 @@ describe('a stream', async () => {
     await streams[0]!.reset();
     expect((await streams[0]!.next(noisy(0))).frame).toBe(0);
     await expect(streams[1]!.next('no-such-file.jpg')).rejects.toMatchObject({ code: 'FILE' });
+    for (const picture of [Symbol(), () => 1, { width: 3 }])
+      await expect(streams[1]!.next(picture as never)).rejects.toMatchObject({ code: 'USAGE' });
     await built.close();
     await expect(streams[2]!.next(noisy(0))).rejects.toThrow(/closed/);
   });
