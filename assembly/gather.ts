@@ -7,7 +7,7 @@ const RUN: usize = 28;
 /** The cell that repeated cell `out` comes from along one axis, or the nearer of that one's neighbours. */
 // @ts-ignore: decorator
 @inline
-function sourceCell(out: i32, scale: i32, extent: i32, shifted: bool): i32 {
+export function sourceCell(out: i32, scale: i32, extent: i32, shifted: bool): i32 {
   const cell = out / scale;
   if (!shifted) return cell;
   return out % 2 == 0 ? max<i32>(cell - 1, 0) : min<i32>(cell + 1, extent - 1);

@@ -1,6 +1,7 @@
 // Streams: counts and sums that are kept from picture to picture, and what changes of them; see native/stream.cpp and
 // native/stream.inl. Counts have 16 bits.
 import { curvePart } from './convolution';
+import { sourceCell } from './gather';
 import { Convolution, Gather, Kept, Pool, StreamLayer } from './layout';
 
 const LIMIT: i32 = 1 << 30;
@@ -437,14 +438,6 @@ export function streamPool(pool: usize, from: usize, to: usize, now: usize, fres
 
 /** A run of channels: its stage's Kept, from, to, length, shift; 4 bytes each. */
 const RUN: usize = 20;
-
-// @ts-ignore: decorator
-@inline
-function sourceCell(out: i32, scale: i32, extent: i32, shifted: bool): i32 {
-  const cell = out / scale;
-  if (!shifted) return cell;
-  return out % 2 == 0 ? max<i32>(cell - 1, 0) : min<i32>(cell + 1, extent - 1);
-}
 
 export function streamGather(pointer: usize, to: usize, now: usize, fresh: bool): void {
   const g = changetype<Gather>(pointer);

@@ -54,6 +54,10 @@ const PAGE = 65536;
 const MAX_BYTES = 2 ** 32 - PAGE;
 /** Kernels may read, but not use, this far past a buffer's end (a tile's rows beyond the last step or position). */
 export const SLACK = 65536;
+/** Structures of assembly/layout.ts, by how many fields they have. */
+export const CONVOLUTION_FIELDS = 39;
+export const GATHER_FIELDS = 10;
+export const POOL_FIELDS = 19;
 export const FILTER_GROUP = 16;
 export const padded = (channels: number) => Math.ceil(channels / FILTER_GROUP) * FILTER_GROUP;
 

@@ -13,10 +13,13 @@ import {
 } from '../engine/plan.js';
 import { fanOut } from '../network/shapes.js';
 import {
+  CONVOLUTION_FIELDS,
   channelWeights,
   type Exports,
   FILTER_GROUP,
+  GATHER_FIELDS,
   MemoryPlan,
+  POOL_FIELDS,
   packedLength,
   packWeights,
   padded,
@@ -26,10 +29,6 @@ import {
 } from './wasm-memory.js';
 import type { WasmModule } from './webassembly.js';
 
-// Structures of assembly/layout.ts, by how many fields they have.
-const CONVOLUTION_FIELDS = 39;
-const GATHER_FIELDS = 10;
-const POOL_FIELDS = 19;
 const KEPT_FIELDS = 15;
 const LAYER_FIELDS = 8;
 const RUN_FIELDS = 5;

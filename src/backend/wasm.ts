@@ -25,10 +25,13 @@ import {
 import { backendError, reasonOf } from '../errors.js';
 import { fanOut } from '../network/shapes.js';
 import {
+  CONVOLUTION_FIELDS,
   channelWeights,
   type Exports,
   FILTER_GROUP,
+  GATHER_FIELDS,
   MemoryPlan,
+  POOL_FIELDS,
   packedLength,
   packWeights,
   padded,
@@ -93,9 +96,6 @@ const NO_NEURONS = {
   silent: true,
 } satisfies Partial<Placed>;
 
-const POOL_FIELDS = 19;
-const CONVOLUTION_FIELDS = 39;
-const GATHER_FIELDS = 10;
 const RUN_FIELDS = 7;
 /** Index of Pool.estimateStart in assembly/layout.ts. */
 const ESTIMATE_START = 15;
