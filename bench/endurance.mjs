@@ -101,7 +101,8 @@ try {
     );
     before = sample;
   }
-  const first = samples.find(({ done: count }) => count >= 100) ?? samples[0];
+  // one process reaches its size later than a pool of them
+  const first = samples.find(({ done: count }) => count >= (values.clip ? total / 10 : 100)) ?? samples[0];
   const largest = Math.max(...samples.map(({ rss }) => rss));
   const grew =
     done !== total ||
