@@ -13,7 +13,7 @@ import {
 import { referenceBackend } from '../../src/engine/reference.js';
 import { Simulation } from '../../src/engine/simulation.js';
 import { fastBackends } from '../support/backends.js';
-import { randomCase, randomNumbers } from '../support/plans.js';
+import { randomCase, randomNumbers, unitConvolution } from '../support/plans.js';
 
 /** A random network as streams take it, at T steps. */
 function layeredPlan(plan: EnginePlan, steps: number): EnginePlan {
@@ -210,6 +210,45 @@ describe('a stream', () => {
     expect(stream.checksum()).toBe(fresh.checksum());
     stream.close();
     fresh.close();
+  });
+
+  it('computes an island for the first picture, though nothing has come into it', () => {
+    const theta = Int32Array.of(1000);
+    const neuron = {
+      ...{ filters: 1, weights: Int8Array.of(1), startDelay: 15 },
+      firing: firingLimits('ibt-memory', 0.5, theta, Int32Array.of(0)),
+    };
+    const island: Stage = {
+      ...{ kind: 'island', name: 'gate', inputs: [0], outHeight: 1, outWidth: 1, channels: 1 },
+      graph: {
+        inputs: ['x'],
+        nodes: [{ op: 'Sigmoid', inputs: ['x'], outputs: ['out'], attributes: {} }],
+        constants: {},
+        outputs: ['out'],
+      },
+      ...{
+        inputDims: [[1, 1, 1, 1]],
+        inputFactors: [Float64Array.of(1)],
+        outputFactors: Float64Array.of(10),
+      },
+      ...{ operations: 0, startDelay: 15 },
+    };
+    const plan: EnginePlan = {
+      stages: [
+        unitConvolution({ name: 'a', input: -1, ...neuron }),
+        island,
+        unitConvolution({ name: 'out', input: 1, weights: Int8Array.of(1), fires: false }),
+      ],
+      gamma: LAYERED_STEPS,
+      blockLength: 1,
+    };
+    for (const backend of [referenceBackend, ...fastBackends]) {
+      const stream = new Simulation(streamPlan(plan, 0.5), backend);
+      show(stream, Uint8Array.of(0), 16);
+      expect(stream.state('gate').counts).toEqual(Int32Array.of(5));
+      expect(stream.outputPotential('out')).toEqual(Float64Array.of(5));
+      stream.close();
+    }
   });
 
   it('refuses what no stream can keep', () => {
