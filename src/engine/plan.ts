@@ -266,8 +266,8 @@ export function streamPlan(plan: EnginePlan, hold: number): EnginePlan {
   const stages = plan.stages.map((stage): Stage => {
     if (stage.kind === 'island') delays.add(stage.startDelay);
     if (stage.kind === 'pool' && stage.rule !== 'exact') throw usageError(refusal);
-    if (stage.kind !== 'convolution') return stage;
-    if (stage.fires) delays.add(stage.startDelay);
+    if (stage.kind !== 'convolution' || !stage.fires) return stage;
+    delays.add(stage.startDelay);
     const { firing, filters, startPotential } = stage;
     const [threshold, negative] = [2, 7].map((row) => firing.subarray(row * filters, (row + 1) * filters));
     const nearest = firingLimits('ibt-memory', 0.5, threshold!, negative!);
