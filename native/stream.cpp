@@ -39,8 +39,7 @@ Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
     if (spec.fires) plan(kept_[i], stage.output, stage.output.paddedChannels * (wide_ ? 2 : 1) / 4);
     if (spec.isConvolution() && spec.input < 0) {
       if (pixels_.size() == 0) {
-        imageBuffer_ = {spec.height, spec.width, spec.channels, spec.channels, nullptr, nullptr};
-        plan(image_, imageBuffer_, stage.convolution.words);
+        plan(image_, {spec.height, spec.width, spec.channels, spec.channels, nullptr, nullptr}, stage.convolution.words);
         pixels_ = Memory(pixelBytes_);
       }
       int64_t largest = 0;
@@ -98,7 +97,6 @@ void Stream::plan(Kept& kept, const SpikeBuffer& output, int cellWords) {
 }
 
 void Stream::reset() {
-  image_.fresh = true;
   for (size_t i = 0; i < stages_.size(); i++) {
     Stage& stage = stages_[i];
     kept_[i].fresh = true;

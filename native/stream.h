@@ -26,7 +26,7 @@ class Stream : public Engine {
   struct Kept {
     Changes changes{};
     Memory words, deltas, first, sums, sent, rows, listed, changedCells, groups, spikes;
-    bool fresh = true;  // a stage that has not run since reset
+    bool fresh = true;  // (a stage) it has not run since reset
   };
   // Where the channels of one of a gather's inputs go: those of channel i are targets[first[i]] up to targets[first[i + 1]].
   struct Route {
@@ -49,7 +49,7 @@ class Stream : public Engine {
     return stage.spec.input < 0 ? image_.changes : kept_[stage.spec.input].changes;
   }
   void count(int index);
-  void endQuietRow(Kept& kept, int y);
+  static void endQuietRow(Kept& kept, int y);
   int64_t sumOf(const Stage& stage, size_t i) const;
   // What is decided of each output row of a convolution.
   enum class Way : uint8_t { kQuiet, kChanges, kAfresh };
@@ -60,7 +60,6 @@ class Stream : public Engine {
   std::vector<Kept> kept_;
   std::vector<std::vector<Route>> routes_;  // of each stage
   Kept image_;
-  SpikeBuffer imageBuffer_{};
   Memory pixels_, nearest_, bias_, ways_, needed_;
   std::vector<Memory> marked_, now_;  // of each thread: cells of a row, and their counts
   int picture_ = 0;

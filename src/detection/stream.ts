@@ -94,9 +94,7 @@ export class LocalLooker implements FrameLooker {
     const differs = picture.update(pixels) > 0;
     const prepared = { decode: decoded - start, resize: performance.now() - decoded };
     if (differs || !this.last) {
-      const { clippedNeurons: _, ...found } = network.detectPixels(picture.pixels!, photo, settings, {
-        checksum: settings.checksum,
-      });
+      const found = this.look(photo);
       this.last = found;
       const { network: ms, postprocess } = found.elapsedMs;
       const elapsedMs = { ...prepared, network: ms, postprocess };
@@ -107,6 +105,21 @@ export class LocalLooker implements FrameLooker {
       { ...this.last, ...nothing, elapsedMs: { ...prepared, network: 0, postprocess: 0 } },
       0,
     );
+  }
+
+  /** Looks at the picture held; a failure leaves a network that has to begin anew. */
+  private look(photo: Photo): SpikingResult {
+    const { network, settings, picture } = this;
+    const { checksum } = settings;
+    try {
+      const { clippedNeurons: _, ...found } = network.detectPixels(picture.pixels!, photo, settings, {
+        checksum,
+      });
+      return found;
+    } catch (error) {
+      this.forget();
+      throw error;
+    }
   }
 
   async reset(): Promise<void> {

@@ -86,6 +86,8 @@ export class Simulation {
    */
   begin(pixels: Uint8Array): void {
     const { stream } = this.plan;
+    // what a picture changed is lost if it did not go through all layers
+    if (stream && this.elapsedSteps !== stream.steps) this.reset();
     this.instance.begin(pixels);
     // each layer of a stream goes to its last step at once
     this.elapsedSteps = stream ? stream.steps - 1 : 0;

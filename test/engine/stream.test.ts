@@ -212,6 +212,25 @@ describe('a stream', () => {
     fresh.close();
   });
 
+  it('begins anew behind a picture that did not go through all layers', () => {
+    const { random, seed } = fc.sample(streamCase, { seed: 5, numRuns: 1 })[0]!;
+    const plan = layeredPlan(random.plan, 16);
+    const [first, second, third] = pictures(random.pixels, seed, 3).map((pixels, i) =>
+      pixels.map((value) => (value * (i + 1)) % 256),
+    );
+    for (const backend of [referenceBackend, ...fastBackends]) {
+      const stream = new Simulation(streamPlan(plan, 0.5), backend);
+      const fresh = new Simulation(plan, backend);
+      show(stream, first!, 16);
+      stream.begin(second!);
+      show(stream, third!, 16);
+      show(fresh, third!, 16);
+      expect(stream.checksum()).toBe(fresh.checksum());
+      stream.close();
+      fresh.close();
+    }
+  });
+
   it('computes an island for the first picture, though nothing has come into it', () => {
     const theta = Int32Array.of(1000);
     const neuron = {
