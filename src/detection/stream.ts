@@ -149,6 +149,17 @@ const isTimed = (frame: PhotoSource | Frame): frame is Frame =>
   typeof frame.photo === 'object' &&
   frame.photo !== null;
 
+/** What comes of a promise, or undefined as soon as the signal aborts. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const stop = () => resolve(undefined);
+    signal.addEventListener('abort', stop, { once: true });
+    // a listener for each wait, removed after it: one promise for all of them would keep something of every frame
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+    if (signal.aborted) stop();
+  });
+}
+
 /** What an iterator gives, one by one, until the signal aborts: also while it waits. Throws `ABORTED` then. */
 async function* untilAborted<T>(
   values: AsyncIterable<T> | Iterable<T>,
@@ -156,21 +167,15 @@ async function* untilAborted<T>(
 ): AsyncGenerator<T> {
   const iterator =
     Symbol.asyncIterator in values ? values[Symbol.asyncIterator]() : values[Symbol.iterator]();
-  let stop = () => {};
-  const aborted = new Promise<undefined>((resolve) => {
-    stop = () => resolve(undefined);
-    if (signal?.aborted) stop();
-    signal?.addEventListener('abort', stop, { once: true });
-  });
   try {
     for (;;) {
-      const next = await Promise.race([aborted, iterator.next()]);
+      const coming = Promise.resolve(iterator.next());
+      const next = await (signal ? orAborted(coming, signal) : coming);
       if (signal?.aborted) throw abortedError('cancelled', signal.reason);
       if (!next || next.done) return;
       yield next.value;
     }
   } finally {
-    signal?.removeEventListener('abort', stop);
     // one that still waits ends when it can
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
@@ -272,7 +277,15 @@ export class DetectionStream {
     const result = this.turn.then(async () => {
       if (this.closed) throw usageError('this stream is closed');
       this.opened ??= this.looker();
-      return work(await this.opened);
+      let looker: FrameLooker;
+      try {
+        looker = await this.opened;
+      } catch (error) {
+        // the next frame tries again
+        this.opened = undefined;
+        throw error;
+      }
+      return work(looker);
     });
     this.turn = result.catch(() => undefined);
     return result;
