@@ -304,13 +304,13 @@ export class WasmStream implements EngineInstance {
     if (stage.kind !== 'convolution' || stage.input < 0) return { spikes, synapticOperations: 0, clipped: 0 };
     const { height, width, rows, sent } = this.placed[stage.input]!.kept!;
     const states = new Uint8Array(this.memory, rows, height);
+    const cells = new Int32Array(this.memory, sent, height * width);
     let reached = 0;
     for (let y = 0; y < height; y++) {
       if (states[y] === 0) continue;
-      const row = new Int32Array(this.memory, sent + 4 * y * width, width);
-      let cells = 0;
-      for (let x = 0; x < width; x++) cells += row[x]! * fanColumns[x]!;
-      reached += cells * fanRows[y]!;
+      let row = 0;
+      for (let x = 0; x < width; x++) row += cells[y * width + x]! * fanColumns[x]!;
+      reached += row * fanRows[y]!;
     }
     return { spikes, synapticOperations: reached * stage.reach, clipped: 0 };
   }
