@@ -28,6 +28,7 @@ export {
 } from './detection/detector.js';
 export {
   DEFAULT_SETTINGS,
+  type DetectionChoices,
   type DetectionSettings,
   PAPER_SETTINGS,
   type Preset,

@@ -8,9 +8,13 @@ import {
   type SpikingResult,
 } from './detection/detector.js';
 import {
-  DEFAULT_SETTINGS,
+  checkChoices,
+  classIdsOf,
+  type DetectionChoices,
   type DetectionSettings,
   type Preset,
+  pickSettings,
+  RUN_OPTION_NAMES,
   resolveSettings,
 } from './detection/settings.js';
 import {
@@ -21,11 +25,11 @@ import {
   LocalLooker,
   type StreamOptions,
 } from './detection/stream.js';
-import { DEFAULT_RUN_OPTIONS } from './engine/plan.js';
 import { SpikingYoloError, usageError, withPath } from './errors.js';
 import { readPhotoBytes, readShared } from './files.js';
 import { loadTrained, mainFile, type TrainedFiles } from './formats/trained.js';
 import type { Detection } from './heads/nms.js';
+import { type RawPixels, rawPhoto } from './image/raw-photo.js';
 import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
 import { decodeModel } from './model/model-file.js';
@@ -36,20 +40,14 @@ import {
   paperVariant,
   resolveModel,
 } from './model/registry.js';
-import { RESIZES, type Resize, type SpikingModel } from './model/spiking-model.js';
+import type { Resize, SpikingModel } from './model/spiking-model.js';
 import type { DetectorPool } from './workers/pool.js';
 import type { PhotoFailure } from './workers/process-photo.js';
 
 /** How a {@link Detector} is made. Every field may be left out. */
-export interface DetectorOptions extends Partial<DetectionSettings> {
+export interface DetectorOptions extends DetectionChoices {
   /** A name of `models/registry.json`, the path of a `.safetensors` file, or its bytes. Default: `tiny-yolo-voc`. */
   model?: string | Uint8Array;
-  /** `paper` takes the paper's settings and the model's `-paper` variant. */
-  preset?: Preset;
-  /** Class names to report; default: all. */
-  classes?: readonly string[];
-  /** Overrides how the model's photos are resized. */
-  resize?: Resize;
   backend?: 'native' | 'wasm' | 'reference';
   /** Instruction set of the native back-end, e.g. `avx2`. */
   isa?: string;
@@ -63,8 +61,6 @@ export interface DetectorOptions extends Partial<DetectionSettings> {
   workers?: number;
   /** Largest photo that is decoded, width × height; at most the usual 100 megapixels. */
   maxPixels?: number;
-  /** Adds `spikeChecksum` to results. */
-  checksum?: boolean;
 }
 
 /** The fields of T that Other lacks, absent. */
@@ -81,10 +77,7 @@ export type DetectorResult = {
 );
 
 /** A photo as a path, the bytes of a JPEG, PNG, BMP or WebP, or raw pixels. */
-export type PhotoSource =
-  | string
-  | Uint8Array
-  | { data: Uint8Array; width: number; height: number; channels: 3 | 4 };
+export type PhotoSource = string | Uint8Array | RawPixels;
 
 /** A model name as the results give it, and the bytes of its file in memory that threads can share. */
 export interface ModelSource {
@@ -136,25 +129,6 @@ export function workersFor({ workers = availableParallelism() }: Pick<DetectorOp
     throw usageError(`workers is ${workers}; expected a whole number from 1 to 1024`);
   }
   return workers;
-}
-
-const MAX_RAW_PIXELS = 100_000_000;
-
-function rawPhoto(source: Exclude<PhotoSource, string | Uint8Array>): Photo {
-  const { data, width, height, channels } = source ?? {};
-  const whole = [width, height].every((extent) => Number.isInteger(extent) && extent >= 1);
-  if (!whole || width * height > MAX_RAW_PIXELS || (channels !== 3 && channels !== 4)) {
-    throw usageError(
-      'a photo is a path, the bytes of a picture file (Uint8Array), or raw pixels {data, width, height, channels: 3 | 4}',
-    );
-  }
-  if (!(data instanceof Uint8Array) || data.length !== width * height * channels) {
-    throw usageError(
-      `raw pixels of ${width}×${height}×${channels} need a Uint8Array of ${width * height * channels} bytes`,
-    );
-  }
-  if (channels === 3) return { width, height, rgb: data };
-  return { width, height, rgb: data.filter((_, i) => i % 4 !== 3) };
 }
 
 /**
@@ -236,12 +210,7 @@ export class Detector {
     this.settings = settings;
     this.resize = options.resize ?? description.resize;
     this.checksum = options.checksum ?? false;
-    this.classIds = options.classes?.map((name) => {
-      const id = description.classes.indexOf(name);
-      if (id < 0)
-        throw usageError(`class "${name}" is not one of the model's: ${description.classes.join(', ')}`);
-      return id;
-    });
+    this.classIds = classIdsOf(options, description.classes);
   }
 
   /**
@@ -285,13 +254,8 @@ export class Detector {
     options: DetectorOptions,
     again: () => Promise<ModelSource> = async () => source!,
   ): Promise<Detector> {
-    const { preset, trained: files, ann, resize } = options;
-    if (resize !== undefined && !RESIZES.includes(resize)) {
-      throw usageError(`resize is "${resize}"; expected ${RESIZES.join(', ')}`);
-    }
-    if (options.classes !== undefined && !Array.isArray(options.classes)) {
-      throw usageError('classes must be an array of names');
-    }
+    const { preset, trained: files, ann } = options;
+    checkChoices(options);
     const given = pickSettings(options);
     const unused = ann ? RUN_OPTION_NAMES.filter((name) => given[name] !== undefined) : [];
     if (unused.length > 0)
@@ -546,18 +510,4 @@ export class Detector {
 /** A failure that travelled between threads as an error again. */
 function toError({ error: { code, message } }: PhotoFailure): SpikingYoloError | Error {
   return code === 'INTERNAL' ? new Error(message) : new SpikingYoloError(code, message);
-}
-
-const RUN_OPTION_NAMES = [
-  ...(Object.keys(DEFAULT_RUN_OPTIONS) as (keyof DetectionSettings)[]),
-  'decode',
-  'readoutDelay',
-  'untilStable',
-  'budgetMs',
-] as const;
-
-/** The settings among options; what is not given is undefined. */
-export function pickSettings(options: Partial<DetectionSettings>): Partial<DetectionSettings> {
-  const names = Object.keys(DEFAULT_SETTINGS) as (keyof DetectionSettings)[];
-  return Object.fromEntries(names.map((name) => [name, options[name]]));
 }

@@ -32,6 +32,7 @@ export { type DarknetFiles, loadDarknet } from './formats/darknet/load.js';
 export { loadOnnx, type OnnxFiles } from './formats/onnx/load.js';
 export type { TrainedFiles } from './formats/trained.js';
 export { drawDetections } from './image/draw.js';
+export type { RawPixels } from './image/raw-photo.js';
 export { decodePhoto } from './image/read-photo.js';
 export { readResized } from './image/read-resized.js';
 export { listModels, type RegisteredModel } from './model/registry.js';

@@ -2,7 +2,7 @@ import { DECODERS, type Decoder } from '../decoding/readout.js';
 import { DEFAULT_RUN_OPTIONS, LAYERED_STEPS, type RunOptions, type Schedule } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import type { DetectionOptions } from '../heads/detections.js';
-import type { ModelChoices } from '../model/spiking-model.js';
+import { type ModelChoices, RESIZES, type Resize } from '../model/spiking-model.js';
 import { isCurve } from '../network/activations.js';
 import type { Network } from '../network/network.js';
 import { activatedOf, hasNeurons } from '../network/ops/index.js';
@@ -43,6 +43,48 @@ export const PAPER_SETTINGS: DetectionSettings = {
 /** `fast`, which `default` is another name of; `frugal`: fewest spikes, as found when the model was converted; `paper`. */
 export type Preset = 'default' | 'fast' | 'frugal' | 'paper';
 export const PRESETS: readonly Preset[] = ['default', 'fast', 'frugal', 'paper'];
+
+/** What can be chosen of a detector wherever it runs. Every field may be left out. */
+export interface DetectionChoices extends Partial<DetectionSettings> {
+  /** `paper` takes the paper's settings and, where models go by name, the model's `-paper` variant. */
+  preset?: Preset;
+  /** Class names to report; default: all. */
+  classes?: readonly string[];
+  /** Overrides how the model's photos are resized. */
+  resize?: Resize;
+  /** Adds `spikeChecksum` to results. */
+  checksum?: boolean;
+}
+
+/** Throws `USAGE` for what {@link resolveSettings} does not look at. */
+export function checkChoices({ resize, classes }: DetectionChoices): void {
+  if (resize !== undefined && !RESIZES.includes(resize))
+    throw usageError(`resize is "${resize}"; expected ${RESIZES.join(', ')}`);
+  if (classes !== undefined && !Array.isArray(classes)) throw usageError('classes must be an array of names');
+}
+
+/** Which of a model's classes are to be reported, undefined for all; throws `USAGE` for one that it has not. */
+export const classIdsOf = ({ classes }: DetectionChoices, known: readonly string[]): number[] | undefined =>
+  classes?.map((name) => {
+    const id = known.indexOf(name);
+    if (id < 0) throw usageError(`class "${name}" is not one of the model's: ${known.join(', ')}`);
+    return id;
+  });
+
+/** Settings that the float network has none of. */
+export const RUN_OPTION_NAMES = [
+  ...(Object.keys(DEFAULT_RUN_OPTIONS) as (keyof DetectionSettings)[]),
+  'decode',
+  'readoutDelay',
+  'untilStable',
+  'budgetMs',
+] as const;
+
+/** The settings among options; what is not given is undefined. */
+export function pickSettings(options: Partial<DetectionSettings>): Partial<DetectionSettings> {
+  const names = Object.keys(DEFAULT_SETTINGS) as (keyof DetectionSettings)[];
+  return Object.fromEntries(names.map((name) => [name, options[name]]));
+}
 
 /** Γ of a run step by step of a model whose λ was tuned: as many spikes in T steps as a layer-synchronous run sends. */
 const TUNED_GAMMA = 8;

@@ -3,13 +3,13 @@ import { bmpFormat } from './bmp.js';
 import { jpegFormat } from './jpeg.js';
 import type { PhotoFormat, PhotoHeader } from './pixels.js';
 import { pngFormat } from './png.js';
+import { MAX_PIXELS } from './raw-photo.js';
 import type { Photo } from './resize.js';
 import { webpFormat } from './webp.js';
 
 const FORMATS: readonly PhotoFormat[] = [jpegFormat, pngFormat, bmpFormat, webpFormat];
 
-/** Largest photo that is decoded, in pixels: docs/boards.md says what memory it takes. */
-const MAX_PIXELS = 100_000_000;
+/** Most pixels a side of a photo that is decoded: docs/boards.md says what memory one takes. */
 const MAX_EXTENT = 16_384;
 
 /**
