@@ -422,9 +422,7 @@ export class Detector {
       given.hold ?? DEFAULT_HOLD,
     );
     const settings = { ...headOptions, checksum, model };
-    return new LocalLooker(network, settings, given.deadZone ?? 0, (photo) =>
-      readPhoto(photo, options.maxPixels),
-    );
+    return new LocalLooker(network, settings, given, (photo) => readPhoto(photo, options.maxPixels));
   }
 
   /**

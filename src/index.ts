@@ -16,6 +16,7 @@ export {
   readPhoto,
   type Without,
 } from './detector.js';
+export type { ChangeGrid } from './engine/change-map.js';
 export {
   type AnnotatedPhoto,
   type EvaluationListener,

@@ -113,9 +113,9 @@ abstract class HeadedDetector {
     return height * width * channels;
   }
 
-  /** Channels of what the network takes. */
-  get channels(): number {
-    return this.network.input.channels;
+  /** The shape of what the network takes. */
+  get input(): Shape {
+    return this.network.input;
   }
 
   /** A photo as the network takes it, (height, width, channels) bytes. */

@@ -1,5 +1,7 @@
 import type { DetectorResult, PhotoSource } from '../detector.js';
+import { type ChangeGrid, ChangeMap } from '../engine/change-map.js';
 import { abortedError, usageError } from '../errors.js';
+import type { RawPixels } from '../image/raw-photo.js';
 import type { Photo } from '../image/resize.js';
 import type { Frame } from '../video/frames.js';
 import type { HeadOptions, SpikingDetector, SpikingResult } from './detector.js';
@@ -20,6 +22,8 @@ export interface StreamOptions {
   deadZone?: number | undefined;
   /** For {@link DetectionStream.frames}: frames a second at most, by their `time` or else as they come; default: all of them. */
   fps?: number | undefined;
+  /** True to add to results where in the picture neurons changed, which costs a look at all counts. */
+  changeMap?: boolean | undefined;
   /** True to look at frames in a thread of its own, so that several streams share the cores; default: in the calling thread. */
   worker?: boolean | undefined;
 }
@@ -32,6 +36,8 @@ export type FrameResult = Omit<DetectorResult, 'clippedNeurons' | 'settled'> & {
   time?: number | undefined;
   /** Part of the groups of 4 neighbouring channels, over all neurons, in which a count changed. */
   changed: number;
+  /** Where: with `changeMap`. */
+  changeMap?: ChangeGrid | undefined;
 };
 
 /** What a stream takes from its detector. */
@@ -41,8 +47,8 @@ export interface StreamSettings extends DetectionSettings, HeadOptions {
 }
 
 /** Looks at one frame after another. */
-export interface FrameLooker {
-  next(source: PhotoSource): Promise<FrameResult>;
+export interface FrameLooker<Source = PhotoSource> {
+  next(source: Source | RawPixels): Promise<FrameResult>;
   reset(): Promise<void>;
   close(): Promise<void>;
 }
@@ -63,27 +69,29 @@ export function checkStream(
 }
 
 /** Frames in the calling thread, on a network that is kept from frame to frame. */
-export class LocalLooker implements FrameLooker {
+export class LocalLooker<Source = PhotoSource> implements FrameLooker<Source> {
   private readonly network: SpikingDetector;
   private readonly settings: StreamSettings;
   private readonly picture: HeldPicture;
-  private readonly read: (source: PhotoSource) => Promise<Photo>;
+  private readonly read: (source: Source | RawPixels) => Photo | Promise<Photo>;
+  private readonly changes: ChangeMap | undefined;
   private last: SpikingResult | undefined;
   private seen = 0;
 
   constructor(
     network: SpikingDetector,
     settings: StreamSettings,
-    deadZone: number,
-    read: (source: PhotoSource) => Promise<Photo>,
+    { deadZone = 0, changeMap }: StreamOptions,
+    read: (source: Source | RawPixels) => Photo | Promise<Photo>,
   ) {
     this.network = network;
     this.settings = settings;
-    this.picture = new HeldPicture(network.channels, deadZone);
+    this.picture = new HeldPicture(network.input.channels, deadZone);
+    this.changes = changeMap ? new ChangeMap(network.simulation, network.input) : undefined;
     this.read = read;
   }
 
-  async next(source: PhotoSource): Promise<FrameResult> {
+  async next(source: Source | RawPixels): Promise<FrameResult> {
     const start = performance.now();
     const photo = await this.read(source);
     const decoded = performance.now();
@@ -130,6 +138,7 @@ export class LocalLooker implements FrameLooker {
   private forget(): void {
     this.picture.reset();
     this.network.simulation.reset();
+    this.changes?.reset();
     this.last = undefined;
   }
 
@@ -138,11 +147,12 @@ export class LocalLooker implements FrameLooker {
   }
 
   private frameOf(result: SpikingResult, changed: number): FrameResult {
-    return { ...result, model: this.settings.model, frame: this.seen++, changed } as FrameResult;
+    const where = this.changes ? { changeMap: this.changes.update() } : {};
+    return { ...result, model: this.settings.model, frame: this.seen++, changed, ...where } as FrameResult;
   }
 }
 
-const isTimed = (frame: PhotoSource | Frame): frame is Frame =>
+const isTimed = (frame: unknown): frame is Frame =>
   typeof frame === 'object' &&
   frame !== null &&
   'photo' in frame &&
@@ -197,17 +207,17 @@ async function* untilAborted<T>(
  * await detector.close();
  * ```
  */
-export class DetectionStream {
-  private readonly looker: () => Promise<FrameLooker>;
+export class DetectionStream<Source = PhotoSource> {
+  private readonly looker: () => Promise<FrameLooker<Source>>;
   private readonly onClosed: () => void;
   private readonly interval: number;
-  private opened: Promise<FrameLooker> | undefined;
+  private opened: Promise<FrameLooker<Source>> | undefined;
   /** Ends when the frames before have been looked at. */
   private turn: Promise<unknown> = Promise.resolve();
   private closed = false;
 
   /** @internal */
-  constructor({ fps }: StreamOptions, looker: () => Promise<FrameLooker>, onClosed: () => void) {
+  constructor({ fps }: StreamOptions, looker: () => Promise<FrameLooker<Source>>, onClosed: () => void) {
     this.looker = looker;
     this.onClosed = onClosed;
     this.interval = fps === undefined ? 0 : 1 / fps;
@@ -217,7 +227,7 @@ export class DetectionStream {
    * Looks at the next frame: a path, the bytes of a picture, or raw pixels. Frames are looked at in the order of the calls. Throws
    * what `Detector.detect` throws, after which the stream goes on as if that frame had not come.
    */
-  next(source: PhotoSource): Promise<FrameResult> {
+  next(source: Source | RawPixels): Promise<FrameResult> {
     return this.inTurn((looker) => looker.next(source));
   }
 
@@ -226,7 +236,7 @@ export class DetectionStream {
    * Throws `ABORTED` when the signal aborts.
    */
   async *frames(
-    frames: AsyncIterable<PhotoSource | Frame> | Iterable<PhotoSource | Frame>,
+    frames: AsyncIterable<Source | Frame> | Iterable<Source | Frame>,
     { signal }: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<FrameResult> {
     const { interval } = this;
@@ -239,7 +249,7 @@ export class DetectionStream {
     )
       throw usageError('a stream takes an array or another iterable of frames');
     let [last, due] = [Number.POSITIVE_INFINITY, 0];
-    for await (const each of untilAborted<PhotoSource | Frame>(frames, signal)) {
+    for await (const each of untilAborted<Source | Frame>(frames, signal)) {
       const time = isTimed(each) ? each.time : performance.now() / 1000;
       // a clock that goes back is that of another video
       if (time < last) due = time;
@@ -273,11 +283,11 @@ export class DetectionStream {
     await (await this.opened?.catch(() => undefined))?.close();
   }
 
-  private inTurn<T>(work: (looker: FrameLooker) => Promise<T>): Promise<T> {
+  private inTurn<T>(work: (looker: FrameLooker<Source>) => Promise<T>): Promise<T> {
     const result = this.turn.then(async () => {
       if (this.closed) throw usageError('this stream is closed');
       this.opened ??= this.looker();
-      let looker: FrameLooker;
+      let looker: FrameLooker<Source>;
       try {
         looker = await this.opened;
       } catch (error) {

@@ -121,11 +121,7 @@ export class Simulation {
 
   private runIsland(index: number, island: Island): void {
     // of a stream, what nothing has changed for stays
-    if (
-      this.plan.stream &&
-      island.ran &&
-      island.stage.inputs.every((input) => this.instance.changed!(input) === 0)
-    )
+    if (this.plan.stream && island.ran && island.stage.inputs.every((input) => this.changedIn(input) === 0))
       return;
     for (const [i, input] of island.stage.inputs.entries()) this.instance.counts(input, island.inputs[i]!);
     island.run();
@@ -203,7 +199,7 @@ export class Simulation {
   }
 
   /** N of what a stage sends, (H, W, C), until the next call. */
-  private countsOf(index: number): Int32Array {
+  countsOf(index: number): Int32Array {
     const island = this.islands.get(index);
     if (island) return island.counts;
     const { height, width, channels } = outputShapeOf(this.plan.stages[index]!);
@@ -214,6 +210,11 @@ export class Simulation {
     return counts;
   }
 
+  /** Of a stage of a stream, groups of 4 neighbouring channels of a cell in which a count changed with this picture. */
+  changedIn(stage: number): number {
+    return this.instance.changed!(stage);
+  }
+
   /** Of a stream, the part of groups of 4 neighbouring channels, over all firing neurons, in which a count changed with this picture. */
   changed(): number {
     let [changed, groups] = [0, 0];
@@ -221,7 +222,7 @@ export class Simulation {
       if (stage.kind !== 'island' && !(stage.kind === 'convolution' && stage.fires)) continue;
       const { height, width, channels } = outputShapeOf(stage);
       groups += height * width * Math.ceil(channels / 4);
-      changed += this.instance.changed!(index);
+      changed += this.changedIn(index);
     }
     return groups === 0 ? 0 : changed / groups;
   }
