@@ -1,0 +1,87 @@
+/** Calls from a page to its worker: named methods, answered in the order in which they come, errors with their code. */
+import { backendError, type ErrorCode, reasonOf, SpikingYoloError } from '../errors.js';
+
+interface Call {
+  id: number;
+  method: string;
+  argument: unknown;
+}
+
+type Answer = { id: number } & (
+  | { value: unknown }
+  | { error: { code: ErrorCode | 'INTERNAL'; message: string } }
+);
+
+/** What both ends need of a worker or its scope. */
+interface End {
+  postMessage(message: unknown, transfer?: Transferable[]): void;
+  addEventListener(type: 'message', listener: (event: MessageEvent) => void): void;
+}
+
+/** The page's end. A worker that fails to start, or ends, fails every call that waits and all that come. */
+export class Caller {
+  private readonly worker: Worker;
+  private readonly waiting = new Map<
+    number,
+    { resolve(value: unknown): void; reject(reason: Error): void }
+  >();
+  private lastId = 0;
+  private ended: Error | undefined;
+
+  constructor(worker: Worker) {
+    this.worker = worker;
+    worker.addEventListener('message', ({ data }: MessageEvent<Answer>) => {
+      const call = this.waiting.get(data.id);
+      this.waiting.delete(data.id);
+      if (!call) return;
+      if ('value' in data) return call.resolve(data.value);
+      const { code, message } = data.error;
+      call.reject(code === 'INTERNAL' ? new Error(message) : new SpikingYoloError(code, message));
+    });
+    worker.addEventListener('error', (event) => {
+      event.preventDefault();
+      this.end(
+        backendError(
+          `the worker of the detector ended: ${event.message || 'its script could not be loaded or started'}`,
+        ),
+      );
+    });
+  }
+
+  /** Asks for a method; `transfer` goes over to the worker. */
+  call<T>(method: string, argument: unknown, transfer: Transferable[] = []): Promise<T> {
+    return new Promise<unknown>((resolve, reject) => {
+      if (this.ended) return reject(this.ended);
+      const id = ++this.lastId;
+      // what cannot be sent throws, and is then not waited for
+      this.worker.postMessage({ id, method, argument } satisfies Call, transfer);
+      this.waiting.set(id, { resolve, reject });
+    }) as Promise<T>;
+  }
+
+  /** Ends the worker at once. */
+  end(reason: Error): void {
+    if (this.ended) return;
+    this.ended = reason;
+    this.worker.terminate();
+    for (const { reject } of this.waiting.values()) reject(reason);
+    this.waiting.clear();
+  }
+}
+
+/** The worker's end: a method begins when the one before has answered. */
+export function answerCalls(scope: End, methods: Record<string, (argument: never) => unknown>): void {
+  let turn = Promise.resolve();
+  scope.addEventListener('message', ({ data: { id, method, argument } }: MessageEvent<Call>) => {
+    turn = turn.then(async () => {
+      let answer: Answer;
+      try {
+        answer = { id, value: await methods[method]!(argument as never) };
+      } catch (error) {
+        const code = error instanceof SpikingYoloError ? error.code : 'INTERNAL';
+        answer = { id, error: { code, message: reasonOf(error) } };
+      }
+      scope.postMessage(answer);
+    });
+  });
+}

@@ -1,0 +1,315 @@
+import type { DetectionChoices, DetectionSettings } from '../detection/settings.js';
+import { checkStream, DetectionStream, type FrameLooker, type StreamOptions } from '../detection/stream.js';
+import type { Schedule } from '../engine/plan.js';
+import { abortedError, backendError, fileError, reasonOf, usageError } from '../errors.js';
+import type { FixedWork } from '../evaluation/work.js';
+import type { RawPixels } from '../image/raw-photo.js';
+import { Caller } from './calls.js';
+import { takePicture, type WebSource } from './picture.js';
+import type { Load, Loaded, Methods, StepResult, WebResult } from './worker.js';
+
+/** How a {@link WebDetector} is made: its model, and what can be chosen of a detector anywhere. */
+export interface WebDetectorOptions extends DetectionChoices {
+  /** A `.safetensors` model: where it is, or its bytes. */
+  model: string | URL | Blob | Uint8Array;
+  /** `kernels.wasm` of this package: where it is, or its bytes; default: beside this module. */
+  kernels?: string | URL | Uint8Array<ArrayBuffer>;
+  /** Starts `web/worker.js` of this package, for bundlers and hosts where the worker beside this module is not found. */
+  worker?: () => Worker;
+  /** Told how much of the model has come; `total` if the server says it. */
+  onProgress?: (loaded: number, total: number | undefined) => void;
+  signal?: AbortSignal;
+}
+
+/** Which boxes {@link WebDetector.steps} gives. */
+export interface StepsOptions {
+  /** Steps between two results, a whole number from 1 (the default). */
+  every?: number | undefined;
+  /** T; default: the model's own. */
+  steps?: number | undefined;
+}
+
+/** A stream in a browser runs in the detector's worker. */
+export type WebStreamOptions = Omit<StreamOptions, 'worker'>;
+
+const nameOf = (model: WebDetectorOptions['model']): string => {
+  if (model instanceof URL || typeof model === 'string') return String(model).replace(/^.*\//, '');
+  return model instanceof Blob && 'name' in model ? String(model.name) : 'bytes';
+};
+
+/** Fetches a file; throws `FILE` if it is not to be had, `ABORTED` if the signal aborts. */
+async function fetchBytes(
+  url: string | URL,
+  { signal, onProgress }: Pick<WebDetectorOptions, 'signal' | 'onProgress'>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    const response = await fetch(url, signal ? { signal } : {});
+    if (!response.ok) throw fileError(`${url}: the server answers ${response.status} ${response.statusText}`);
+    // of what is sent compressed, the length says something else
+    const encoded = response.headers.has('content-encoding');
+    const total = encoded ? undefined : Number(response.headers.get('content-length')) || undefined;
+    if (!response.body) return new Uint8Array(await response.arrayBuffer());
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    let loaded = 0;
+    for (const reader = response.body.getReader(); ; ) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      chunks.push(value);
+      loaded += value.length;
+      onProgress?.(loaded, total);
+    }
+    return new Uint8Array(await new Blob(chunks).arrayBuffer());
+  } catch (error) {
+    if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+    throw error instanceof TypeError
+      ? fileError(`${url} cannot be loaded: ${reasonOf(error)}`, error)
+      : error;
+  }
+}
+
+/** A Blob's bytes; throws `FILE` if they cannot be read any more. */
+async function bytesOf(blob: Blob): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await blob.arrayBuffer());
+  } catch (error) {
+    throw fileError(`${nameOf(blob)} cannot be read: ${reasonOf(error)}`, error);
+  }
+}
+
+/** A module that says whether there is SIMD: one function that makes a vector and drops it. */
+const SIMD = Uint8Array.of(
+  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11],
+);
+
+/** Throws `BACKEND` with what is missing, where a detector cannot run. */
+function checkBrowser(): void {
+  if (typeof WebAssembly !== 'object' || !WebAssembly.validate(SIMD))
+    throw backendError(
+      'this browser has no WebAssembly with SIMD; Chrome 91, Firefox 105, Safari 16.4 and newer ones have',
+    );
+  if (typeof OffscreenCanvas !== 'function')
+    throw backendError(
+      'this browser has no OffscreenCanvas; Chrome 69, Firefox 105, Safari 16.4 and newer ones have',
+    );
+}
+
+/**
+ * A spiking detector in a browser. The network runs in a Web Worker, on the WASM kernel: the page is never blocked. The same pixels
+ * send the same spikes as everywhere else.
+ *
+ * @example
+ * ```ts
+ * import { WebDetector } from 'spiking-yolo/web';
+ *
+ * const detector = await WebDetector.load({ model: 'models/tiny-yolo-lite-voc.safetensors' });
+ * const { detections } = await detector.detect(await (await fetch('samples/cat.jpg')).blob());
+ * console.log(detections[0].class); // cat
+ * detector.close();
+ * ```
+ */
+export class WebDetector {
+  /** The model's file name, or `bytes`. */
+  readonly model: string;
+  readonly classes: readonly string[];
+  /** What pictures are resized to, in pixels. */
+  readonly input: { readonly width: number; readonly height: number };
+  /** What the network can run by: {@link steps} takes `steps`. */
+  readonly schedules: readonly Schedule[];
+  readonly settings: DetectionSettings;
+  /** What a picture costs besides spikes: `energyOf(work, sops)`, `annEnergyOf(work)`. */
+  readonly work: FixedWork;
+  private readonly caller: Caller;
+  private readonly streams = new Set<DetectionStream<WebSource>>();
+  /** Counts runs step by step: the worker keeps the last one. */
+  private runs = 0;
+
+  private constructor(model: string, caller: Caller, { classes, input, schedules, settings, work }: Loaded) {
+    this.model = model;
+    this.caller = caller;
+    this.classes = classes;
+    this.input = input;
+    this.schedules = schedules;
+    this.settings = settings;
+    this.work = work;
+  }
+
+  /**
+   * Loads a model and starts a worker for it. Throws `BACKEND` where the browser lacks something (WebAssembly with SIMD, memory,
+   * workers), `FILE` for what cannot be loaded, `MODEL` for what is no model, `USAGE` for a wrong option, `ABORTED` when the signal
+   * aborts.
+   *
+   * @example
+   * ```ts
+   * import { WebDetector } from 'spiking-yolo/web';
+   *
+   * const detector = await WebDetector.load({ model: 'models/tiny-yolo-lite-voc.safetensors', classes: ['cat', 'dog'] });
+   * console.log(detector.input.width, detector.settings.steps); // 256 16
+   * detector.close();
+   * ```
+   */
+  static async load(options: WebDetectorOptions): Promise<WebDetector> {
+    if (typeof options !== 'object' || options === null || options.model === undefined)
+      throw usageError('the options of a detector must be an object with a model');
+    checkBrowser();
+    const { model, kernels, worker, onProgress, signal, ...choices } = options;
+    const [modelBytes, kernelBytes] = await Promise.all([
+      model instanceof Uint8Array
+        ? model
+        : model instanceof Blob
+          ? bytesOf(model)
+          : fetchBytes(model, { signal, onProgress }),
+      kernels instanceof Uint8Array
+        ? kernels
+        : fetchBytes(kernels ?? new URL('../kernels.wasm', import.meta.url), { signal }),
+    ]);
+    if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+    const caller = new Caller(worker ? worker() : startWorker());
+    const stop = () => caller.end(abortedError('cancelled', signal?.reason));
+    signal?.addEventListener('abort', stop);
+    try {
+      const name = nameOf(model);
+      const load: Load = { name, model: modelBytes, kernels: kernelBytes, choices };
+      return new WebDetector(name, caller, await caller.call<Loaded>('load', load));
+    } catch (error) {
+      caller.end(backendError('this detector did not load'));
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  private ask<Name extends keyof Methods>(
+    method: Name,
+    argument: Parameters<Methods[Name]>[0],
+    transfer?: Transferable[],
+  ): Promise<Awaited<ReturnType<Methods[Name]>>> {
+    return this.caller.call(method, argument, transfer);
+  }
+
+  /**
+   * Detects objects on a picture; pictures are looked at in the order of the calls. Throws `IMAGE` for a picture that cannot be
+   * decoded or is too large, `USAGE` for what is none.
+   *
+   * @example
+   * ```ts
+   * import { WebDetector } from 'spiking-yolo/web';
+   *
+   * const detector = await WebDetector.load({ model: 'models/tiny-yolo-lite-voc.safetensors', checksum: true });
+   * const { detections, spikeChecksum } = await detector.detect(new ImageData(64, 64));
+   * console.log(detections.length, spikeChecksum.length); // 0 16
+   * detector.close();
+   * ```
+   */
+  async detect(source: WebSource | RawPixels): Promise<WebResult> {
+    const [picture, transfer] = await takePicture(source);
+    return this.ask('detect', { picture }, transfer);
+  }
+
+  /**
+   * Boxes as time steps pass, out of one simulation step by step; the next steps are simulated when they are asked for, and breaking
+   * out of the loop ends the simulation. Throws `USAGE` for a network that runs layer by layer only ({@link schedules}).
+   *
+   * @example
+   * ```ts
+   * import { WebDetector } from 'spiking-yolo/web';
+   *
+   * const detector = await WebDetector.load({ model: 'models/tiny-yolo-lite-voc.safetensors' });
+   * const photo = await (await fetch('samples/cat.jpg')).blob();
+   * for await (const { step, detections, layers } of detector.steps(photo, { every: 8, steps: 32 }))
+   *   if (step === 32) console.log(detections[0].class, layers[0].name); // cat conv1
+   * detector.close();
+   * ```
+   */
+  async *steps(
+    source: WebSource | RawPixels,
+    { every = 1, steps }: StepsOptions = {},
+  ): AsyncGenerator<StepResult> {
+    const run = ++this.runs;
+    const check = () => {
+      if (this.runs !== run)
+        throw usageError('this detector has begun another run step by step; one is simulated at a time');
+    };
+    const [picture, transfer] = await takePicture(source);
+    check();
+    await this.ask('beginSteps', { picture, every, steps }, transfer);
+    try {
+      for (;;) {
+        check();
+        const result = await this.ask('nextStep', undefined as never);
+        if (!result) return;
+        yield result;
+      }
+    } finally {
+      if (this.runs === run) await this.ask('endSteps', undefined as never).catch(() => {});
+    }
+  }
+
+  /**
+   * Detects objects on the frames of one video, on a network of its own that is kept from frame to frame, as `Detector.stream` does
+   * in Node. Throws `USAGE` for a detector that does not run layer by layer with the default neurons and pool.
+   *
+   * @example
+   * ```ts
+   * import { WebDetector } from 'spiking-yolo/web';
+   *
+   * const detector = await WebDetector.load({ model: 'models/tiny-yolo-lite-voc.safetensors' });
+   * const stream = detector.stream({ deadZone: 8 });
+   * const photo = await createImageBitmap(await (await fetch('samples/cat.jpg')).blob());
+   * const first = await stream.next(photo);
+   * const again = await stream.next(photo);
+   * console.log(first.changed > 0.5, again.changed, again.spikes); // true 0 0
+   * detector.close();
+   * ```
+   */
+  stream(options: WebStreamOptions = {}): DetectionStream<WebSource> {
+    if (typeof options !== 'object' || options === null)
+      throw usageError('the options of a stream must be an object');
+    checkStream(options, this.settings);
+    const stream: DetectionStream<WebSource> = new DetectionStream<WebSource>(
+      options,
+      () => this.openStream(options),
+      () => this.streams.delete(stream),
+    );
+    this.streams.add(stream);
+    return stream;
+  }
+
+  private async openStream({ hold, deadZone, changeMap }: WebStreamOptions): Promise<FrameLooker<WebSource>> {
+    const id = await this.ask('openStream', { hold, deadZone, changeMap });
+    return {
+      next: async (source) => {
+        const [picture, transfer] = await takePicture(source);
+        return this.ask('frame', { stream: id, picture }, transfer);
+      },
+      reset: () => this.ask('resetStream', id),
+      close: () => this.ask('closeStream', id).catch(() => {}),
+    };
+  }
+
+  /**
+   * Ends the worker and what runs in it, and frees its memory.
+   *
+   * @example
+   * ```ts
+   * import { WebDetector } from 'spiking-yolo/web';
+   *
+   * const detector = await WebDetector.load({ model: 'models/tiny-yolo-lite-voc.safetensors' });
+   * detector.close();
+   * const error = await detector.detect(new ImageData(8, 8)).catch((thrown) => thrown);
+   * console.log(error.code, error.message); // USAGE this detector is closed
+   * ```
+   */
+  close(): void {
+    this.caller.end(usageError('this detector is closed'));
+    for (const stream of this.streams) void stream.close();
+  }
+
+  /** As {@link close}: `using detector = await WebDetector.load(…)`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Bundlers look for these very words. */
+const startWorker = () =>
+  new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'spiking-yolo' });
