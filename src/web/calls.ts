@@ -1,5 +1,5 @@
 /** Calls from a page to its worker: named methods, answered in the order in which they come, errors with their code. */
-import { backendError, type ErrorCode, reasonOf, SpikingYoloError } from '../errors.js';
+import { backendError, type ErrorCode, reasonOf, SpikingYoloError, usageError } from '../errors.js';
 
 interface Call {
   id: number;
@@ -53,8 +53,11 @@ export class Caller {
     return new Promise<unknown>((resolve, reject) => {
       if (this.ended) return reject(this.ended);
       const id = ++this.lastId;
-      // what cannot be sent throws, and is then not waited for
-      this.worker.postMessage({ id, method, argument } satisfies Call, transfer);
+      try {
+        this.worker.postMessage({ id, method, argument } satisfies Call, transfer);
+      } catch (error) {
+        return reject(usageError(`this cannot be sent to the detector’s worker: ${reasonOf(error)}`, error));
+      }
       this.waiting.set(id, { resolve, reject });
     }) as Promise<T>;
   }

@@ -163,7 +163,7 @@ export class WebDetector {
         : fetchBytes(kernels ?? new URL('../kernels.wasm', import.meta.url), { signal }),
     ]);
     if (signal?.aborted) throw abortedError('cancelled', signal.reason);
-    const caller = new Caller(worker ? worker() : startWorker());
+    const caller = new Caller(startWorker(worker));
     const stop = () => caller.end(abortedError('cancelled', signal?.reason));
     signal?.addEventListener('abort', stop);
     try {
@@ -310,6 +310,16 @@ export class WebDetector {
   }
 }
 
-/** Bundlers look for these very words. */
-const startWorker = () =>
-  new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'spiking-yolo' });
+function startWorker(own: WebDetectorOptions['worker']): Worker {
+  try {
+    // bundlers look for these very words
+    return own
+      ? own()
+      : new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'spiking-yolo' });
+  } catch (error) {
+    throw backendError(
+      `the worker cannot be started (from another origin than the page's it cannot; see the option worker): ${reasonOf(error)}`,
+      error,
+    );
+  }
+}

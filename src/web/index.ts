@@ -7,6 +7,7 @@ export { type ErrorCode, SpikingYoloError } from '../errors.js';
 export { annEnergyOf, type Energy, energyOf, type FixedWork } from '../evaluation/work.js';
 export type { Box, Detection } from '../heads/nms.js';
 export type { RawPixels } from '../image/raw-photo.js';
+export { type Placement, placementOf } from '../image/resize.js';
 export {
   type StepsOptions,
   WebDetector,

@@ -78,10 +78,37 @@ export class PixelReader {
     if (!context) throw imageError(`not enough memory for a picture of ${width}×${height} pixels`);
     context.globalCompositeOperation = 'copy';
     context.drawImage(bitmap, 0, 0);
+    const drawn = new Uint8Array(context.getImageData(0, 0, width, height).data.buffer);
+    const data = (isOpaque(drawn) ? undefined : withoutAlpha(bitmap)) ?? drawn;
     bitmap.close();
-    const { data } = context.getImageData(0, 0, width, height);
-    return { data: new Uint8Array(data.buffer), width, height, channels: 4 };
+    return { data, width, height, channels: 4 };
   }
+}
+
+const isOpaque = (rgba: Uint8Array): boolean => {
+  for (let at = 3; at < rgba.length; at += 4) if (rgba[at] !== 255) return false;
+  return true;
+};
+
+/**
+ * RGBA as it is stored where a picture is transparent: a canvas has the alpha multiplied in. A texture has not; undefined where there
+ * is none, or none so large.
+ */
+function withoutAlpha(bitmap: ImageBitmap): Uint8Array | undefined {
+  const { width, height } = bitmap;
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl');
+  if (!gl || Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) return undefined;
+  const texture = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, texture);
+  gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
+  const rgba = new Uint8Array(width * height * 4);
+  gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, rgba);
+  const failed = gl.getError() !== gl.NO_ERROR;
+  gl.getExtension('WEBGL_lose_context')?.loseContext();
+  return failed ? undefined : rgba;
 }
 
 /**
