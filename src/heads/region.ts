@@ -1,5 +1,5 @@
 import type { RegionHead, Shape } from '../network/network.js';
-import { logistic } from '../tensor/exp.js';
+import { exp, logistic } from '../tensor/exp.js';
 import { type Candidate, decodeAnchors } from './candidate.js';
 
 /** Class scores become probabilities: over all classes together, or of each alone. */
@@ -7,7 +7,7 @@ function toProbabilities(scores: Float64Array, softmax: boolean): void {
   const largest = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   let total = 0;
   for (const [k, score] of scores.entries())
-    total += scores[k] = softmax ? Math.exp(score - largest) : logistic(score);
+    total += scores[k] = softmax ? exp(score - largest) : logistic(score);
   if (softmax) for (const k of scores.keys()) scores[k]! /= total;
 }
 
@@ -42,8 +42,8 @@ export function decodeRegion(
     return {
       x: (column + logistic(map[at]!)) / shape.width,
       y: (row + logistic(map[at + 1]!)) / shape.height,
-      width: (Math.exp(map[at + 2]!) * anchor[0]) / shape.width,
-      height: (Math.exp(map[at + 3]!) * anchor[1]) / shape.height,
+      width: (exp(map[at + 2]!) * anchor[0]) / shape.width,
+      height: (exp(map[at + 3]!) * anchor[1]) / shape.height,
       objectness,
       scores,
     };

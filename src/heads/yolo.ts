@@ -1,5 +1,5 @@
 import type { Shape, YoloHead } from '../network/network.js';
-import { logistic } from '../tensor/exp.js';
+import { exp, logistic } from '../tensor/exp.js';
 import { type Candidate, decodeAnchors } from './candidate.js';
 
 /**
@@ -33,8 +33,8 @@ export function decodeYolo(
   return decodeAnchors(yolo, shape, map, threshold, ({ at, row, column, anchor, objectness }) => ({
     x: (column + centre(map[at]!)) / shape.width,
     y: (row + centre(map[at + 1]!)) / shape.height,
-    width: (Math.exp(map[at + 2]!) * anchor[0]) / input.width,
-    height: (Math.exp(map[at + 3]!) * anchor[1]) / input.height,
+    width: (exp(map[at + 2]!) * anchor[0]) / input.width,
+    height: (exp(map[at + 3]!) * anchor[1]) / input.height,
     objectness,
     scores: Float64Array.from({ length: classes }, (_, k) => objectness * logistic(map[at + 5 + k]!)),
   }));
