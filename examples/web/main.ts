@@ -93,8 +93,7 @@ async function attempt(work: (signal: AbortSignal) => Promise<void>): Promise<vo
     page.progress.hidden = true;
     page.status.textContent = '';
     page.error.hidden = false;
-    page.error.textContent =
-      error instanceof SpikingYoloError || error instanceof DOMException ? error.message : String(error);
+    page.error.textContent = error instanceof Error ? error.message : String(error);
   }
 }
 
@@ -308,6 +307,7 @@ async function showCamera(): Promise<void> {
       await video.play();
       const history: FrameResult[] = [];
       for await (const frame of stream.frames(videoFrames(video, { signal }), { signal })) {
+        if (signal.aborted) return;
         history.push(frame);
         if (history.length > HISTORY) history.shift();
         showFrame(video, history);
@@ -315,7 +315,7 @@ async function showCamera(): Promise<void> {
     } finally {
       stop();
       await stream.close();
-      page.camera.ariaPressed = 'false';
+      if (!signal.aborted) page.camera.ariaPressed = 'false';
     }
   });
 }

@@ -11,7 +11,8 @@ export default function tellOfSkippedTests(): void {
       existsSync(`${root}bench/peers/node_modules/onnxruntime-node`),
       'the comparison of ONNX files with it (npm ci --prefix bench/peers)',
     ],
-    ['chromium', hasProgram('chromium'), 'the report in a browser'],
+    ['chromium', hasProgram('chromium'), 'the report and the page in a browser'],
+    ['firefox-esr', hasProgram('firefox-esr'), 'the detector and the page in it'],
     [
       'qemu-aarch64',
       process.env.SPIKING_YOLO_ARM64_NODE !== undefined,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Detector, readPhoto } from '../../src/detector.js';
-import type { WebDetectorOptions } from '../../src/web/index.js';
+import type { DetectionStream, WebDetectorOptions } from '../../src/web/index.js';
 import { describeWithProgram } from '../support/programs.js';
 import { root } from '../support/shared.js';
 import { BROWSERS, type BrowserName, encodePng, launch, openPage, serveFolder } from './browser.js';
@@ -386,6 +386,43 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
         checked += expected.length;
       }
       expect(checked).toBeGreaterThan(5);
+    });
+
+    it.runIf(name === 'chrome')('takes no more memory after 1,000 frames than after 200', async () => {
+      /** Of all processes of the browser, in MB. */
+      const resident = async () => {
+        const session = await browser.target().createCDPSession();
+        const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+        await session.detach();
+        const of = (id: number) =>
+          Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${id}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+        return processInfo.reduce((sum, { id }) => sum + of(id), 0);
+      };
+      const look = (frames: number) =>
+        page.evaluate(async (frames) => {
+          const { stream } = globalThis as unknown as { stream: DetectionStream<OffscreenCanvas> };
+          const canvas = new OffscreenCanvas(256, 256);
+          const context = canvas.getContext('2d')!;
+          let last = 0;
+          for (let i = 0; i < frames; i++) {
+            context.fillStyle = i % 3 === 0 ? '#fa0' : '#04f';
+            context.fillRect((i * 4) % 240, 40, 12, 12);
+            last = (await stream.next(canvas)).frame;
+          }
+          return last;
+        }, frames);
+      await page.evaluate(async (MODEL) => {
+        const { web } = globalThis as unknown as { web: Web };
+        const detector = await web.WebDetector.load({ model: MODEL });
+        Object.assign(globalThis, { detector, stream: detector.stream({ changeMap: true }) });
+      }, MODEL);
+      await look(200);
+      const before = await resident();
+      expect(await look(800)).toBe(999);
+      const after = await resident();
+      await page.evaluate(() => (globalThis as unknown as { detector: { close(): void } }).detector.close());
+      expect(before).toBeGreaterThan(50);
+      expect(after - before).toBeLessThan(30);
     });
 
     it('complained of nothing else', () => {
