@@ -51,6 +51,14 @@ async function stop({ process: child }: Server, signal: NodeJS.Signals = 'SIGTER
   return code as number | null;
 }
 
+/** Bytes of a PNG's packed pixels. */
+function packedLength(file: Buffer): number {
+  let length = 0;
+  for (let at = 8; at < file.length; at += 12 + file.readUInt32BE(at))
+    if (file.toString('latin1', at + 4, at + 8) === 'IDAT') length += file.readUInt32BE(at);
+  return length;
+}
+
 function form(image: Uint8Array = cat, fields: Record<string, string> = {}): FormData {
   const body = new FormData();
   body.append('image', new Blob([new Uint8Array(image)]));
@@ -361,6 +369,44 @@ describe('serve, asked too much', () => {
     const ended = stop(server);
     expect((await late).status).toBe(200);
     expect(await ended).toBe(0);
+  });
+});
+
+describe('serve, asked for a picture that kills its worker', () => {
+  it('answers 500 for it alone, and the next ones as before, with streams of cameras or without', async () => {
+    const killer = readFileSync(`${root}test/cases/webp/truth.png`);
+    const length = packedLength(killer);
+    const env = {
+      NODE_OPTIONS: `--import=${root}test/support/killing-picture.mjs`,
+      KILLING_LENGTH: String(length),
+    };
+    const server = await start([...LITE, '--workers', '2'], env);
+    const ask = async (image: Uint8Array, fields: Record<string, string>) => {
+      const path = fields.camera === undefined ? 'vision/detection' : 'detect';
+      const response = await fetch(`${server.address}/v1/${path}`, {
+        method: 'POST',
+        body: form(image, fields),
+      });
+      return { status: response.status, text: await response.text() };
+    };
+    for (const fields of [{}, { camera: 'door' }] as Record<string, string>[]) {
+      for (let round = 0; round < 3; round++) {
+        const [bad, good] = await Promise.all([ask(killer, fields), ask(cat, fields)]);
+        expect(bad.status).toBe(500);
+        expect(JSON.parse(bad.text)).toEqual({
+          success: false,
+          error: expect.stringContaining('failed inside the server'),
+          code: 500,
+        });
+        expect(good.status).toBe(200);
+        expect(good.text).toContain('cat');
+        expect((await ask(cat, fields)).status).toBe(200);
+      }
+    }
+    const health = (await (await fetch(`${server.address}/healthz`)).json()) as object;
+    expect(health).toMatchObject({ status: 'ok', running: 0, waiting: 0 });
+    expect(await stop(server)).toBe(0);
+    expect(server.stderr).toBe('');
   });
 });
 
