@@ -1,5 +1,5 @@
-/** What `GET /` shows: the state, and a picture to try. No script or style comes from elsewhere. */
-export const PAGE = `<!doctype html>
+/** What `GET /` shows: the state, and a picture to try. No script or style comes from elsewhere. @param example whether /web/ is there */
+export const pageOf = (example: boolean): string => `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -17,7 +17,7 @@ export const PAGE = `<!doctype html>
 <p><label>A picture to try: <input id="file" type="file" accept="image/*"></label></p>
 <canvas id="canvas" width="0" height="0" role="img" aria-label="the picture with its boxes"></canvas>
 <pre id="found" aria-live="polite"></pre>
-</main>
+${example ? '<p><a href="web/">The same neurons in this browser: time steps, spikes, the camera</a></p>\n' : ''}</main>
 <script>
 const by = (id) => document.getElementById(id);
 fetch('/healthz').then((r) => r.json()).then((s) => { by('state').textContent = JSON.stringify(s); },

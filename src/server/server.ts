@@ -7,9 +7,10 @@ import { fileError, reasonOf, SpikingYoloError, usageError } from '../errors.js'
 import { cocoClassName } from '../export/coco-categories.js';
 import { version } from '../version.js';
 import { Cameras } from './cameras.js';
+import { hasExample, serveExample } from './example.js';
 import { Metrics } from './metrics.js';
 import { type ServerOptions, serverOptions } from './options.js';
-import { PAGE } from './page.js';
+import { pageOf } from './page.js';
 import { Places } from './places.js';
 import { isKey, keysOf, numberOf, queryOf, Refusal, readAsked, readForm } from './request.js';
 
@@ -215,8 +216,9 @@ class Handlers {
           "default-src 'none'; connect-src 'self'; img-src blob:; script-src 'unsafe-inline'; style-src 'unsafe-inline'",
         )
         .type('text/html; charset=utf-8')
-        .send(PAGE),
+        .send(pageOf(hasExample())),
     );
+    serveExample(app);
     app.get('/metrics', async (request, reply) => {
       this.checkKey(request);
       return reply.type(metrics.contentType).send(await metrics.text());

@@ -372,6 +372,46 @@ describe('serve, asked too much', () => {
   });
 });
 
+describe('serve, where the browser’s page is built', () => {
+  it('serves its files by their names alone, each as what it is', async () => {
+    const built = spawnSync('npm', ['run', '--silent', 'build:web'], { cwd: root, encoding: 'utf8' });
+    expect(built.status, built.stderr).toBe(0);
+    const server = await start([...LITE, '--workers', '1', '--api-key', 'long-enough']);
+    const get = async (path: string) => {
+      const response = await fetch(`${server.address}${path}`);
+      return {
+        status: response.status,
+        type: response.headers.get('content-type'),
+        text: await response.text(),
+      };
+    };
+    expect((await get('/')).text).toContain('<a href="web/">');
+    const page = await get('/web');
+    expect(page).toMatchObject({ status: 200, type: 'text/html; charset=utf-8' });
+    expect(page.text).toContain('Spiking-YOLO in your browser');
+    const [, script] = /src="\.\/(assets\/[^"]+\.js)"/.exec(page.text)!;
+    const code = await get(`/web/${script}`);
+    expect(code).toMatchObject({ status: 200, type: 'text/javascript; charset=utf-8' });
+    const [kernels] = /kernels-[\w-]+\.wasm/.exec(code.text)!;
+    expect(await get(`/web/assets/${kernels}`)).toMatchObject({ status: 200, type: 'application/wasm' });
+    const hidden = [
+      '../index.html',
+      '..%2findex.html',
+      '%2e%2e/vite.config.ts',
+      'assets',
+      'assets/',
+      '../../../package.json',
+      '%00',
+    ];
+    for (const path of hidden)
+      expect((await raw(server.address, `GET /web/${path} HTTP/1.0\r\n\r\n`)).split(' ')[1], path).toMatch(
+        /^40[04]$/,
+      );
+    expect(await stop(server)).toBe(0);
+    expect(server.stderr).toBe('');
+  });
+});
+
 describe('serve, asked for a picture that kills its worker', () => {
   it('answers 500 for it alone, and the next ones as before, with streams of cameras or without', async () => {
     const killer = readFileSync(`${root}test/cases/webp/truth.png`);
