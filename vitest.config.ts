@@ -6,6 +6,8 @@ export default defineConfig({
     globalSetup: 'test/support/absent.ts',
     testTimeout: 120_000,
     hookTimeout: 300_000,
+    // its own default leaves a core free, of which small machines have two
+    maxWorkers: '100%',
     coverage: { include: ['src/**'], exclude: ['src/cli/**', 'src/workers/**'] },
   },
 });

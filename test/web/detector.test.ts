@@ -1,10 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Detector, readPhoto } from '../../src/detector.js';
 import type { DetectionStream, WebDetectorOptions } from '../../src/web/index.js';
+import { run } from '../support/command.js';
 import { describeWithProgram } from '../support/programs.js';
-import { root } from '../support/shared.js';
+import { hasShared, root, shared } from '../support/shared.js';
 import { BROWSERS, type BrowserName, encodePng, launch, openPage, serveFolder } from './browser.js';
 
 type Web = typeof import('../../src/web/index.js');
@@ -357,6 +360,67 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
         stream: closed,
       });
     });
+
+    it.skipIf(!hasShared || name !== 'chrome')(
+      'runs a converted YOLOv8n, on photos and as a stream, as Node does',
+      async () => {
+        const folder = mkdtempSync(join(tmpdir(), 'browser-'));
+        try {
+          const out = join(folder, 'yolov8n.safetensors');
+          const onnx = ['--onnx', `${shared}data/weights/yolov8n/yolov8n.onnx`];
+          const converted = run([
+            'convert',
+            ...onnx,
+            '--calibration',
+            'samples',
+            '--tune',
+            'none',
+            '--weight-bits',
+            '8',
+            '--out',
+            out,
+          ]);
+          expect(converted.status, converted.stderr).toBe(0);
+          const { width, height, rgb } = await readPhoto(`${root}samples/cat.jpg`);
+          const photo = { data: rgb, width, height, channels: 3 as const };
+          const detector = await Detector.load({ model: out, checksum: true });
+          const expected = [essence(await detector.detect(photo))];
+          const stream = detector.stream();
+          for (let frame = 0; frame < 2; frame++) expected.push(essence(await stream.next(photo)));
+          await detector.close();
+          const { results, schedules, steps } = await page.evaluate(
+            async (model, pixels, width, height) => {
+              const { web, blobOf, failureOf } = globalThis as unknown as {
+                web: Web;
+                blobOf(base64: string): Blob;
+                failureOf(promise: Promise<unknown>): Promise<unknown>;
+              };
+              const data = new Uint8Array(await blobOf(pixels).arrayBuffer());
+              const photo = { data, width, height, channels: 3 as const };
+              const detector = await web.WebDetector.load({ model: blobOf(model), checksum: true });
+              const results: object[] = [await detector.detect(photo)];
+              const stream = detector.stream();
+              for (let frame = 0; frame < 2; frame++) results.push(await stream.next(photo));
+              const steps = await failureOf(detector.steps(photo).next());
+              const { schedules } = detector;
+              detector.close();
+              return { results, schedules, steps };
+            },
+            readFileSync(out).toString('base64'),
+            Buffer.from(rgb).toString('base64'),
+            width,
+            height,
+          );
+          expect(results.map((result) => essence(result as Parameters<typeof essence>[0]))).toEqual(expected);
+          expect(expected[0]!.detections).toMatchObject([{ class: 'cat' }]);
+          expect(expected[2]!.spikes).toBe(0);
+          expect(schedules).toEqual(['layered']);
+          expect(steps).toMatchObject({ message: expect.stringContaining('use the schedule layered') });
+        } finally {
+          rmSync(folder, { recursive: true, force: true });
+        }
+      },
+    );
 
     it('runs the examples of its documentation, which print what they say', async () => {
       const code = ['detector', 'picture']
