@@ -402,6 +402,7 @@ export class Detector {
       options,
       () => this.openStream(options),
       () => this.streams.delete(stream),
+      (photo) => photo,
     );
     this.streams.add(stream);
     return stream;

@@ -3,6 +3,7 @@ import {
   annEnergyOf,
   type Detection,
   energyOf,
+  type FixedWork,
   type FrameResult,
   SpikingYoloError,
   type StepResult,
@@ -60,37 +61,82 @@ const page = {
   energy: element<HTMLCanvasElement>('energy'),
 };
 
-/** What is under way ends when something else begins. */
+/** The network that is chosen, and how far it is loaded. */
+let chosen: URL | File = MODELS[0]!.url;
+let loading: { network: Promise<WebDetector>; controller: AbortController } | undefined;
+/** What is looked at ends when something else is. */
 let current = new AbortController();
-let detector: WebDetector | undefined;
-/** What is looked at, for the next model. */
-let look: (() => Promise<void>) | undefined;
+/** Looks at the same again, with another network. */
+let look: () => Promise<void> = () => showPhoto(catUrl);
 /** Draws the charts again, when the page's extent or colours change. */
 let redraw = () => {};
 
-const percent = (part: number) => `${(100 * part).toPrecision(2)} %`;
+const percent = (part: number) => `${(100 * part).toFixed(part < 0.0995 ? 1 : 0)} %`;
 
-/** Begins something; gives the signal that it has been replaced. */
-function begin(): AbortSignal {
-  current.abort();
-  current = new AbortController();
-  page.error.hidden = true;
-  page.time.hidden = true;
-  page.live.hidden = true;
-  page.progress.hidden = true;
-  page.camera.ariaPressed = 'false';
-  page.status.ariaLive = 'polite';
-  return current.signal;
+/** The network that is chosen; one that failed to load is loaded again. */
+function network(): Promise<WebDetector> {
+  if (loading) return loading.network;
+  const controller = new AbortController();
+  page.progress.hidden = false;
+  page.progress.removeAttribute('value');
+  const load = WebDetector.load({
+    model: chosen,
+    signal: controller.signal,
+    onProgress: (bytes, total) => {
+      if (total && !controller.signal.aborted) page.progress.value = bytes / total;
+    },
+  });
+  const begun = { network: load, controller };
+  loading = begun;
+  load
+    .catch(() => {
+      if (loading === begun) loading = undefined;
+    })
+    .finally(() => {
+      if (loading === begun || !loading) page.progress.hidden = true;
+    });
+  return load;
 }
 
-/** Runs what a person asked for; tells what goes wrong, unless it has been replaced. */
-async function attempt(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const signal = begin();
+/** Takes another network for what is looked at. */
+function useModel(source: URL | File): void {
+  loading?.controller.abort();
+  void loading?.network.then(
+    (detector) => detector.close(),
+    () => {},
+  );
+  loading = undefined;
+  chosen = source;
+  void look();
+}
+
+/** An empty page: nothing of what was seen before stays. */
+function clear(): void {
+  redraw = () => {};
+  for (const part of [page.error, page.time, page.live]) part.hidden = true;
+  for (const chart of [page.raster, page.rate, page.energy]) chart.width = 0;
+  page.picture.getContext('2d')!.clearRect(0, 0, page.picture.width, page.picture.height);
+  page.picture.ariaLabel = 'no picture yet';
+  page.rateTitle.textContent = 'Spikes per neuron';
+  page.energyTitle.textContent = 'Energy, float network = 1';
+  page.camera.ariaPressed = 'false';
+  page.status.ariaLive = 'polite';
+  showFound([]);
+}
+
+/** Looks at something in place of what was looked at; tells what goes wrong, unless something else is looked at by then. */
+async function attempt(work: (detector: WebDetector, signal: AbortSignal) => Promise<void>): Promise<void> {
+  current.abort();
+  current = new AbortController();
+  const { signal } = current;
+  clear();
   try {
-    await work(signal);
+    if (!loading) page.status.textContent = 'Loading the network …';
+    const detector = await network();
+    if (!signal.aborted) await work(detector, signal);
   } catch (error) {
     if (signal.aborted) return;
-    page.progress.hidden = true;
+    clear();
     page.status.textContent = '';
     page.error.hidden = false;
     page.error.textContent = error instanceof Error ? error.message : String(error);
@@ -98,8 +144,8 @@ async function attempt(work: (signal: AbortSignal) => Promise<void>): Promise<vo
 }
 
 /** The energy of a run with so many synaptic operations, in that of the float network. */
-const energyShare = (sops: number) =>
-  energyOf(detector!.work, sops).energyPicojoules / annEnergyOf(detector!.work).energyPicojoules;
+const energyShare = (work: FixedWork, sops: number) =>
+  energyOf(work, sops).energyPicojoules / annEnergyOf(work).energyPicojoules;
 
 function showFound(detections: readonly Detection[]): void {
   page.found.replaceChildren(
@@ -116,37 +162,17 @@ function showFound(detections: readonly Detection[]): void {
   );
 }
 
-async function useModel(source: URL | File): Promise<void> {
-  detector?.close();
-  detector = undefined;
-  await attempt(async (signal) => {
-    page.status.textContent = 'Loading the network …';
-    page.progress.hidden = false;
-    page.progress.removeAttribute('value');
-    const loaded = await WebDetector.load({
-      model: source,
-      signal,
-      onProgress: (bytes, total) => {
-        if (total) page.progress.value = bytes / total;
-      },
-    });
-    if (signal.aborted) return loaded.close();
-    detector = loaded;
-    page.progress.hidden = true;
-    page.status.textContent = `Ready: ${loaded.classes.length} classes, pictures of ${loaded.input.width} × ${loaded.input.height} pixels.`;
-  });
-  if (detector) await look?.();
-}
-
 /** The steps of a picture that have been simulated, and the one that is shown. */
 class Timeline {
   private readonly picture: Drawable;
+  private readonly work: FixedWork;
   private readonly results: StepResult[] = [];
   private shown = 0;
   private playing: ReturnType<typeof setInterval> | undefined;
 
-  constructor(picture: Drawable, signal: AbortSignal) {
+  constructor(picture: Drawable, work: FixedWork, signal: AbortSignal) {
     this.picture = picture;
+    this.work = work;
     page.step.max = String(STEPS);
     page.play.textContent = 'Play';
     page.step.addEventListener('input', () => this.pick(Number(page.step.value)), { signal });
@@ -208,42 +234,45 @@ class Timeline {
     drawRaster(page.raster, firing, rates, STEPS, shown);
     const spikes = results.map(({ spikesPerNeuron }) => spikesPerNeuron);
     drawLine(page.rate, spikes, { length: STEPS, shown, unit: 'steps' });
-    const energy = results.map(({ sops }) => energyShare(sops));
+    const energy = results.map(({ sops }) => energyShare(this.work, sops));
     drawLine(page.energy, energy, { length: STEPS, shown, mark: 1, unit: 'steps' });
     const at = results[shown - 1];
     if (!at) return;
     page.rateTitle.textContent = `Spikes per neuron: ${at.spikesPerNeuron.toFixed(2)} after ${at.step} steps`;
-    page.energyTitle.textContent = `Energy, float network = 1: ${energyShare(at.sops).toFixed(2)}`;
+    page.energyTitle.textContent = `Energy, float network = 1: ${energyShare(this.work, at.sops).toFixed(2)}`;
   }
 }
 
+/** A file of this page; a Blob is what it is. */
+async function blobOf(source: Blob | string, signal: AbortSignal): Promise<Blob> {
+  if (source instanceof Blob) return source;
+  const response = await fetch(source, { signal }).catch(() => undefined);
+  if (!response?.ok) throw new Error('The sample cannot be loaded: this page’s host does not answer.');
+  return response.blob();
+}
+
 /** A photo: all layers once, then step by step, if the network can. */
-function showPhoto(photo: Blob): Promise<void> {
-  look = () => showPhoto(photo);
-  return attempt(async (signal) => {
-    if (!detector) return;
-    const picture = await createImageBitmap(photo).catch(() => {
-      throw new SpikingYoloError(
-        'IMAGE',
-        'This file is damaged, or no picture that this browser can decode.',
-      );
-    });
-    if (signal.aborted) return;
-    drawPicture(page.picture, picture, []);
-    showFound([]);
+function showPhoto(source: Blob | string): Promise<void> {
+  look = () => showPhoto(source);
+  return attempt(async (detector, signal) => {
     page.status.textContent = 'Looking …';
+    const photo = await blobOf(source, signal);
+    // what cannot be looked at is not shown
     const result = await detector.detect(photo);
+    const picture = await createImageBitmap(photo);
     if (signal.aborted) return;
     drawPicture(page.picture, picture, result.detections);
     showFound(result.detections);
+    const { work, schedules } = detector;
     const ms = result.elapsedMs.network + result.elapsedMs.resize + result.elapsedMs.postprocess;
     const found = `${result.detections.length || 'no'} object${result.detections.length === 1 ? '' : 's'}`;
-    const summary = `Layer by layer: ${found} in ${ms.toFixed(0)} ms, ${result.spikesPerNeuron.toFixed(1)} spikes a neuron, ${energyShare(result.sops).toFixed(1)} × the float network’s energy.`;
-    const bySteps = detector.schedules.includes('steps');
+    const energy = energyShare(work, result.sops);
+    const summary = `Layer by layer: ${found} in ${ms.toFixed(0)} ms, ${result.spikesPerNeuron.toFixed(1)} spikes a neuron, ${energy.toFixed(1)} × the float network’s energy.`;
+    const bySteps = schedules.includes('steps');
     page.rasterFigure.hidden = !bySteps;
     if (!bySteps) {
       page.status.textContent = `${summary} This network runs layer by layer only: it has no time steps to show.`;
-      const [rate, energy] = [result.spikesPerNeuron, energyShare(result.sops)];
+      const rate = result.spikesPerNeuron;
       redraw = () => {
         drawLine(page.rate, [rate], { length: 1, unit: 'one picture' });
         drawLine(page.energy, [energy], { length: 1, mark: 1, unit: 'one picture' });
@@ -254,7 +283,7 @@ function showPhoto(photo: Blob): Promise<void> {
     }
     page.status.textContent = `${summary} Now step by step …`;
     page.time.hidden = false;
-    const timeline = new Timeline(picture, signal);
+    const timeline = new Timeline(picture, work, signal);
     for await (const step of detector.steps(photo, { steps: STEPS })) {
       if (signal.aborted) return;
       timeline.add(step);
@@ -277,8 +306,7 @@ function cameraError(error: unknown): Error {
 /** The camera, as a stream: only what changes goes through the network. */
 async function showCamera(): Promise<void> {
   look = showCamera;
-  await attempt(async (signal) => {
-    if (!detector) return;
+  await attempt(async (detector, signal) => {
     if (!navigator.mediaDevices?.getUserMedia)
       throw new SpikingYoloError('USAGE', 'Browsers give the camera to pages from https or localhost only.');
     const media = await navigator.mediaDevices
@@ -310,18 +338,20 @@ async function showCamera(): Promise<void> {
         if (signal.aborted) return;
         history.push(frame);
         if (history.length > HISTORY) history.shift();
-        showFrame(video, history);
+        showFrame(video, history, detector);
       }
     } finally {
       stop();
       await stream.close();
-      if (!signal.aborted) page.camera.ariaPressed = 'false';
     }
   });
 }
 
-function showFrame(video: HTMLVideoElement, history: readonly FrameResult[]): void {
-  const { input } = detector!;
+function showFrame(
+  video: HTMLVideoElement,
+  history: readonly FrameResult[],
+  { input, work }: WebDetector,
+): void {
   const frame = history.at(-1)!;
   const { detections, changeMap: grid, elapsedMs, changed, spikesPerNeuron = 0 } = frame;
   drawPicture(
@@ -333,7 +363,7 @@ function showFrame(video: HTMLVideoElement, history: readonly FrameResult[]): vo
   showFound(detections);
   const ms = elapsedMs.network + elapsedMs.resize + elapsedMs.postprocess + (elapsedMs.decode ?? 0);
   page.status.textContent = `Frame ${frame.frame + 1}: ${ms.toFixed(0)} ms, ${percent(changed)} of the neurons’ words changed.`;
-  const energy = history.map(({ sops = 0 }) => energyShare(sops));
+  const energy = history.map(({ sops = 0 }) => energyShare(work, sops));
   redraw = () => {
     const rates = history.map((each) => each.spikesPerNeuron ?? 0);
     drawLine(page.rate, rates, { length: HISTORY, unit: 'frames' });
@@ -346,33 +376,43 @@ function showFrame(video: HTMLVideoElement, history: readonly FrameResult[]): vo
 
 for (const { name } of MODELS) page.model.add(new Option(name));
 page.model.add(new Option('your own …', OWN));
+
+/** Takes a model of one's own; the list says so, too. */
+function useFile(file: File): void {
+  page.model.value = OWN;
+  page.own.hidden = false;
+  useModel(file);
+}
+
 page.model.addEventListener('change', () => {
   page.own.hidden = page.model.value !== OWN;
   const known = MODELS[page.model.selectedIndex];
-  if (known) void useModel(known.url);
+  if (known) useModel(known.url);
 });
 page.modelFile.addEventListener('change', () => {
   const [file] = page.modelFile.files!;
-  if (file) void useModel(file);
+  if (file) useFile(file);
+  // the same file again is a choice, too
+  page.modelFile.value = '';
 });
 for (const { name, url } of SAMPLES) {
   const [button, image] = [document.createElement('button'), new Image()];
   button.type = 'button';
   [image.src, image.alt] = [url, name];
   button.append(image);
-  button.addEventListener('click', async () => showPhoto(await (await fetch(url)).blob()));
+  button.addEventListener('click', () => showPhoto(url));
   page.samples.append(button);
 }
 page.photo.addEventListener('change', () => {
   const [file] = page.photo.files!;
   if (file) void showPhoto(file);
-  // the same file again is a choice, too
   page.photo.value = '';
 });
 page.camera.addEventListener('click', () => {
   if (page.camera.ariaPressed !== 'true') return showCamera();
-  begin();
-  look = undefined;
+  current.abort();
+  clear();
+  look = async () => {};
   page.status.textContent = 'The camera is off.';
   return undefined;
 });
@@ -385,10 +425,11 @@ addEventListener('drop', (event) => {
   event.preventDefault();
   document.body.classList.remove('dropping');
   const file = event.dataTransfer?.files[0];
-  if (file) void (file.name.endsWith('.safetensors') ? useModel(file) : showPhoto(file));
+  if (!file) return;
+  if (/\.safetensors$/i.test(file.name)) useFile(file);
+  else void showPhoto(file);
 });
 new ResizeObserver(() => redraw()).observe(page.rate);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => redraw());
 
-look = async () => showPhoto(await (await fetch(catUrl)).blob());
-void useModel(MODELS[0]!.url);
+void look();

@@ -55,7 +55,7 @@ export interface FrameLooker<Source = PhotoSource> {
 
 /** Throws `USAGE` for an option outside its range, or settings that no stream has. */
 export function checkStream(
-  { hold = DEFAULT_HOLD, deadZone = 0, fps }: StreamOptions,
+  { hold = DEFAULT_HOLD, deadZone = 0, fps, changeMap }: StreamOptions,
   { schedule, neuron, rho, pool }: DetectionSettings,
 ): void {
   if (!(typeof hold === 'number' && Number.isInteger(hold * 256) && hold >= 0.5 && hold <= 1))
@@ -64,6 +64,8 @@ export function checkStream(
     throw usageError(`deadZone is ${deadZone}; expected a whole number from 0 to 255`);
   if (fps !== undefined && !(typeof fps === 'number' && fps > 0))
     throw usageError(`fps is ${fps}; expected above 0`);
+  if (changeMap !== undefined && typeof changeMap !== 'boolean')
+    throw usageError(`changeMap is ${String(changeMap)}; expected true or false`);
   if (schedule !== 'layered' || neuron !== 'ibt-memory' || rho !== 0.5 || pool !== 'exact')
     throw usageError('a stream runs layer by layer, with the neuron ibt-memory at ρ = ½ and the pool exact');
 }
@@ -152,6 +154,8 @@ export class LocalLooker<Source = PhotoSource> implements FrameLooker<Source> {
   }
 }
 
+const streamClosed = () => usageError('this stream is closed');
+
 const isTimed = (frame: unknown): frame is Frame =>
   typeof frame === 'object' &&
   frame !== null &&
@@ -170,18 +174,18 @@ function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | und
   });
 }
 
-/** What an iterator gives, one by one, until the signal aborts: also while it waits. Throws `ABORTED` then. */
+/** What an iterator gives, one by one, until the signal aborts, also while it waits: then what `reason` gives is thrown. */
 async function* untilAborted<T>(
   values: AsyncIterable<T> | Iterable<T>,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
+  reason: () => Error,
 ): AsyncGenerator<T> {
   const iterator =
     Symbol.asyncIterator in values ? values[Symbol.asyncIterator]() : values[Symbol.iterator]();
   try {
     for (;;) {
-      const coming = Promise.resolve(iterator.next());
-      const next = await (signal ? orAborted(coming, signal) : coming);
-      if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+      const next = await orAborted(Promise.resolve(iterator.next()), signal);
+      if (signal.aborted) throw reason();
       if (!next || next.done) return;
       yield next.value;
     }
@@ -207,19 +211,32 @@ async function* untilAborted<T>(
  * await detector.close();
  * ```
  */
-export class DetectionStream<Source = PhotoSource> {
-  private readonly looker: () => Promise<FrameLooker<Source>>;
+export class DetectionStream<Source = PhotoSource, Taken = Source> {
+  private readonly looker: () => Promise<FrameLooker<Taken>>;
+  private readonly take: (source: Source | RawPixels) => Taken | RawPixels | Promise<Taken | RawPixels>;
   private readonly onClosed: () => void;
   private readonly interval: number;
-  private opened: Promise<FrameLooker<Source>> | undefined;
+  private opened: Promise<FrameLooker<Taken>> | undefined;
   /** Ends when the frames before have been looked at. */
   private turn: Promise<unknown> = Promise.resolve();
   private closed = false;
 
-  /** @internal */
-  constructor({ fps }: StreamOptions, looker: () => Promise<FrameLooker<Source>>, onClosed: () => void) {
+  /** Ends the loops over {@link frames} that wait. */
+  private readonly loops = new Set<() => void>();
+
+  /**
+   * @param take keeps a source as it is at the call, for its turn
+   * @internal
+   */
+  constructor(
+    { fps }: StreamOptions,
+    looker: () => Promise<FrameLooker<Taken>>,
+    onClosed: () => void,
+    take: (source: Source | RawPixels) => Taken | RawPixels | Promise<Taken | RawPixels>,
+  ) {
     this.looker = looker;
     this.onClosed = onClosed;
+    this.take = take;
     this.interval = fps === undefined ? 0 : 1 / fps;
   }
 
@@ -228,16 +245,42 @@ export class DetectionStream<Source = PhotoSource> {
    * what `Detector.detect` throws, after which the stream goes on as if that frame had not come.
    */
   next(source: Source | RawPixels): Promise<FrameResult> {
-    return this.inTurn((looker) => looker.next(source));
+    const taken = Promise.resolve(this.take(source));
+    // told when its turn comes
+    taken.catch(() => {});
+    return this.inTurn(async (looker) => looker.next(await taken));
   }
 
   /**
    * Looks at frames as they come, those of `readFrames` or pictures from anywhere; with `fps` those that come too soon are left out.
-   * Throws `ABORTED` when the signal aborts.
+   * Throws `ABORTED` when the signal aborts, `USAGE` when the stream is closed.
    */
   async *frames(
     frames: AsyncIterable<Source | Frame> | Iterable<Source | Frame>,
-    { signal }: { signal?: AbortSignal | undefined } = {},
+    options: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<FrameResult> {
+    const { signal } = options ?? {};
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      throw usageError('signal must be an AbortSignal');
+    const stopping = new AbortController();
+    const stop = () => stopping.abort();
+    this.loops.add(stop);
+    signal?.addEventListener('abort', stop);
+    if (signal?.aborted || this.closed) stop();
+    try {
+      yield* this.looksAt(frames, stopping.signal, () =>
+        this.closed ? streamClosed() : abortedError('cancelled', signal?.reason),
+      );
+    } finally {
+      this.loops.delete(stop);
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  private async *looksAt(
+    frames: AsyncIterable<Source | Frame> | Iterable<Source | Frame>,
+    signal: AbortSignal,
+    reason: () => Error,
   ): AsyncGenerator<FrameResult> {
     const { interval } = this;
     if (
@@ -249,7 +292,7 @@ export class DetectionStream<Source = PhotoSource> {
     )
       throw usageError('a stream takes an array or another iterable of frames');
     let [last, due] = [Number.POSITIVE_INFINITY, 0];
-    for await (const each of untilAborted<Source | Frame>(frames, signal)) {
+    for await (const each of untilAborted<Source | Frame>(frames, signal, reason)) {
       const time = isTimed(each) ? each.time : performance.now() / 1000;
       // a clock that goes back is that of another video
       if (time < last) due = time;
@@ -279,15 +322,16 @@ export class DetectionStream<Source = PhotoSource> {
   async close(): Promise<void> {
     this.closed = true;
     this.onClosed();
+    for (const stop of this.loops) stop();
     await this.turn;
     await (await this.opened?.catch(() => undefined))?.close();
   }
 
-  private inTurn<T>(work: (looker: FrameLooker<Source>) => Promise<T>): Promise<T> {
+  private inTurn<T>(work: (looker: FrameLooker<Taken>) => Promise<T>): Promise<T> {
     const result = this.turn.then(async () => {
-      if (this.closed) throw usageError('this stream is closed');
+      if (this.closed) throw streamClosed();
       this.opened ??= this.looker();
-      let looker: FrameLooker<Source>;
+      let looker: FrameLooker<Taken>;
       try {
         looker = await this.opened;
       } catch (error) {

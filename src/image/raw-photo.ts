@@ -1,4 +1,4 @@
-import { usageError } from '../errors.js';
+import { imageError, usageError } from '../errors.js';
 import { uprightPhoto } from './pixels.js';
 import type { Photo } from './resize.js';
 
@@ -10,8 +10,23 @@ export interface RawPixels {
   channels: 3 | 4;
 }
 
+/** Most pixels a side of a photo that is decoded: docs/boards.md says what memory one takes. */
+export const MAX_EXTENT = 16_384;
+
 /** Most pixels of a picture, wherever it comes from. */
 export const MAX_PIXELS = 100_000_000;
+
+/** Throws `IMAGE` for a picture that is too large, or has no pixels. */
+export function checkSize(
+  { width, height }: { width: number; height: number },
+  maxPixels = MAX_PIXELS,
+): void {
+  if (width >= 1 && height >= 1 && Math.max(width, height) <= MAX_EXTENT && width * height <= maxPixels)
+    return;
+  throw imageError(
+    `the picture is ${width}×${height}; expected 1 to ${MAX_EXTENT} pixels a side and at most ${maxPixels / 1e6} megapixels`,
+  );
+}
 
 /** A photo from raw pixels, whose transparency is dropped; throws `USAGE` if they are none. */
 export function rawPhoto(source: RawPixels): Photo {

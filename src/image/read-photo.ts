@@ -1,16 +1,13 @@
 import { imageError, reasonOf, SpikingYoloError } from '../errors.js';
 import { bmpFormat } from './bmp.js';
 import { jpegFormat } from './jpeg.js';
-import type { PhotoFormat, PhotoHeader } from './pixels.js';
+import type { PhotoFormat } from './pixels.js';
 import { pngFormat } from './png.js';
-import { MAX_PIXELS } from './raw-photo.js';
+import { checkSize, MAX_PIXELS } from './raw-photo.js';
 import type { Photo } from './resize.js';
 import { webpFormat } from './webp.js';
 
 const FORMATS: readonly PhotoFormat[] = [jpegFormat, pngFormat, bmpFormat, webpFormat];
-
-/** Most pixels a side of a photo that is decoded: docs/boards.md says what memory one takes. */
-const MAX_EXTENT = 16_384;
 
 /**
  * Decodes a JPEG, PNG, BMP or WebP, its EXIF rotation applied; transparency is dropped, as darknet does, and of an animation
@@ -40,14 +37,6 @@ export async function decodePhoto(bytes: Uint8Array, maxPixels = MAX_PIXELS): Pr
     if (error instanceof SpikingYoloError) throw error;
     throw imageError(`the ${format.name} is damaged and cannot be decoded (${reasonOf(error)})`, error);
   }
-}
-
-function checkSize({ width, height }: PhotoHeader, maxPixels: number): void {
-  if (width >= 1 && height >= 1 && Math.max(width, height) <= MAX_EXTENT && width * height <= maxPixels)
-    return;
-  throw imageError(
-    `the picture is ${width}×${height}; expected 1 to ${MAX_EXTENT} pixels a side and at most ${maxPixels / 1e6} megapixels`,
-  );
 }
 
 /** The formats in words: JPEG, PNG, BMP or WebP. */

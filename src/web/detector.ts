@@ -1,19 +1,27 @@
 import type { DetectionChoices, DetectionSettings } from '../detection/settings.js';
 import { checkStream, DetectionStream, type FrameLooker, type StreamOptions } from '../detection/stream.js';
 import type { Schedule } from '../engine/plan.js';
-import { abortedError, backendError, fileError, reasonOf, usageError } from '../errors.js';
+import {
+  abortedError,
+  backendError,
+  fileError,
+  imageError,
+  reasonOf,
+  SpikingYoloError,
+  usageError,
+} from '../errors.js';
 import type { FixedWork } from '../evaluation/work.js';
 import type { RawPixels } from '../image/raw-photo.js';
 import { Caller } from './calls.js';
-import { takePicture, type WebSource } from './picture.js';
+import { kindOf, type TakenPicture, takePicture, type WebSource } from './picture.js';
 import type { Load, Loaded, Methods, StepResult, WebResult } from './worker.js';
 
 /** How a {@link WebDetector} is made: its model, and what can be chosen of a detector anywhere. */
 export interface WebDetectorOptions extends DetectionChoices {
   /** A `.safetensors` model: where it is, or its bytes. */
-  model: string | URL | Blob | Uint8Array;
+  model: string | URL | Blob | Uint8Array | ArrayBuffer;
   /** `kernels.wasm` of this package: where it is, or its bytes; default: beside this module. */
-  kernels?: string | URL | Uint8Array<ArrayBuffer>;
+  kernels?: string | URL | Blob | Uint8Array | ArrayBuffer;
   /** Starts `web/worker.js` of this package, for bundlers and hosts where the worker beside this module is not found. */
   worker?: () => Worker;
   /** Told how much of the model has come; `total` if the server says it. */
@@ -31,17 +39,48 @@ export interface StepsOptions {
 
 /** A stream in a browser runs in the detector's worker. */
 export type WebStreamOptions = Omit<StreamOptions, 'worker'>;
+export type WebStream = DetectionStream<WebSource, TakenPicture>;
 
-const nameOf = (model: WebDetectorOptions['model']): string => {
-  if (model instanceof URL || typeof model === 'string') return String(model).replace(/^.*\//, '');
-  return model instanceof Blob && 'name' in model ? String(model.name) : 'bytes';
+/** Where a file is, or what is in it. */
+type FileSource = WebDetectorOptions['model'];
+
+const isBlob = (source: unknown): source is Blob => ['Blob', 'File'].includes(kindOf(source));
+const isUrl = (source: unknown): source is string | URL =>
+  typeof source === 'string' || kindOf(source) === 'URL';
+
+const nameOf = (source: FileSource): string => {
+  if (isUrl(source)) return String(source).replace(/^.*\//, '');
+  return isBlob(source) && 'name' in source ? String(source.name) : 'bytes';
 };
+
+/** Reads a file, whatever it is given as; throws `USAGE` for what is none, else as {@link fetchBytes} and {@link bytesOf}. */
+async function readSource(
+  what: string,
+  source: FileSource,
+  options: Pick<WebDetectorOptions, 'signal' | 'onProgress'>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (isUrl(source)) return fetchBytes(source, options);
+  if (isBlob(source)) return bytesOf(source);
+  if (kindOf(source) === 'Uint8Array') return Uint8Array.from(source as Uint8Array);
+  if (kindOf(source) === 'ArrayBuffer') return new Uint8Array((source as ArrayBuffer).slice());
+  throw usageError(`${what} is ${kindOf(source)}; expected a URL, a Blob, a Uint8Array or an ArrayBuffer`);
+}
 
 /** Fetches a file; throws `FILE` if it is not to be had, `ABORTED` if the signal aborts. */
 async function fetchBytes(
   url: string | URL,
   { signal, onProgress }: Pick<WebDetectorOptions, 'signal' | 'onProgress'>,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  // what a caller's own function throws is the caller's
+  let thrown: unknown;
+  const progress = (loaded: number, total: number | undefined) => {
+    try {
+      onProgress?.(loaded, total);
+    } catch (error) {
+      thrown = error;
+      throw error;
+    }
+  };
   try {
     const response = await fetch(url, signal ? { signal } : {});
     if (!response.ok) throw fileError(`${url}: the server answers ${response.status} ${response.statusText}`);
@@ -56,11 +95,12 @@ async function fetchBytes(
       if (done) break;
       chunks.push(value);
       loaded += value.length;
-      onProgress?.(loaded, total);
+      progress(loaded, total);
     }
     return new Uint8Array(await new Blob(chunks).arrayBuffer());
   } catch (error) {
     if (signal?.aborted) throw abortedError('cancelled', signal.reason);
+    if (thrown !== undefined) throw thrown;
     throw error instanceof TypeError
       ? fileError(`${url} cannot be loaded: ${reasonOf(error)}`, error)
       : error;
@@ -119,9 +159,9 @@ export class WebDetector {
   /** What a picture costs besides spikes: `energyOf(work, sops)`, `annEnergyOf(work)`. */
   readonly work: FixedWork;
   private readonly caller: Caller;
-  private readonly streams = new Set<DetectionStream<WebSource>>();
-  /** Counts runs step by step: the worker keeps the last one. */
-  private runs = 0;
+  private readonly streams = new Set<WebStream>();
+  /** Ends when the pictures of all calls before have gone to the worker. */
+  private sent: Promise<unknown> = Promise.resolve();
 
   private constructor(model: string, caller: Caller, { classes, input, schedules, settings, work }: Loaded) {
     this.model = model;
@@ -150,17 +190,16 @@ export class WebDetector {
   static async load(options: WebDetectorOptions): Promise<WebDetector> {
     if (typeof options !== 'object' || options === null || options.model === undefined)
       throw usageError('the options of a detector must be an object with a model');
-    checkBrowser();
     const { model, kernels, worker, onProgress, signal, ...choices } = options;
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      throw usageError('signal must be an AbortSignal');
+    for (const [name, value] of Object.entries({ onProgress, worker }))
+      if (value !== undefined && typeof value !== 'function') throw usageError(`${name} must be a function`);
+    checkBrowser();
+    const beside = new URL('../kernels.wasm', import.meta.url);
     const [modelBytes, kernelBytes] = await Promise.all([
-      model instanceof Uint8Array
-        ? model
-        : model instanceof Blob
-          ? bytesOf(model)
-          : fetchBytes(model, { signal, onProgress }),
-      kernels instanceof Uint8Array
-        ? kernels
-        : fetchBytes(kernels ?? new URL('../kernels.wasm', import.meta.url), { signal }),
+      readSource('model', model, { signal, onProgress }),
+      readSource('kernels', kernels ?? beside, { signal }),
     ]);
     if (signal?.aborted) throw abortedError('cancelled', signal.reason);
     const caller = new Caller(startWorker(worker));
@@ -169,7 +208,8 @@ export class WebDetector {
     try {
       const name = nameOf(model);
       const load: Load = { name, model: modelBytes, kernels: kernelBytes, choices };
-      return new WebDetector(name, caller, await caller.call<Loaded>('load', load));
+      const given = [modelBytes.buffer, kernelBytes.buffer];
+      return new WebDetector(name, caller, await caller.call<Loaded>('load', load, given));
     } catch (error) {
       caller.end(backendError('this detector did not load'));
       throw error;
@@ -184,6 +224,35 @@ export class WebDetector {
     transfer?: Transferable[],
   ): Promise<Awaited<ReturnType<Methods[Name]>>> {
     return this.caller.call(method, argument, transfer);
+  }
+
+  /** Takes a picture as it is now, and asks about it after the calls before have asked. */
+  private async inOrder<T>(
+    source: WebSource | RawPixels,
+    ask: (taken: TakenPicture) => Promise<T>,
+  ): Promise<T> {
+    const before = this.sent;
+    const taken = takePicture(source);
+    const asked = (async () => {
+      const picture = await taken.finally(() => before);
+      return { answer: this.explained(ask(picture)) };
+    })();
+    this.sent = asked.catch(() => {});
+    return (await asked).answer;
+  }
+
+  /** Why a picture cannot go to the worker, in words. */
+  private async explained<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (error instanceof SpikingYoloError && error.cause instanceof DOMException)
+        throw imageError(
+          `the picture cannot be read: it comes from another origin, without CORS (${error.cause.message})`,
+          error,
+        );
+      throw error;
+    }
   }
 
   /**
@@ -201,8 +270,7 @@ export class WebDetector {
    * ```
    */
   async detect(source: WebSource | RawPixels): Promise<WebResult> {
-    const [picture, transfer] = await takePicture(source);
-    return this.ask('detect', { picture }, transfer);
+    return this.inOrder(source, ([picture, transfer]) => this.ask('detect', { picture }, transfer));
   }
 
   /**
@@ -220,27 +288,19 @@ export class WebDetector {
    * detector.close();
    * ```
    */
-  async *steps(
-    source: WebSource | RawPixels,
-    { every = 1, steps }: StepsOptions = {},
-  ): AsyncGenerator<StepResult> {
-    const run = ++this.runs;
-    const check = () => {
-      if (this.runs !== run)
-        throw usageError('this detector has begun another run step by step; one is simulated at a time');
-    };
-    const [picture, transfer] = await takePicture(source);
-    check();
-    await this.ask('beginSteps', { picture, every, steps }, transfer);
+  async *steps(source: WebSource | RawPixels, options: StepsOptions = {}): AsyncGenerator<StepResult> {
+    const { every = 1, steps } = options ?? {};
+    const run = await this.inOrder(source, ([picture, transfer]) =>
+      this.ask('beginSteps', { picture, every, steps }, transfer),
+    );
     try {
       for (;;) {
-        check();
-        const result = await this.ask('nextStep', undefined as never);
+        const result = await this.ask('nextStep', run);
         if (!result) return;
         yield result;
       }
     } finally {
-      if (this.runs === run) await this.ask('endSteps', undefined as never).catch(() => {});
+      await this.ask('endSteps', run).catch(() => {});
     }
   }
 
@@ -261,25 +321,30 @@ export class WebDetector {
    * detector.close();
    * ```
    */
-  stream(options: WebStreamOptions = {}): DetectionStream<WebSource> {
+  stream(options: WebStreamOptions = {}): WebStream {
     if (typeof options !== 'object' || options === null)
       throw usageError('the options of a stream must be an object');
     checkStream(options, this.settings);
-    const stream: DetectionStream<WebSource> = new DetectionStream<WebSource>(
+    const stream: WebStream = new DetectionStream<WebSource, TakenPicture>(
       options,
       () => this.openStream(options),
       () => this.streams.delete(stream),
+      takePicture,
     );
     this.streams.add(stream);
     return stream;
   }
 
-  private async openStream({ hold, deadZone, changeMap }: WebStreamOptions): Promise<FrameLooker<WebSource>> {
+  private async openStream({
+    hold,
+    deadZone,
+    changeMap,
+  }: WebStreamOptions): Promise<FrameLooker<TakenPicture>> {
     const id = await this.ask('openStream', { hold, deadZone, changeMap });
     return {
-      next: async (source) => {
-        const [picture, transfer] = await takePicture(source);
-        return this.ask('frame', { stream: id, picture }, transfer);
+      next: (taken) => {
+        const [picture, transfer] = taken as TakenPicture;
+        return this.explained(this.ask('frame', { stream: id, picture }, transfer));
       },
       reset: () => this.ask('resetStream', id),
       close: () => this.ask('closeStream', id).catch(() => {}),
@@ -311,9 +376,10 @@ export class WebDetector {
 }
 
 function startWorker(own: WebDetectorOptions['worker']): Worker {
+  let worker: Worker;
   try {
     // bundlers look for these very words
-    return own
+    worker = own
       ? own()
       : new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'spiking-yolo' });
   } catch (error) {
@@ -322,4 +388,6 @@ function startWorker(own: WebDetectorOptions['worker']): Worker {
       error,
     );
   }
+  if (kindOf(worker) !== 'Worker') throw usageError('the option worker must give a Worker at once');
+  return worker;
 }

@@ -12,6 +12,7 @@ export {
   type StepsOptions,
   WebDetector,
   type WebDetectorOptions,
+  type WebStream,
   type WebStreamOptions,
 } from './detector.js';
 export { videoFrames, type WebSource } from './picture.js';

@@ -1,5 +1,5 @@
 import { abortedError, imageError, reasonOf, usageError } from '../errors.js';
-import { MAX_PIXELS, type RawPixels } from '../image/raw-photo.js';
+import { checkSize, type RawPixels } from '../image/raw-photo.js';
 
 /** A picture as browsers have it. An image or a video from another origin must have come with CORS. */
 export type WebSource =
@@ -14,53 +14,61 @@ export type WebSource =
 /** A picture on its way to the worker. */
 export type Picture = { bitmap: ImageBitmap } | RawPixels;
 
+/** The `readyState` from which on a video stands at a picture. */
+const HAS_PICTURE = 2;
+
 /** The colours that are stored, as Node's decoders give them: without a profile's conversion or alpha multiplied in. */
 const AS_STORED: ImageBitmapOptions = { colorSpaceConversion: 'none', premultiplyAlpha: 'none' };
 
-/** Of a class that this realm may lack: workers have no elements. */
-const is = (name: 'HTMLVideoElement' | 'HTMLImageElement' | 'ImageData', value: unknown): boolean =>
-  name in globalThis && value instanceof (globalThis[name] as unknown as new () => unknown);
+/** A picture that has been taken, and what of it goes over to the worker instead of a copy. */
+export type TakenPicture = readonly [Picture, Transferable[]];
 
 const isRaw = (source: WebSource | RawPixels): source is RawPixels =>
   typeof source === 'object' && source !== null && 'channels' in source;
 
+/** The class of a platform's object, whatever realm it is from: a frame of a page has classes of its own. */
+export const kindOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
+
+const notAPicture = () =>
+  usageError(
+    'a picture is a Blob, an ImageBitmap, ImageData, an image, video or canvas, or raw pixels {data, width, height, channels: 3 | 4}',
+  );
+
 /**
- * Takes a picture as it is now, with what goes over to the worker; the source stays the caller's. Throws `IMAGE` for what cannot be
- * decoded or has no pixels yet, `USAGE` for what is no picture.
+ * Takes a picture as it is at the call; the source stays the caller's. Throws `IMAGE` for what cannot be decoded, is too large or has no
+ * pixels yet, `USAGE` for what is no picture.
  */
-export async function takePicture(source: WebSource | RawPixels): Promise<[Picture, Transferable[]]> {
-  if (isRaw(source)) return [source, []];
-  if (is('ImageData', source)) {
-    const { data, width, height } = source as ImageData;
-    return [
-      { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height, channels: 4 },
-      [],
-    ];
+export async function takePicture(source: WebSource | RawPixels): Promise<TakenPicture> {
+  const kind = kindOf(source);
+  if (isRaw(source) || kind === 'ImageData') {
+    const { data, width, height } = source as RawPixels | ImageData;
+    if (kindOf(data) !== 'Uint8Array' && kindOf(data) !== 'Uint8ClampedArray') throw notAPicture();
+    const copy = Uint8Array.from(data);
+    return [{ data: copy, width, height, channels: isRaw(source) ? source.channels : 4 }, [copy.buffer]];
   }
-  if (is('HTMLVideoElement', source) && (source as HTMLVideoElement).readyState < 2)
+  if (kind === 'HTMLVideoElement' && (source as HTMLVideoElement).readyState < HAS_PICTURE)
     throw imageError('the video has no frame yet');
   let bitmap: ImageBitmap;
   try {
-    if (is('HTMLImageElement', source)) await (source as HTMLImageElement).decode();
+    if (kind === 'HTMLImageElement') await (source as HTMLImageElement).decode();
     bitmap = await createImageBitmap(source as ImageBitmapSource, AS_STORED);
   } catch (error) {
-    if (error instanceof TypeError)
-      throw usageError(
-        'a picture is a Blob, an ImageBitmap, ImageData, an image, video or canvas, or raw pixels {data, width, height, channels: 3 | 4}',
-      );
+    if (error instanceof TypeError) throw notAPicture();
+    const file = kind === 'Blob' || kind === 'File';
     throw imageError(
-      source instanceof Blob
-        ? `${source.type || 'the file'} is damaged, or no picture that this browser can decode`
+      file
+        ? `${(source as Blob).type || 'the file'} is damaged, or no picture that this browser can decode`
         : `the picture cannot be read: ${reasonOf(error)}`,
       error,
     );
   }
-  const { width, height } = bitmap;
-  if (width * height <= MAX_PIXELS) return [{ bitmap }, [bitmap]];
-  bitmap.close();
-  throw imageError(
-    `the picture has ${width}×${height} pixels; at most ${MAX_PIXELS / 1e6} megapixels are taken`,
-  );
+  try {
+    checkSize(bitmap);
+  } catch (error) {
+    bitmap.close();
+    throw error;
+  }
+  return [{ bitmap }, [bitmap]];
 }
 
 /** Turns pictures into pixels, in the worker, on a canvas that is kept from one to the next. */
@@ -113,24 +121,32 @@ function withoutAlpha(bitmap: ImageBitmap): Uint8Array | undefined {
 
 /**
  * A video's frames as it shows them, newest only: the video itself, each time it stands at another frame. Ends with the video.
- * Throws `IMAGE` if it fails, `ABORTED` if the signal aborts.
+ * Throws `IMAGE` if it fails or its camera goes away, `ABORTED` if the signal aborts, `USAGE` for what is no video.
  */
 export async function* videoFrames(
   video: HTMLVideoElement,
-  { signal }: { signal?: AbortSignal | undefined } = {},
+  options: { signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<HTMLVideoElement> {
+  const { signal } = options ?? {};
+  if (kindOf(video) !== 'HTMLVideoElement') throw usageError('videoFrames takes a video element');
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw usageError('signal must be an AbortSignal');
   for (;;) {
     const state = await nextFrame(video, signal);
     if (state === 'ended') return;
-    yield video;
+    // while a video seeks it has none
+    if (video.readyState >= HAS_PICTURE) yield video;
   }
 }
+
+const cameraGone = () => imageError('the camera has gone away');
 
 function nextFrame(video: HTMLVideoElement, signal: AbortSignal | undefined): Promise<'frame' | 'ended'> {
   return new Promise((resolve, reject) => {
     const listening = new AbortController();
     // Firefox has it from 132 on; before, the same frame may come twice, which costs a stream nothing
     const perFrame = 'requestVideoFrameCallback' in video;
+    const tracks = video.srcObject instanceof MediaStream ? video.srcObject.getVideoTracks() : [];
     const done = (settle: () => void) => {
       listening.abort();
       if (perFrame) video.cancelVideoFrameCallback(handle);
@@ -140,19 +156,20 @@ function nextFrame(video: HTMLVideoElement, signal: AbortSignal | undefined): Pr
     const on = (target: EventTarget, type: string, listener: () => void) =>
       target.addEventListener(type, () => done(listener), { signal: listening.signal });
     const fail = () => reject(imageError(`the video fails: ${video.error?.message || 'its data ended'}`));
+    const changed = () => reject(imageError('the video was given another source, or none'));
     const stop = () => reject(abortedError('cancelled', signal?.reason));
+    // a camera does not end: it goes away, and the video may hear of it first
+    const end = () => (tracks.length > 0 ? reject(cameraGone()) : resolve('ended'));
     const shown = () => done(() => resolve('frame'));
     const handle = perFrame ? video.requestVideoFrameCallback(shown) : requestAnimationFrame(shown);
-    on(video, 'ended', () => resolve('ended'));
+    on(video, 'ended', end);
     on(video, 'error', fail);
+    on(video, 'emptied', changed);
     if (signal) on(signal, 'abort', stop);
-    // a camera that goes away ends its tracks, and the video hears nothing of it
-    const tracks = video.srcObject instanceof MediaStream ? video.srcObject.getVideoTracks() : [];
-    for (const track of tracks) on(track, 'ended', () => reject(imageError('the camera has gone away')));
+    for (const track of tracks) on(track, 'ended', () => reject(cameraGone()));
     if (signal?.aborted) done(stop);
-    else if (video.ended) done(() => resolve('ended'));
+    else if (tracks.length > 0 && tracks.every(({ readyState }) => readyState === 'ended')) done(end);
+    else if (video.ended) done(end);
     else if (video.error) done(fail);
-    else if (tracks.length > 0 && tracks.every(({ readyState }) => readyState === 'ended'))
-      done(() => reject(imageError('the camera has gone away')));
   });
 }

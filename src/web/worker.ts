@@ -70,7 +70,8 @@ class Networks {
   private readonly reader = new PixelReader();
   private network: SpikingDetector | undefined;
   /** The run step by step that is asked for its next step. */
-  private steps: { network: SpikingDetector; results: Generator<StepResult> } | undefined;
+  private steps: { run: number; network: SpikingDetector; results: Generator<StepResult> } | undefined;
+  private lastRun = 0;
   private readonly streams = new Map<number, LocalLooker<Picture>>();
   private lastStream = 0;
 
@@ -128,18 +129,22 @@ class Networks {
     }
   }
 
-  beginSteps(picture: Picture, every: number, steps: number | undefined): void {
+  /** Begins a run step by step in place of the one before, once all of it is right; gives its number. */
+  beginSteps(picture: Picture, every: number, steps: number | undefined): number {
     if (!(Number.isInteger(every) && every >= 1))
       throw usageError(`every is ${every}; expected a whole number from 1`);
-    this.endSteps();
     const choices = {
       ...this.choices,
       schedule: 'steps' as const,
       ...(steps === undefined ? {} : { steps }),
     };
     const settings = resolveSettings(pickSettings(choices), choices.preset, this.model);
+    const photo = this.photo(picture);
     const network = new SpikingDetector(this.model, settings, this.backend);
-    this.steps = { network, results: this.stepsOf(network, this.photo(picture), every) };
+    if (this.steps) this.endSteps(this.steps.run);
+    const run = ++this.lastRun;
+    this.steps = { run, network, results: this.stepsOf(network, photo, every) };
+    return run;
   }
 
   private *stepsOf(network: SpikingDetector, photo: Photo, every: number): Generator<StepResult> {
@@ -151,14 +156,18 @@ class Networks {
     }
   }
 
-  nextStep(): StepResult | undefined {
-    const next = this.steps?.results.next();
-    if (!next || next.done) this.endSteps();
-    return next?.done ? undefined : next?.value;
+  nextStep(run: number): StepResult | undefined {
+    if (this.steps?.run !== run)
+      throw usageError('this detector has begun another run step by step; one is simulated at a time');
+    const next = this.steps.results.next();
+    if (!next.done) return next.value;
+    this.endSteps(run);
+    return undefined;
   }
 
-  endSteps(): void {
-    this.steps?.network.close();
+  endSteps(run: number): void {
+    if (this.steps?.run !== run) return;
+    this.steps.network.close();
     this.steps = undefined;
   }
 
@@ -205,9 +214,9 @@ export const methods = {
     picture: Picture;
     every: number;
     steps: number | undefined;
-  }): void => networks!.beginSteps(picture, every, steps),
-  nextStep: (): StepResult | undefined => networks!.nextStep(),
-  endSteps: (): void => networks!.endSteps(),
+  }): number => networks!.beginSteps(picture, every, steps),
+  nextStep: (run: number): StepResult | undefined => networks!.nextStep(run),
+  endSteps: (run: number): void => networks!.endSteps(run),
   openStream: (options: StreamOptions): number => networks!.openStream(options),
   frame: ({ stream, picture }: { stream: number; picture: Picture }): Promise<FrameResult> =>
     networks!.stream(stream).next(picture),

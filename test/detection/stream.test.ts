@@ -71,6 +71,27 @@ describe('a stream', async () => {
     await phase.close();
   });
 
+  it('ends loops that wait for frames when it is closed', async () => {
+    const stream = detector.stream();
+    async function* frames() {
+      yield noisy(0);
+      await new Promise(() => {});
+    }
+    const loop = stream.frames(frames());
+    expect((await loop.next()).value).toMatchObject({ frame: 0 });
+    const waiting = loop.next();
+    await stream.close();
+    await expect(waiting).rejects.toMatchObject({ code: 'USAGE', message: 'this stream is closed' });
+    await expect(stream.frames([noisy(0)]).next()).rejects.toThrow('this stream is closed');
+    await expect(
+      detector
+        .stream()
+        .frames([], { signal: 5 as never })
+        .next(),
+    ).rejects.toThrow('AbortSignal');
+    expect(() => detector.stream({ changeMap: 'yes' as never })).toThrow('changeMap is yes');
+  });
+
   it('begins anew with a frame of another size', async () => {
     const stream = detector.stream({ deadZone: 255 });
     await stream.next(noisy(0));

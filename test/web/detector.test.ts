@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Detector, readPhoto } from '../../src/detector.js';
-import type { DetectionStream, WebDetectorOptions } from '../../src/web/index.js';
+import type { DetectionStream, WebDetectorOptions, WebStream } from '../../src/web/index.js';
 import { run } from '../support/command.js';
 import { describeWithProgram } from '../support/programs.js';
 import { hasShared, root, shared } from '../support/shared.js';
@@ -156,6 +156,94 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
       expect(new Set(results).size).toBe(1);
     });
 
+    it('takes a picture as it is at the call, and looks at pictures in the order of the calls', async () => {
+      const { results, order, frames } = await page.evaluate(async (MODEL) => {
+        const { web, fetched } = globalThis as unknown as { web: Web; fetched(url: string): Promise<Blob> };
+        const detector = await web.WebDetector.load({ model: MODEL, checksum: true });
+        const blob = await fetched('/samples/cat.jpg');
+        const bitmap = await createImageBitmap(blob);
+        const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+        const context = canvas.getContext('2d', { willReadFrequently: true })!;
+        const pixels = () => {
+          context.drawImage(bitmap, 0, 0);
+          return context.getImageData(0, 0, canvas.width, canvas.height);
+        };
+        const image = pixels();
+        const raw = {
+          data: new Uint8Array(pixels().data.buffer),
+          width: image.width,
+          height: image.height,
+          channels: 4 as const,
+        };
+        const all = [detector.detect(image), detector.detect(raw), detector.detect(canvas)];
+        image.data.fill(0);
+        raw.data.fill(0);
+        context.clearRect(0, 0, canvas.width, canvas.height);
+        const results = (await Promise.all(all)).map(({ spikeChecksum }) => spikeChecksum);
+        // a file takes longer to decode than pixels do
+        const order: string[] = [];
+        await Promise.all([
+          detector.detect(blob).then(() => order.push('file')),
+          detector.detect(new ImageData(8, 8)).then(() => order.push('pixels')),
+          detector.detect(new Blob(['no picture'])).catch(() => order.push('none')),
+          detector.detect(new ImageData(8, 8)).then(() => order.push('pixels')),
+        ]);
+        const stream = detector.stream({ hold: 0.5 });
+        context.drawImage(bitmap, 0, 0);
+        const looked = [stream.next(canvas), stream.next(bitmap)];
+        context.clearRect(0, 0, canvas.width, canvas.height);
+        looked.push(stream.next(canvas));
+        bitmap.close();
+        const frames = (await Promise.all(looked)).map(({ spikeChecksum, changed }) => [
+          spikeChecksum,
+          changed > 0,
+        ]);
+        detector.close();
+        return { results, order, frames };
+      }, MODEL);
+      expect(results).toHaveLength(3);
+      expect(new Set(results).size).toBe(1);
+      expect(order.filter((what) => what !== 'none')).toEqual(['file', 'pixels', 'pixels']);
+      expect(frames.map(([, changed]) => changed)).toEqual([true, false, true]);
+      expect(frames[0]![0]).toBe(results[0]);
+    });
+
+    it('ends the loops over a video when it is closed, or the video has no source any more', async () => {
+      const failures = await page.evaluate(async (MODEL) => {
+        const { web, failureOf } = globalThis as unknown as {
+          web: Web;
+          failureOf(promise: Promise<unknown>): Promise<unknown>;
+        };
+        const detector = await web.WebDetector.load({ model: MODEL });
+        const loop = (stream: WebStream, video: HTMLVideoElement) =>
+          failureOf(stream.frames(web.videoFrames(video)).next());
+        const [closed, ended, emptied] = [detector.stream(), detector.stream(), detector.stream()];
+        const video = document.createElement('video');
+        video.src = URL.createObjectURL(new MediaSource());
+        const waiting = [
+          loop(closed, document.createElement('video')),
+          loop(ended, document.createElement('video')),
+          loop(emptied, video),
+        ];
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        video.removeAttribute('src');
+        video.load();
+        await waiting[2];
+        await closed.close();
+        await waiting[0];
+        detector.close();
+        const after = await failureOf(closed.frames([]).next());
+        return [...(await Promise.all(waiting)), after];
+      }, MODEL);
+      const over = { code: 'USAGE', message: 'this stream is closed' };
+      expect(failures).toEqual([
+        over,
+        over,
+        { code: 'IMAGE', message: 'the video was given another source, or none' },
+        over,
+      ]);
+    });
+
     it('gives boxes as time steps pass, the same as Node, and ends where the loop is left', async () => {
       const detector = await Detector.load({ model, schedule: 'steps', steps: 9 });
       const expected = [];
@@ -177,9 +265,12 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
           left.push(step);
           if (step === 2) break;
         }
-        // a run that another has taken the place of says so
+        // a run goes on where another cannot begin, and one that another has taken the place of says so
         const first = detector.steps(photo, { steps: 9 });
         await first.next();
+        left.push((await failureOf(detector.steps(new Blob(['none'])).next())) === 'nothing' ? -1 : 0);
+        left.push((await failureOf(detector.steps(photo, { every: 0 }).next())) === 'nothing' ? -1 : 0);
+        left.push((await first.next()).value!.step);
         const second = detector.steps(photo, { steps: 9 });
         left.push((await second.next()).value!.step);
         const other = await failureOf(first.next());
@@ -194,7 +285,7 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
         expect(layers.reduce((sum, layer) => sum + layer.spikes, 0)).toBe(all);
       expect(results[0]!.layers[0]).toMatchObject({ name: 'conv1', neurons: 1_048_576 });
       expect(results[0]!.layers.at(-1)!.neurons).toBe(0);
-      expect(left).toEqual([1, 2, 1, 2]);
+      expect(left).toEqual([1, 2, 0, 0, 2, 1, 2]);
       expect(other).toMatchObject({ code: 'USAGE', message: expect.stringContaining('another run') });
     });
 
@@ -266,7 +357,7 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
           found.nothing = await failureOf(WebDetector.load(undefined as never));
           found.absent = await load({ model: '/nowhere.safetensors' });
           found.unreachable = await load({ model: 'http://127.0.0.1:9/model' });
-          found.half = await load({ model: blobOf(half) });
+          found.truncated = await load({ model: blobOf(half) });
           found.foreign = await load({ model: '/samples/cat.jpg' });
           found.kernels = await load({ kernels: '/samples/cat.jpg' });
           found.option = await load({ steps: 1.5 });
@@ -279,6 +370,18 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
               throw new Error('not allowed');
             },
           });
+          found.notOne = await load({ worker: (() => undefined) as never });
+          found.null = await load({ model: null as never });
+          found.seven = await load({ model: 7 as never });
+          found.view = await load({ model: new DataView(new ArrayBuffer(8)) as never });
+          found.buffer = await load({ model: new ArrayBuffer(8) });
+          found.progress = await load({ onProgress: 5 as never });
+          found.throwing = await load({
+            onProgress: () => {
+              throw new TypeError('mine');
+            },
+          });
+          found.signal = await load({ signal: 5 as never });
           found.aborted = await load({ signal: AbortSignal.abort() });
           const controller = new AbortController();
           const late = load({ signal: controller.signal, onProgress: () => controller.abort() });
@@ -298,6 +401,21 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
           const closed = await createImageBitmap(new ImageData(8, 8));
           closed.close();
           found.closed = await detect(closed);
+          const long = new OffscreenCanvas(20_000, 4);
+          long.getContext('2d')!.fillRect(0, 0, 9, 9);
+          found.long = await detect(long);
+          found.half = await detect({ data: new Float32Array(192), width: 8, height: 8, channels: 3 });
+          found.noVideo = await failureOf(videoFrames(null as never).next());
+          found.noSteps = await failureOf(detector.steps(7 as never, null as never).next());
+          const other = document.createElement('canvas');
+          const elsewhere = new Image();
+          elsewhere.src = document.location.href
+            .replace('127.0.0.1', 'localhost')
+            .replace(/samples.*/, 'samples/cat.jpg');
+          await elsewhere.decode();
+          other.getContext('2d')!.drawImage(elsewhere, 0, 0);
+          found.origin = await detect(other);
+          found.map = await failureOf((async () => detector.stream({ changeMap: 1 as never }))());
           found.raw = await detect({ data: new Uint8Array(5), width: 8, height: 8, channels: 3 });
           found.every = await failureOf(detector.steps(new ImageData(8, 8), { every: 0 }).next());
           found.tooMany = await failureOf(detector.steps(new ImageData(8, 8), { steps: 1e9 }).next());
@@ -330,7 +448,8 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
         nothing: error('USAGE', /an object with a model/),
         absent: error('FILE', /nowhere\.safetensors: the server answers 404/),
         unreachable: error('FILE', /127\.0\.0\.1:9\/model cannot be loaded/),
-        half: error('MODEL', /^bytes: /),
+        truncated: error('MODEL', /^bytes: /),
+        half: error('USAGE', /a picture is a Blob/),
         foreign: error('MODEL', /^cat\.jpg: /),
         kernels: error('BACKEND', /does not compile here/),
         option: error('USAGE', /steps/),
@@ -339,6 +458,14 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
         unsendable: error('USAGE', /cannot be sent/),
         worker: error('BACKEND', /the worker of the detector ended/),
         noWorker: error('BACKEND', /not allowed/),
+        notOne: error('USAGE', /must give a Worker/),
+        null: error('USAGE', /model is Null/),
+        seven: error('USAGE', /model is Number/),
+        view: error('USAGE', /model is DataView/),
+        buffer: error('MODEL', /^bytes: /),
+        progress: error('USAGE', /onProgress must be a function/),
+        throwing: { code: undefined, message: 'mine' },
+        signal: error('USAGE', /AbortSignal/),
         aborted: error('ABORTED', /cancelled/),
         late: error('ABORTED', /cancelled/),
         simd: error('BACKEND', /no WebAssembly with SIMD/),
@@ -349,6 +476,11 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
         video: error('IMAGE', /no frame yet/),
         image: error('IMAGE', /cannot be read/),
         closed: error('IMAGE', /cannot be read/),
+        long: error('IMAGE', /20000×4; expected 1 to 16384/),
+        noVideo: error('USAGE', /a video element/),
+        noSteps: error('USAGE', /a picture is a Blob/),
+        origin: error('IMAGE', /another origin, without CORS/),
+        map: error('USAGE', /changeMap is 1/),
         raw: error('USAGE', /192 bytes/),
         every: error('USAGE', /every is 0/),
         tooMany: error('USAGE', /steps/),

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import type { Browser, Page } from 'puppeteer-core';
+import type { Browser, HTTPRequest, Page } from 'puppeteer-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Detector, readPhoto } from '../../src/detector.js';
@@ -161,13 +161,19 @@ describeWithProgram('chromium')('the page', () => {
     await choose('photo', file('astronaut.png', png));
     expect(detections.length).toBeGreaterThan(0);
     expect(await found()).toEqual(
-      detections.map(({ class: name, score }) => [name, `${(100 * score).toPrecision(2)} %`]),
+      detections.map(({ class: name, score }) => [
+        name,
+        `${(100 * score).toFixed(score < 0.0995 ? 1 : 0)} %`,
+      ]),
     );
   });
 
   it('says what is wrong with a file, and goes on', async () => {
     await choose('photo', file('broken.jpg', readFileSync(`${root}samples/cat.jpg`).subarray(0, 200)));
-    expect(await text('error')).toMatch(/^This file is damaged, or no picture/);
+    expect(await text('error')).toMatch(/^image\/jpeg is damaged, or no picture/);
+    // nothing of the picture before stays
+    expect(await found()).toEqual([]);
+    expect(await page.$eval('#picture', (canvas) => canvas.ariaLabel)).toBe('no picture yet');
     expect(await page.$eval('#error', ({ role }) => role)).toBe('alert');
     await choose('photo', `${root}samples/cat.jpg`);
     expect(await hidden('error')).toBe(true);
@@ -209,6 +215,82 @@ describeWithProgram('chromium')('the page', () => {
     await page.select('#model', 'Tiny YOLO lite (2.7 MB)');
     await settled();
     expect(await hidden('time')).toBe(false);
+  });
+
+  it('takes what is asked for while the network loads, and loads it again where that failed', async () => {
+    let fails = false;
+    await page.setRequestInterception(true);
+    const onRequest = async (request: HTTPRequest) => {
+      if (!request.url().endsWith('.safetensors')) return request.continue();
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return fails ? request.respond({ status: 503 }) : request.continue();
+    };
+    page.on('request', onRequest);
+    await page.reload();
+    const [cat, astronaut] = await page.$$('#samples button');
+    await astronaut!.click();
+    await cat!.click();
+    await astronaut!.click();
+    await settled();
+    expect((await found()).map(([name]) => name)).toContain('person');
+    fails = true;
+    await page.reload();
+    await settled();
+    expect(await text('error')).toMatch(/503/);
+    fails = false;
+    await cat!.dispose();
+    await (await page.$('#samples button'))!.click();
+    await page.waitForFunction(() => document.getElementById('error')!.hidden);
+    await settled();
+    expect((await found()).map(([name]) => name)).toEqual(['cat']);
+    page.off('request', onRequest);
+    await page.setRequestInterception(false);
+    // charts are drawn again while another network loads
+    await page.select('#model', 'Tiny YOLO (16 MB)');
+    await page.setViewport({ width: 1000, height: 700 });
+    await settled();
+    await page.select('#model', 'Tiny YOLO lite (2.7 MB)');
+    await page.setViewport({ width: 800, height: 600 });
+    await settled();
+    expect(await hidden('error')).toBe(true);
+  });
+
+  it('says that a sample cannot be loaded, where the host does not answer', async () => {
+    await page.setOfflineMode(true);
+    await page.click('#samples button');
+    await settled();
+    await page.setOfflineMode(false);
+    expect(await text('error')).toMatch(/host does not answer/);
+    await page.click('#samples button');
+    await page.waitForFunction(() => document.getElementById('error')!.hidden);
+    await settled();
+    expect(await found()).toHaveLength(1);
+  });
+
+  it('takes what is dropped', async () => {
+    const drop = (name: string, url: string) =>
+      page.evaluate(
+        async (name, url) => {
+          const data = new DataTransfer();
+          data.items.add(new File([await (await fetch(url)).blob()], name));
+          document.getElementById('status')!.textContent = '';
+          document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true }));
+        },
+        name,
+        url,
+      );
+    const model = requested.find((url) => url.includes('tiny-yolo-lite-voc'))!;
+    await drop('MINE.SAFETENSORS', model);
+    await settled();
+    expect(await page.$eval('#model', (list) => (list as HTMLSelectElement).value)).toBe('your own');
+    expect(await found()).toHaveLength(1);
+    await page.select('#model', 'Tiny YOLO lite (2.7 MB)');
+    await settled();
+    await drop('astronaut.jpg', requested.find((url) => url.includes('astronaut'))!);
+    await settled();
+    expect((await found()).map(([name]) => name)).toContain('person');
+    await page.click('#samples button');
+    await settled();
   });
 
   it('looks through the camera as a stream, shows what changes, and lets go of it', async () => {
@@ -286,8 +368,8 @@ describeWithProgram('chromium')('the page', () => {
     }
   });
 
-  it('complained of nothing', () => {
-    expect(complaints).toEqual([]);
+  it('complained of nothing but what it was denied', () => {
+    expect(complaints.filter((text) => !/status of 503|ERR_INTERNET_DISCONNECTED/.test(text))).toEqual([]);
   });
 });
 
