@@ -86,7 +86,7 @@ async function readIds(path: string, photos: ReadonlyMap<string, string>): Promi
  * Objects of a photo of classes that the network has, under its names: spelling of COCO or VOC, case and spaces make no
  * difference. Names of other classes are added to `unknown`, their objects left out. Throws `FILE`.
  */
-async function readGroundTruth(
+export async function readGroundTruth(
   path: string,
   classes: readonly string[],
   unknown: Set<string>,

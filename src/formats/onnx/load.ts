@@ -31,7 +31,8 @@ export interface OnnxFiles {
   resize?: Resize | undefined;
 }
 
-const PREPARATIONS: Record<TableHead['kind'], Preparation> = {
+/** How each head's photos are prepared, as its authors do. */
+export const PREPARATIONS: Readonly<Record<TableHead['kind'], Preparation>> = {
   nanodet: {
     order: 'BGR',
     mean: [103.53, 116.28, 123.675],
