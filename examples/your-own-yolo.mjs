@@ -13,6 +13,7 @@ import {
 } from 'spiking-yolo';
 
 const [onnx, folder] = process.argv.slice(2);
+if (!folder) throw new Error('expected an ONNX file and a folder of photos');
 const photos = readdirSync(folder)
   .filter((name) => /\.(jpe?g|png|webp)$/i.test(name))
   .map((name) => join(folder, name));

@@ -68,6 +68,8 @@ let loading: { network: Promise<WebDetector>; controller: AbortController } | un
 let current = new AbortController();
 /** Looks at the same again, with another network. */
 let look: () => Promise<void> = () => showPhoto(catUrl);
+/** The photo that is gone back to where the camera ends or fails. */
+let lookAtPhoto = look;
 /** Draws the charts again, when the page's extent or colours change. */
 let redraw = () => {};
 
@@ -253,7 +255,7 @@ async function blobOf(source: Blob | string, signal: AbortSignal): Promise<Blob>
 
 /** A photo: all layers once, then step by step, if the network can. */
 function showPhoto(source: Blob | string): Promise<void> {
-  look = () => showPhoto(source);
+  look = lookAtPhoto = () => showPhoto(source);
   return attempt(async (detector, signal) => {
     page.status.textContent = 'Looking …';
     const photo = await blobOf(source, signal);
@@ -305,7 +307,7 @@ function cameraError(error: unknown): Error {
 
 /** The camera, as a stream: only what changes goes through the network. */
 async function showCamera(): Promise<void> {
-  look = showCamera;
+  look = lookAtPhoto;
   await attempt(async (detector, signal) => {
     if (!navigator.mediaDevices?.getUserMedia)
       throw new SpikingYoloError('USAGE', 'Browsers give the camera to pages from https or localhost only.');
@@ -321,6 +323,7 @@ async function showCamera(): Promise<void> {
     };
     if (signal.aborted) return stop();
     signal.addEventListener('abort', stop);
+    look = showCamera;
     page.camera.ariaPressed = 'true';
     page.live.hidden = false;
     // a new line many times a second is not to be read out
@@ -412,7 +415,7 @@ page.camera.addEventListener('click', () => {
   if (page.camera.ariaPressed !== 'true') return showCamera();
   current.abort();
   clear();
-  look = async () => {};
+  look = lookAtPhoto;
   page.status.textContent = 'The camera is off.';
   return undefined;
 });

@@ -79,6 +79,6 @@ export function describeNetwork({ network, classes, resize, lines = [] }: Descri
     `multiply-adds: ${millions(operations.multiplications)} a photo in the float network`,
     ...operations.islands.map(({ name, operators }) => `${name}: ${operators.join(', ')}`),
     ...describeShares(floatShares(operations)),
-    `schedules: ${possibleSchedules(network).join(', ')}`,
+    `it converts; schedules: ${possibleSchedules(network).join(', ')}`,
   ];
 }

@@ -188,7 +188,8 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
     throw usageError('--watch takes the photos of its folder only; leave other photos and --shard out');
   if (watch !== undefined && !(await isFolder(watch)))
     throw fileError(`${watch}: ${existsSync(watch) ? 'it is not a folder' : 'there is no such folder'}`);
-  if (watch === undefined && inputs.length === 0) throw usageError("missing required argument 'photos'");
+  if (watch === undefined && inputs.length === 0)
+    throw usageError('name photos, or a source: --video, --camera or --watch');
   const options = detectorOptions(rest);
   workersFor(options);
   const settings = resolveSettings(options, options.preset);

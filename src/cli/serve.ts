@@ -56,7 +56,10 @@ export function addServeCommand(program: Command): void {
     .addOption(choice('--preset <name>', 'fast (the default) or frugal', ['fast', 'frugal']))
     .option('--workers <n>', 'threads of each model (default: as many as cores)', numberArgument)
     .addOption(threadsOption())
-    .option('--api-key <key>', `ask every client for this key (or in the variable ${KEY_VARIABLE})`)
+    .option(
+      '--api-key <key>',
+      `ask every client for this key, 8 characters or more (or in the variable ${KEY_VARIABLE})`,
+    )
     .option('--insecure', 'listen on an address other than loopback without a key')
     .option('--conf <x>', 'lowest confidence where a request names none (default 0.25)', numberArgument)
     .option('--max-queue <n>', 'pictures that wait for a worker, then 503 (default 16)', numberArgument)

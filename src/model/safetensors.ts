@@ -60,9 +60,10 @@ function parseHeader(bytes: Uint8Array): { header: Record<string, unknown>; data
   if (bytes.length < 8)
     throw modelError(`the file has ${bytes.length} bytes; even a safetensors header length needs 8`);
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
-  if (length > Math.min(MAX_HEADER, bytes.length - 8)) {
+  if (length > MAX_HEADER) throw modelError('the file is no .safetensors model');
+  if (length > bytes.length - 8) {
     throw modelError(
-      `the header should have ${length} bytes, the file has ${bytes.length - 8} after the length: truncated, or not safetensors`,
+      `the header should have ${length} bytes, the file has ${bytes.length - 8} after the length: truncated`,
     );
   }
   let header: unknown;

@@ -16,15 +16,12 @@ const TYPES: Record<string, string> = {
   '.safetensors': 'application/octet-stream',
 };
 
-/** True if the browser's page has been built. */
-export const hasExample = (): boolean => existsSync(join(FOLDER, 'index.html'));
-
 /**
  * Serves the browser's page under `/web/`, where it has been built: the files that are there when the server starts, by their names,
- * so that no request names a path.
+ * so that no request names a path. False where it has not.
  */
-export function serveExample(app: FastifyInstance): void {
-  if (!hasExample()) return;
+export function serveExample(app: FastifyInstance): boolean {
+  if (!existsSync(join(FOLDER, 'index.html'))) return false;
   const files = new Map<string, string>();
   for (const file of readdirSync(FOLDER, { recursive: true, withFileTypes: true })) {
     const path = join(file.parentPath, file.name);
@@ -40,4 +37,5 @@ export function serveExample(app: FastifyInstance): void {
       .header('Content-Length', statSync(path).size)
       .send(createReadStream(path));
   });
+  return true;
 }

@@ -7,7 +7,7 @@ import { fileError, reasonOf, SpikingYoloError, usageError } from '../errors.js'
 import { cocoClassName } from '../export/coco-categories.js';
 import { version } from '../version.js';
 import { Cameras } from './cameras.js';
-import { hasExample, serveExample } from './example.js';
+import { serveExample } from './example.js';
 import { Metrics } from './metrics.js';
 import { type ServerOptions, serverOptions } from './options.js';
 import { pageOf } from './page.js';
@@ -38,7 +38,6 @@ const REQUEST_MS = 30_000;
 const MOST_CONNECTIONS = 200;
 /** Fields and parts of a form, and bytes of a field. */
 const FORM_LIMITS = { files: 2, fields: 20, parts: 22, fieldSize: 1000, fieldNameSize: 100, headerPairs: 50 };
-const PICTURE_TYPES = ['application/octet-stream', /^image\//];
 
 /** What the server needs beyond this package: loaded when a server is made. */
 async function loadLibraries() {
@@ -111,8 +110,8 @@ export async function createServer(
       name === 'image' || file !== undefined || type === 'application/octet-stream',
   };
   await app.register(multipart, form as FastifyMultipartOptions);
-  for (const type of PICTURE_TYPES)
-    app.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  // a picture as the body may come with any type, or none: curl calls it a form
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   app.server.maxConnections = MOST_CONNECTIONS;
   new Handlers(app, detectors, first, options, places, metrics, cameras).register();
   return {
@@ -120,7 +119,11 @@ export async function createServer(
       try {
         return await app.listen(where);
       } catch (error) {
-        throw fileError(`cannot listen on ${where.host}, port ${where.port}: ${reasonOf(error)}`, error);
+        const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+        throw fileError(
+          `cannot listen on ${where.host}, port ${where.port}: ${taken ? 'the port is taken, by another server perhaps; choose one with --port' : reasonOf(error)}`,
+          error,
+        );
       }
     },
     async close() {
@@ -209,6 +212,7 @@ class Handlers {
       waiting: sumOf(this.places, ({ waiting }) => waiting),
       streams: this.cameras.streams,
     }));
+    const page = pageOf(serveExample(app));
     app.get('/', async (_request, reply) =>
       reply
         .header(
@@ -216,9 +220,8 @@ class Handlers {
           "default-src 'none'; connect-src 'self'; img-src blob:; script-src 'unsafe-inline'; style-src 'unsafe-inline'",
         )
         .type('text/html; charset=utf-8')
-        .send(pageOf(hasExample())),
+        .send(page),
     );
-    serveExample(app);
     app.get('/metrics', async (request, reply) => {
       this.checkKey(request);
       return reply.type(metrics.contentType).send(await metrics.text());

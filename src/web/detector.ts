@@ -84,6 +84,9 @@ async function fetchBytes(
   try {
     const response = await fetch(url, signal ? { signal } : {});
     if (!response.ok) throw fileError(`${url}: the server answers ${response.status} ${response.statusText}`);
+    // hosts of one page answer any address with it
+    if (response.headers.get('content-type')?.startsWith('text/html'))
+      throw fileError(`${url}: the server answers with a page; is the address right?`);
     // of what is sent compressed, the length says something else
     const encoded = response.headers.has('content-encoding');
     const total = encoded ? undefined : Number(response.headers.get('content-length')) || undefined;

@@ -57,7 +57,7 @@ export async function takePicture(source: WebSource | RawPixels): Promise<TakenP
     const file = kind === 'Blob' || kind === 'File';
     throw imageError(
       file
-        ? `${(source as Blob).type || 'the file'} is damaged, or no picture that this browser can decode`
+        ? `${(source as File).name || (source as Blob).type || 'the file'} is damaged, or no picture that this browser can decode`
         : `the picture cannot be read: ${reasonOf(error)}`,
       error,
     );

@@ -203,7 +203,7 @@ describe('help', () => {
 
 describe('bad usage', () => {
   it.each([
-    [['detect'], /missing required argument/],
+    [['detect'], /name photos, or a source/],
     [['detect', cat, '--no-such-option'], /unknown option/],
     [['frobnicate'], /unknown command/],
     [['detect', cat, '--steps', 'many'], /expected a number/],
@@ -365,7 +365,7 @@ describe('bad files', () => {
       1,
       /flipped\.safetensors: /,
     );
-    expectError(run(['detect', cat, '--model', lite.weights]), 1, /not safetensors|truncated/);
+    expectError(run(['detect', cat, '--model', lite.weights]), 1, /no .safetensors model|truncated/);
     expectError(run(['detect', join(folder, 'nowhere.jpg'), ...LITE]), 1, /nowhere\.jpg: cannot read it/);
     expectError(run(['detect', variant('text.jpg', 'text'), ...LITE]), 1, /text\.jpg: not a JPEG/);
     const photo = readFileSync(cat);

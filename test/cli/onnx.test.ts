@@ -83,7 +83,7 @@ describe('an ONNX file on the command line', () => {
       'neurons: 0.00 M',
       'multiply-adds: 0.02 M a photo in the float network',
       'computed in floats: 0.00 % of the operations in islands, 0.81 % behind the output layers',
-      'schedules: layered, steps',
+      'it converts; schedules: layered, steps',
     ]);
     expect(lines('models/darknet/tiny-yolo-lite-voc.cfg')).toContain('layers: convolutional 7, maxpool 5');
     expect(lines('models/tiny-yolo-lite-voc.safetensors')[0]).toMatch(/^model: 16-bit weights, channel norm/);

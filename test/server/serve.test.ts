@@ -148,6 +148,8 @@ describe('serve', () => {
     const bodies: [Body, Record<string, string>][] = [
       [new Uint8Array(cat), { 'Content-Type': 'image/jpeg' }],
       [new Uint8Array(cat), { 'Content-Type': 'application/octet-stream' }],
+      [new Uint8Array(cat), { 'Content-Type': 'application/x-www-form-urlencoded' }],
+      [new Uint8Array(cat), {}],
       [form(cat, { min_confidence: '0.25', api_key: 'whatever' }), {}],
     ];
     for (const [body, headers] of bodies)

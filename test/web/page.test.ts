@@ -170,7 +170,7 @@ describeWithProgram('chromium')('the page', () => {
 
   it('says what is wrong with a file, and goes on', async () => {
     await choose('photo', file('broken.jpg', readFileSync(`${root}samples/cat.jpg`).subarray(0, 200)));
-    expect(await text('error')).toMatch(/^image\/jpeg is damaged, or no picture/);
+    expect(await text('error')).toMatch(/^broken\.jpg is damaged, or no picture/);
     // nothing of the picture before stays
     expect(await found()).toEqual([]);
     expect(await page.$eval('#picture', (canvas) => canvas.ariaLabel)).toBe('no picture yet');
