@@ -172,10 +172,21 @@ describe('serve', () => {
   });
 
   it.skipIf(!requests)(named('answers Python’s requests', requests, 'python3-requests'), () => {
+    // as Frigate's plugin asks, and deepstack-python, which Viseron and Home Assistant's integrations ask by: an empty key, too
     const script = `import requests, sys
-answer = requests.post(sys.argv[1], files={"image": open("samples/cat.jpg", "rb").read()}, timeout=5)
-print(answer.json()["predictions"][0]["label"])`;
-    expect(spawnSync('python3', ['-c', script, url], { cwd: root, encoding: 'utf8' }).stdout).toBe('cat\n');
+image = open("samples/cat.jpg", "rb").read()
+response = requests.post(sys.argv[1], data={"api_key": ""}, files={"image": image}, timeout=5)
+assert response.status_code == 200
+for found in response.json()["predictions"]:
+    edges = [found[name] for name in ("x_min", "y_min", "x_max", "y_max")]
+    assert all(isinstance(edge, int) for edge in edges) and isinstance(found["confidence"], float)
+    print(found["label"].lower(), *edges)`;
+    const addresses = [url, `${server.address}/v1/vision/custom/tiny-yolo-lite-voc`];
+    const answers = addresses.map(
+      (address) => spawnSync('python3', ['-c', script, address], { cwd: root, encoding: 'utf8' }).stdout,
+    );
+    expect(answers[0]).toMatch(/^cat \d+ \d+ \d+ \d+\n$/);
+    expect(answers[1]).toBe(answers[0]);
   });
 
   it('leaves out what is less sure than the request asks for', async () => {
