@@ -61,7 +61,7 @@ async function readSource(
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (isUrl(source)) return fetchBytes(source, options);
   if (isBlob(source)) return bytesOf(source);
-  if (kindOf(source) === 'Uint8Array') return Uint8Array.from(source as Uint8Array);
+  if (kindOf(source) === 'Uint8Array') return new Uint8Array(source as Uint8Array);
   if (kindOf(source) === 'ArrayBuffer') return new Uint8Array((source as ArrayBuffer).slice());
   throw usageError(`${what} is ${kindOf(source)}; expected a URL, a Blob, a Uint8Array or an ArrayBuffer`);
 }

@@ -43,7 +43,7 @@ export async function takePicture(source: WebSource | RawPixels): Promise<TakenP
   if (isRaw(source) || kind === 'ImageData') {
     const { data, width, height } = source as RawPixels | ImageData;
     if (kindOf(data) !== 'Uint8Array' && kindOf(data) !== 'Uint8ClampedArray') throw notAPicture();
-    const copy = Uint8Array.from(data);
+    const copy = new Uint8Array(data);
     return [{ data: copy, width, height, channels: isRaw(source) ? source.channels : 4 }, [copy.buffer]];
   }
   if (kind === 'HTMLVideoElement' && (source as HTMLVideoElement).readyState < HAS_PICTURE)
