@@ -9,6 +9,7 @@ import {
 } from './detection/detector.js';
 import {
   checkChoices,
+  checkPreset,
   classIdsOf,
   type DetectionChoices,
   type DetectionSettings,
@@ -33,13 +34,7 @@ import { type RawPixels, rawPhoto } from './image/raw-photo.js';
 import { decodePhoto } from './image/read-photo.js';
 import type { Photo } from './image/resize.js';
 import { decodeModel } from './model/model-file.js';
-import {
-  DEFAULT_MODEL,
-  DEFAULT_PAPER_MODEL,
-  howToMakePaperModel,
-  paperVariant,
-  resolveModel,
-} from './model/registry.js';
+import { DEFAULT_MODEL, DEFAULT_PAPER_MODEL, paperVariant, resolveModel } from './model/registry.js';
 import type { Resize, SpikingModel } from './model/spiking-model.js';
 import type { DetectorPool } from './workers/pool.js';
 import type { PhotoFailure } from './workers/process-photo.js';
@@ -111,7 +106,7 @@ export function parseModel({ name, bytes }: ModelSource, preset: Preset | undefi
   } catch (error) {
     throw withPath(name, error);
   }
-  if (preset === 'paper' && model.provenance.preset !== 'paper') throw usageError(howToMakePaperModel(name));
+  checkPreset(name, preset, model);
   return model;
 }
 

@@ -63,6 +63,14 @@ export function checkChoices({ resize, classes }: DetectionChoices): void {
   if (classes !== undefined && !Array.isArray(classes)) throw usageError('classes must be an array of names');
 }
 
+/** Throws `USAGE` for a model that was not converted as the preset asks. */
+export function checkPreset(name: string, preset: Preset | undefined, { provenance }: ModelChoices): void {
+  if (preset === 'paper' && provenance.preset !== 'paper')
+    throw usageError(
+      `${name} is not converted as in the paper; make such a model with: spiking-yolo convert --cfg … --weights … --names … --calibration DIR --preset paper --out FILE, and give it with --model FILE`,
+    );
+}
+
 /** Which of a model's classes are to be reported, undefined for all; throws `USAGE` for one that it has not. */
 export const classIdsOf = ({ classes }: DetectionChoices, known: readonly string[]): number[] | undefined =>
   classes?.map((name) => {

@@ -48,10 +48,6 @@ export function resolveModel(nameOrPath: string): { name: string; path: string }
   throw usageError(`model "${nameOrPath}" is neither a file nor one of ${names.join(', ')}`);
 }
 
-/** What to do where a model is not one for `--preset paper`. */
-export const howToMakePaperModel = (name: string) =>
-  `${name} is not converted as in the paper; make such a model with: spiking-yolo convert --cfg … --weights … --names … --calibration DIR --preset paper --out FILE, and give it with --model FILE`;
-
 /** The `-paper` variant of a model, beside its file or in the registry; the model itself if there is none. */
 export function paperVariant(nameOrPath: string): string {
   if (/-paper(\.safetensors)?$/.test(nameOrPath)) return nameOrPath;

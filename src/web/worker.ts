@@ -4,6 +4,7 @@ import { compileWasm, wasmBackend } from '../backend/wasm.js';
 import { type HeadOptions, SpikingDetector, type SpikingResult } from '../detection/detector.js';
 import {
   checkChoices,
+  checkPreset,
   classIdsOf,
   type DetectionChoices,
   type DetectionSettings,
@@ -66,7 +67,7 @@ class Networks {
   private readonly model: SpikingModel;
   private readonly choices: DetectionChoices;
   private readonly backend: Backend;
-  private readonly headOptions: HeadOptions;
+  private readonly options: DetectionSettings & HeadOptions;
   private readonly reader = new PixelReader();
   private network: SpikingDetector | undefined;
   /** The run step by step that is asked for its next step. */
@@ -84,12 +85,13 @@ class Networks {
     } catch (error) {
       throw withPath(name, error);
     }
+    checkPreset(name, choices.preset, this.model);
     const settings = resolveSettings(pickSettings(choices), choices.preset, this.model);
     this.backend = wasmBackend(compileWasm(kernels));
     const failure = selfTest(this.backend);
     if (failure !== undefined) throw backendError(`the WASM kernel fails its self-test here: ${failure}`);
     const { classes, network } = this.model;
-    this.headOptions = {
+    this.options = {
       ...settings,
       classIds: classIdsOf(choices, classes),
       resize: choices.resize ?? this.model.resize,
@@ -116,11 +118,7 @@ class Networks {
     this.network ??= new SpikingDetector(this.model, this.loaded.settings, this.backend);
     const { checksum } = this.choices;
     try {
-      const result = this.network.detect(
-        photo,
-        { ...this.loaded.settings, ...this.headOptions },
-        { checksum },
-      );
+      const result = this.network.detect(photo, this.options, { checksum });
       return { ...result, elapsedMs: { decode, ...result.elapsedMs }, model: this.name };
     } catch (error) {
       // whatever it was may have left the network in disorder
@@ -148,8 +146,8 @@ class Networks {
   }
 
   private *stepsOf(network: SpikingDetector, photo: Photo, every: number): Generator<StepResult> {
-    const pixels = network.resize(photo, this.headOptions.resize);
-    for (const found of network.boxesOverTime(pixels, photo, this.headOptions, every)) {
+    const pixels = network.resize(photo, this.options.resize);
+    for (const found of network.boxesOverTime(pixels, photo, this.options, every)) {
       const { spikes, spikesPerNeuron, synapticOperations: sops, perStage } = network.simulation.statistics();
       const layers = perStage.map(({ name, neurons, spikes: sent }) => ({ name, neurons, spikes: sent }));
       yield { ...found, spikes, spikesPerNeuron, sops, layers };
@@ -176,8 +174,7 @@ class Networks {
     const network = new SpikingDetector(this.model, settings, this.backend, 1, options.hold ?? DEFAULT_HOLD);
     const id = ++this.lastStream;
     const kept = {
-      ...settings,
-      ...this.headOptions,
+      ...this.options,
       checksum: this.choices.checksum ?? false,
       model: this.name,
     };

@@ -362,6 +362,7 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
           found.kernels = await load({ kernels: '/samples/cat.jpg' });
           found.option = await load({ steps: 1.5 });
           found.class = await load({ classes: ['unicorn'] });
+          found.preset = await load({ preset: 'paper' });
           found.resize = await load({ resize: 'squeeze' as never });
           found.unsendable = await load({ conf: (() => 1) as never });
           found.worker = await load({ worker: () => new Worker(URL.createObjectURL(new Blob(['throw 1']))) });
@@ -454,6 +455,7 @@ for (const name of Object.keys(BROWSERS) as BrowserName[]) {
         kernels: error('BACKEND', /does not compile here/),
         option: error('USAGE', /steps/),
         class: error('USAGE', /"unicorn"/),
+        preset: error('USAGE', /lite-voc\.safetensors is not converted as in the paper/),
         resize: error('USAGE', /"squeeze"/),
         unsendable: error('USAGE', /cannot be sent/),
         worker: error('BACKEND', /the worker of the detector ended/),
