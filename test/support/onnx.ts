@@ -118,19 +118,35 @@ export const describeWithOnnxruntime = (title: string, tests: () => void) =>
     tests,
   );
 
-/** Runs a file in onnxruntime on an image (3, H, W); gives its first output. */
+/** A file in onnxruntime, which takes images (3, H, W) and gives its first output. */
+export async function openOnnxruntime(file: string | Uint8Array) {
+  const ort = createRequire(`${peers}package.json`)('onnxruntime-node');
+  const session: Session = await ort.InferenceSession.create(file, { logSeverityLevel: 4 });
+  return {
+    async run(
+      planes: Float32Array,
+      height: number,
+      width: number,
+    ): Promise<{ dims: number[]; values: Float32Array }> {
+      const image = new ort.Tensor('float32', planes, [1, 3, height, width]);
+      const found = await session.run({ [session.inputNames[0]!]: image });
+      const { dims, data } = found[session.outputNames[0]!]!;
+      return { dims: [...dims], values: data };
+    },
+    release: () => session.release(),
+  };
+}
+
+/** Runs a file in onnxruntime on one image (3, H, W); gives its first output. */
 export async function runOnnxruntime(
   file: string | Uint8Array,
   planes: Float32Array,
   height: number,
   width: number,
 ): Promise<{ dims: number[]; values: Float32Array }> {
-  const ort = createRequire(`${peers}package.json`)('onnxruntime-node');
-  const session: Session = await ort.InferenceSession.create(file, { logSeverityLevel: 4 });
+  const session = await openOnnxruntime(file);
   try {
-    const image = new ort.Tensor('float32', planes, [1, 3, height, width]);
-    const { dims, data } = (await session.run({ [session.inputNames[0]!]: image }))[session.outputNames[0]!]!;
-    return { dims: [...dims], values: data };
+    return await session.run(planes, height, width);
   } finally {
     await session.release();
   }

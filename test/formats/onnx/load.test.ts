@@ -6,16 +6,19 @@ import { selectBackend } from '../../../src/backend/select.js';
 import { convertNetwork, DEFAULT_CONVERSION } from '../../../src/conversion/convert.js';
 import { SpikingDetector } from '../../../src/detection/detector.js';
 import { DEFAULT_SETTINGS } from '../../../src/detection/settings.js';
+import { listPhotos } from '../../../src/files.js';
 import { loadOnnx, type OnnxFiles } from '../../../src/formats/onnx/load.js';
 import { halfToNumber } from '../../../src/formats/onnx/proto.js';
+import { rowAxisOf } from '../../../src/heads/rows.js';
 import { readPhotoFile } from '../../../src/image/read-resized.js';
 import { networkInput, resizePhoto } from '../../../src/image/resize.js';
 import { decodeModel, encodeModel } from '../../../src/model/model-file.js';
 import { createFloatNetwork } from '../../../src/network/float-network.js';
+import type { TableHead } from '../../../src/network/network.js';
 import { inferShapes } from '../../../src/network/shapes.js';
 import {
   describeWithOnnxruntime,
-  runOnnxruntime,
+  openOnnxruntime,
   toHalf,
   type WrittenGraph,
   writeOnnx,
@@ -57,34 +60,51 @@ const planesOf = (rgb: Uint8Array, cells: number, prepare: (rgb: [number, number
   return planes;
 };
 
-/** Largest difference from onnxruntime on a photo, relative to the largest number. */
+/** Magnitude that a row is taken to have at least. */
+const LEAST = 0.01;
+
+/** Largest difference from onnxruntime on some photos, relative to the largest number of its row: boxes' edges, or one class's scores. */
 async function difference(
   files: OnnxFiles,
-  photoPath: string,
+  photoPaths: readonly string[],
   prepare: (rgb: [number, number, number]) => number[],
 ): Promise<number> {
   const trained = await loadOnnx(files);
   const { network, parameters, resize = 'letterbox' } = trained;
   const float = createFloatNetwork(network, parameters, selectBackend().backend);
-  const photo = await readPhotoFile(photoPath);
   const { height, width } = network.input;
   const shapes = inferShapes(network);
   const tail = network.tail!;
-  const [ours] = runGraph(
-    tail,
-    float.forward(networkInput(resize, photo, network.input)),
-    tail.inputs.map((name) => shapes.get(name)!),
-  );
-  const planes = planesOf(resizePhoto(resize, photo, width, height), height * width, prepare);
-  const theirs = await runOnnxruntime(files.onnx, planes, height, width);
-  expect(ours!.dims).toEqual(theirs.dims);
-  let [largest, apart] = [0, 0];
-  for (const [i, value] of theirs.values.entries()) {
-    largest = Math.max(largest, Math.abs(value));
-    apart = Math.max(apart, Math.abs(value - ours!.values[i]!));
+  const [head] = network.heads;
+  const session = await openOnnxruntime(files.onnx);
+  let most = 0;
+  for (const path of photoPaths) {
+    const photo = await readPhotoFile(path);
+    const [ours] = runGraph(
+      tail,
+      float.forward(networkInput(resize, photo, network.input)),
+      tail.inputs.map((name) => shapes.get(name)!),
+    );
+    const planes = planesOf(resizePhoto(resize, photo, width, height), height * width, prepare);
+    const theirs = await session.run(planes, height, width);
+    expect(ours!.dims).toEqual(theirs.dims);
+    const rows = theirs.dims[rowAxisOf(head!.kind as TableHead['kind']) === 2 ? 1 : 2]!;
+    const side = theirs.values.length / rows;
+    const at = (row: number, i: number) => (rows === theirs.dims[1] ? row * side + i : i * rows + row);
+    for (let row = 0; row < rows; row++) {
+      let [largest, apart] = [0, 0];
+      for (let i = 0; i < side; i++) {
+        const value = theirs.values[at(row, i)]!;
+        largest = Math.max(largest, Math.abs(value));
+        apart = Math.max(apart, Math.abs(value - ours!.values[at(row, i)]!));
+      }
+      expect(largest).toBeGreaterThan(0);
+      // of a class that is nowhere only rounding is left: onnxruntime's own σ of −16 is off by a tenth
+      most = Math.max(most, apart / Math.max(largest, LEAST));
+    }
   }
-  expect(largest).toBeGreaterThan(0);
-  return apart / largest;
+  await session.release();
+  return most;
 }
 
 describeWithOnnxruntime('a file and its preparation give what onnxruntime gives', () => {
@@ -99,7 +119,7 @@ describeWithOnnxruntime('a file and its preparation give what onnxruntime gives'
       std: [57, 58, 59],
       resize: 'stretch',
     };
-    const apart = await difference(files, cat, ([r, g, b]) => [
+    const apart = await difference(files, [cat], ([r, g, b]) => [
       (b - 103) / 57,
       (g - 116) / 58,
       (r - 123) / 59,
@@ -151,12 +171,14 @@ describeWithOnnxruntime('a file and its preparation give what onnxruntime gives'
       ([r, g, b]) => [r / 255, g / 255, b / 255],
     ]);
   for (const [title, files, prepare] of real) {
+    const count = title.startsWith('yolo') ? 10 : 1;
     it.skipIf(!hasShared)(
-      `${title}, on a photo`,
+      `${title}, on ${count} photo${count > 1 ? 's' : ''}`,
       async () => {
-        expect(await difference(files, `${shared}data/photos/dog.jpg`, prepare)).toBeLessThan(5e-5);
+        const photos = (await listPhotos(`${shared}data/voc07-test-dev/JPEGImages`)).slice(0, count);
+        expect(await difference(files, photos, prepare)).toBeLessThan(1e-3);
       },
-      60_000,
+      120_000,
     );
   }
 });
