@@ -3,8 +3,7 @@
  *
  * Serves this checkout on loopback, opens it in a browser without a window, and gives medians in milliseconds, each beside Node's WASM
  * back-end's in the same round: the network alone on samples/cat.jpg, a step of a run step by step (of 16), and a frame
- * of a stream at its default hold in which a small square has moved. Before them: how long a first load took, all files from the cache of
- * nobody, and the first detection behind it.
+ * of a stream at its default hold in which a small square has moved. Before them: how long a first load took, nothing cached, and the first detection behind it.
  */
 import { parseArgs } from 'node:util';
 import puppeteer from 'puppeteer-core';

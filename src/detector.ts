@@ -26,7 +26,7 @@ import {
   LocalLooker,
   type StreamOptions,
 } from './detection/stream.js';
-import { SpikingYoloError, usageError, withPath } from './errors.js';
+import { checkSignal, errorOf, type SpikingYoloError, usageError, withPath } from './errors.js';
 import { readPhotoBytes, readShared } from './files.js';
 import { loadTrained, mainFile, type TrainedFiles } from './formats/trained.js';
 import type { Detection } from './heads/nms.js';
@@ -37,7 +37,6 @@ import { decodeModel } from './model/model-file.js';
 import { DEFAULT_MODEL, DEFAULT_PAPER_MODEL, paperVariant, resolveModel } from './model/registry.js';
 import type { Resize, SpikingModel } from './model/spiking-model.js';
 import type { DetectorPool } from './workers/pool.js';
-import type { PhotoFailure } from './workers/process-photo.js';
 
 /** How a {@link Detector} is made. Every field may be left out. */
 export interface DetectorOptions extends DetectionChoices {
@@ -453,8 +452,7 @@ export class Detector {
     if (!iterable || sources instanceof Uint8Array)
       throw usageError('detectAll takes an array or another iterable of photos');
     const { signal, ordered } = options ?? {};
-    if (signal !== undefined && !(signal instanceof AbortSignal))
-      throw usageError('signal must be an AbortSignal');
+    checkSignal(signal);
     this.pool ??= this.startPool();
     const pool = await this.pool;
     async function* tasks() {
@@ -462,7 +460,7 @@ export class Detector {
       for await (const source of sources) yield { index: index++, source };
     }
     for await (const { task, outcome } of pool.run(tasks(), { signal, ordered: ordered === true })) {
-      if (outcome.error) yield { ...task, error: toError(outcome) };
+      if (outcome.error) yield { ...task, error: errorOf(outcome) };
       else yield { ...task, result: outcome };
     }
   }
@@ -499,9 +497,4 @@ export class Detector {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-/** A failure that travelled between threads as an error again. */
-function toError({ error: { code, message } }: PhotoFailure): SpikingYoloError | Error {
-  return code === 'INTERNAL' ? new Error(message) : new SpikingYoloError(code, message);
 }

@@ -73,6 +73,29 @@ export const withPath = (path: string, thrown: unknown): unknown =>
 export const withoutPath = (path: string, message: string): string =>
   message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
 
+/** Why something failed, as plain data that goes between threads. `INTERNAL` is a defect of this package, or a thread that ended. */
+export interface Failure {
+  error: { code: ErrorCode | 'INTERNAL'; message: string };
+}
+
+/** An error as plain data. */
+export const describeError = (error: unknown): Failure => ({
+  error: {
+    code: error instanceof SpikingYoloError ? error.code : 'INTERNAL',
+    message: reasonOf(error),
+  },
+});
+
+/** A failure that travelled between threads as an error again. */
+export const errorOf = ({ error: { code, message } }: Failure): SpikingYoloError | Error =>
+  code === 'INTERNAL' ? new Error(message) : new SpikingYoloError(code, message);
+
+/** Throws `USAGE` for what is given as a signal and is none. */
+export function checkSignal(signal: unknown): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw usageError('signal must be an AbortSignal');
+}
+
 /** A thrown value as text, whatever it is. */
 export const reasonOf = (thrown: unknown): string =>
   thrown instanceof Error ? thrown.message : String(thrown);

@@ -17,6 +17,7 @@ export {
   type Without,
 } from './detector.js';
 export type { ChangeGrid } from './engine/change-map.js';
+export type { Failure } from './errors.js';
 export {
   type AnnotatedPhoto,
   type EvaluationListener,
@@ -42,4 +43,4 @@ export { createServer, type DetectionServer, type NamedDetector } from './server
 export { version } from './version.js';
 export { type CameraFrame, type CameraOptions, readCamera } from './video/camera.js';
 export { type Frame, type FrameOptions, readFrames } from './video/frames.js';
-export type { PhotoFailure, PhotoOutcome } from './workers/process-photo.js';
+export type { PhotoOutcome } from './workers/process-photo.js';

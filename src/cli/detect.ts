@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { resolveSettings } from '../detection/settings.js';
 import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
-import { fileError, SpikingYoloError, usageError, withoutPath } from '../errors.js';
+import { describeError, fileError, SpikingYoloError, usageError, withoutPath } from '../errors.js';
 import type { PhotoRecord } from '../export/records.js';
 import { findSameFile, isFolder, isPicture } from '../files.js';
 import { mainFile } from '../formats/trained.js';
@@ -13,7 +13,7 @@ import { readChoices } from '../model/model-file.js';
 import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
 import type { ModelChoices } from '../model/spiking-model.js';
 import { DetectorPool } from '../workers/pool.js';
-import { describeError, type PhotoOutcome, processPhoto } from '../workers/process-photo.js';
+import { type PhotoOutcome, processPhoto } from '../workers/process-photo.js';
 import { detectVideo } from './detect-video.js';
 import {
   addBackendOptions,

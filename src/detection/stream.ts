@@ -1,6 +1,6 @@
 import type { DetectorResult, PhotoSource } from '../detector.js';
 import { type ChangeGrid, ChangeMap } from '../engine/change-map.js';
-import { abortedError, usageError } from '../errors.js';
+import { abortedError, checkSignal, usageError } from '../errors.js';
 import type { RawPixels } from '../image/raw-photo.js';
 import type { Photo } from '../image/resize.js';
 import type { Frame } from '../video/frames.js';
@@ -260,8 +260,7 @@ export class DetectionStream<Source = PhotoSource, Taken = Source> {
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<FrameResult> {
     const { signal } = options ?? {};
-    if (signal !== undefined && !(signal instanceof AbortSignal))
-      throw usageError('signal must be an AbortSignal');
+    checkSignal(signal);
     const stopping = new AbortController();
     const stop = () => stopping.abort();
     this.loops.add(stop);

@@ -30,11 +30,12 @@ export function serveExample(app: FastifyInstance): boolean {
   }
   app.get('/web', async (_request, reply) => reply.redirect('/web/'));
   app.get<{ Params: { '*': string } }>('/web/*', async (request, reply) => {
-    const path = files.get(request.params['*']);
-    if (path === undefined || !existsSync(path)) throw new Refusal(404, 'the page has no such file');
+    const path = files.get(request.params['*']) ?? '';
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (!found) throw new Refusal(404, 'the page has no such file');
     return reply
       .type(TYPES[extname(path)]!)
-      .header('Content-Length', statSync(path).size)
+      .header('Content-Length', found.size)
       .send(createReadStream(path));
   });
   return true;

@@ -1,5 +1,5 @@
 /** Calls from a page to its worker: named methods, answered in the order in which they come, errors with their code. */
-import { backendError, type ErrorCode, reasonOf, SpikingYoloError, usageError } from '../errors.js';
+import { backendError, describeError, errorOf, type Failure, reasonOf, usageError } from '../errors.js';
 
 interface Call {
   id: number;
@@ -7,10 +7,7 @@ interface Call {
   argument: unknown;
 }
 
-type Answer = { id: number } & (
-  | { value: unknown }
-  | { error: { code: ErrorCode | 'INTERNAL'; message: string } }
-);
+type Answer = { id: number } & ({ value: unknown } | Failure);
 
 /** What both ends need of a worker or its scope. */
 interface End {
@@ -35,8 +32,7 @@ export class Caller {
       this.waiting.delete(data.id);
       if (!call) return;
       if ('value' in data) return call.resolve(data.value);
-      const { code, message } = data.error;
-      call.reject(code === 'INTERNAL' ? new Error(message) : new SpikingYoloError(code, message));
+      call.reject(errorOf(data));
     });
     worker.addEventListener('error', (event) => {
       event.preventDefault();
@@ -81,8 +77,7 @@ export function answerCalls(scope: End, methods: Record<string, (argument: never
       try {
         answer = { id, value: await methods[method]!(argument as never) };
       } catch (error) {
-        const code = error instanceof SpikingYoloError ? error.code : 'INTERNAL';
-        answer = { id, error: { code, message: reasonOf(error) } };
+        answer = { id, ...describeError(error) };
       }
       scope.postMessage(answer);
     });

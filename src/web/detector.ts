@@ -4,6 +4,7 @@ import type { Schedule } from '../engine/plan.js';
 import {
   abortedError,
   backendError,
+  checkSignal,
   fileError,
   imageError,
   reasonOf,
@@ -194,8 +195,7 @@ export class WebDetector {
     if (typeof options !== 'object' || options === null || options.model === undefined)
       throw usageError('the options of a detector must be an object with a model');
     const { model, kernels, worker, onProgress, signal, ...choices } = options;
-    if (signal !== undefined && !(signal instanceof AbortSignal))
-      throw usageError('signal must be an AbortSignal');
+    checkSignal(signal);
     for (const [name, value] of Object.entries({ onProgress, worker }))
       if (value !== undefined && typeof value !== 'function') throw usageError(`${name} must be a function`);
     checkBrowser();

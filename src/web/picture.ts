@@ -1,4 +1,4 @@
-import { abortedError, imageError, reasonOf, usageError } from '../errors.js';
+import { abortedError, checkSignal, imageError, reasonOf, usageError } from '../errors.js';
 import { checkSize, type RawPixels } from '../image/raw-photo.js';
 
 /** A picture as browsers have it. An image or a video from another origin must have come with CORS. */
@@ -129,8 +129,7 @@ export async function* videoFrames(
 ): AsyncGenerator<HTMLVideoElement> {
   const { signal } = options ?? {};
   if (kindOf(video) !== 'HTMLVideoElement') throw usageError('videoFrames takes a video element');
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw usageError('signal must be an AbortSignal');
+  checkSignal(signal);
   for (;;) {
     const state = await nextFrame(video, signal);
     if (state === 'ended') return;

@@ -1,6 +1,6 @@
 import type { Detector, DetectorResult, PhotoSource } from '../detector.js';
 import { readPhoto } from '../detector.js';
-import { type ErrorCode, reasonOf, SpikingYoloError } from '../errors.js';
+import { describeError, type Failure, SpikingYoloError } from '../errors.js';
 import { writeWhole } from '../files.js';
 
 /** One photo of a batch; `draw` is where its boxes are drawn, if anywhere. */
@@ -8,24 +8,11 @@ export interface PhotoTask {
   source: PhotoSource;
   draw?: string | undefined;
   /** Set if it is known already that the photo cannot be done: its outcome. */
-  failure?: PhotoFailure | undefined;
-}
-
-/** Why a photo failed: plain data. `INTERNAL` is a defect of this package, or a worker thread that ended. */
-export interface PhotoFailure {
-  error: { code: ErrorCode | 'INTERNAL'; message: string };
+  failure?: Failure | undefined;
 }
 
 /** What became of a photo: plain data, so that it can travel between threads. */
-export type PhotoOutcome = (DetectorResult & { error?: undefined }) | PhotoFailure;
-
-/** An error as plain data. */
-export const describeError = (error: unknown): PhotoFailure => ({
-  error: {
-    code: error instanceof SpikingYoloError ? error.code : 'INTERNAL',
-    message: reasonOf(error),
-  },
-});
+export type PhotoOutcome = (DetectorResult & { error?: undefined }) | Failure;
 
 /**
  * Reads, detects and draws one photo. What is wrong with the photo or its files is the outcome; anything else is thrown.

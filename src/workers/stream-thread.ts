@@ -1,14 +1,13 @@
 import { Piscina } from 'piscina';
 import type { FrameLooker, FrameResult, StreamOptions } from '../detection/stream.js';
 import type { DetectorOptions, ModelSource, PhotoSource } from '../detector.js';
-import { SpikingYoloError } from '../errors.js';
+import { errorOf, type Failure } from '../errors.js';
 import { WORKER_HEAP_MB } from './pool.js';
-import type { PhotoFailure } from './process-photo.js';
 import type { WorkerSettings } from './worker.js';
 
 /** What a stream's thread is asked for: to look at a frame, or to forget what it has seen. */
 export type StreamTask = { source: PhotoSource } | { reset: true };
-export type StreamOutcome = (FrameResult & { error?: undefined }) | PhotoFailure | undefined;
+export type StreamOutcome = (FrameResult & { error?: undefined }) | Failure | undefined;
 
 /** What a picture is, without anything else that cannot go to another thread. */
 function plain(source: PhotoSource): PhotoSource {
@@ -43,8 +42,7 @@ export class ThreadLooker implements FrameLooker {
   async next(source: PhotoSource): Promise<FrameResult> {
     const outcome = (await this.piscina.run({ source: plain(source) }))!;
     if (!outcome.error) return outcome;
-    const { code, message } = outcome.error;
-    throw code === 'INTERNAL' ? new Error(message) : new SpikingYoloError(code, message);
+    throw errorOf(outcome);
   }
 
   async reset(): Promise<void> {

@@ -1,8 +1,8 @@
 import { workerData } from 'node:worker_threads';
 import type { DetectionStream, StreamOptions } from '../detection/stream.js';
 import { Detector, type DetectorOptions, type ModelSource } from '../detector.js';
-import { abortedError, SpikingYoloError } from '../errors.js';
-import { describeError, type PhotoOutcome, type PhotoTask, processPhoto } from './process-photo.js';
+import { abortedError, describeError, SpikingYoloError } from '../errors.js';
+import { type PhotoOutcome, type PhotoTask, processPhoto } from './process-photo.js';
 import type { StreamOutcome, StreamTask } from './stream-thread.js';
 
 /** What a worker thread is started with. */
