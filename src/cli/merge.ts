@@ -1,9 +1,12 @@
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { fileError } from '../errors.js';
 import { photoOf } from '../export/detected-photo.js';
-import { isFailure, type PhotoRecord, readRecords } from '../export/records.js';
-import { writeWhole } from '../files.js';
+import { type PhotoRecord, readRecords } from '../export/records.js';
+import { groupedBy, sortedBy } from '../external-sort.js';
+import { makeFolder } from '../files.js';
 import { refuseOverwriting } from './options.js';
+import { writeSorted } from './sorted-file.js';
 
 /** Adds `spiking-yolo merge`. */
 export function addMergeCommand(program: Command): void {
@@ -28,31 +31,43 @@ Example:
 }
 
 /** What was found, apart from how long it took, where, and how the path was spelt. */
-const essence = ({ elapsedMs: _, backend: __, path: ___, ...rest }: PhotoRecord & { error?: undefined }) =>
-  JSON.stringify(rest);
+const essence = ({ elapsedMs: _, backend: __, path: ___, ...rest }: Success) => JSON.stringify(rest);
+
+type Success = PhotoRecord & { error?: undefined };
+
+interface Told {
+  record: PhotoRecord;
+  file: string;
+}
+
+/** Lines of files, one file after another. */
+async function* readAll(files: readonly string[]): AsyncGenerator<Told> {
+  for (const file of files) for await (const record of readRecords(file)) yield { record, file };
+}
+
+/** What counts of the lines about one photo, in the order of the files; throws `FILE` if two files tell of it differently. */
+function choose(told: readonly Told[]): PhotoRecord {
+  // within a file the last line of a photo counts: a watched one that was written anew
+  const last = [...new Map(told.map((line) => [line.file, line])).values()];
+  const [first, ...others] = last.filter(({ record }) => !record.error);
+  if (!first) return last.at(-1)!.record;
+  for (const { record, file } of others)
+    if (essence(record as Success) !== essence(first.record as Success))
+      throw fileError(`${record.path}: ${first.file} and ${file} tell of it differently`);
+  return first.record;
+}
+
+async function* chosen(groups: AsyncIterable<Told[]>): AsyncGenerator<PhotoRecord> {
+  for await (const told of groups) yield choose(told);
+}
 
 async function merge(files: readonly string[], out: string): Promise<number> {
   await refuseOverwriting({ out }, files);
-  const merged = new Map<string, { record: PhotoRecord; file: string }>();
-  for (const file of files) {
-    // within a file the last line of a photo counts: a watched one that was written anew
-    const last = new Map<string, PhotoRecord>();
-    for await (const record of readRecords(file)) last.set(photoOf(record), record);
-    for (const [photo, record] of last) {
-      const known = merged.get(photo);
-      if (known && !isFailure(known.record)) {
-        if (!record.error && essence(record) !== essence(known.record as typeof record))
-          throw fileError(`${record.path}: ${known.file} and ${file} tell of it differently`);
-        continue;
-      }
-      merged.set(photo, { record, file });
-    }
-  }
-  const records = [...merged.values()].map(({ record }) => record).sort((a, b) => (a.path < b.path ? -1 : 1));
-  await writeWhole(out, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
-  const failures = records.filter(isFailure).length;
-  process.stdout.write(
-    `${out}: ${records.length} photos${failures > 0 ? `, ${failures} of them failed` : ''}\n`,
-  );
+  const photo = ({ record }: Told) => photoOf(record);
+  const folder = dirname(out);
+  await makeFolder(folder);
+  const each = chosen(groupedBy(sortedBy(readAll(files), photo, { folder }), photo));
+  const { photos, failures } = await writeSorted(out, each);
+  process.stdout.write(`${out}: ${photos} photos${failures > 0 ? `, ${failures} of them failed` : ''}\n`);
   return failures > 0 ? 1 : 0;
 }
