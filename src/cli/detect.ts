@@ -1,26 +1,22 @@
 import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { resolveSettings } from '../detection/settings.js';
-import { Detector, type DetectorOptions, type ModelSource, readModel, workersFor } from '../detector.js';
+import { Detector, type DetectorOptions, type ModelSource, workersFor } from '../detector.js';
 import { describeError, fileError, SpikingYoloError, usageError, withoutPath } from '../errors.js';
-import type { PhotoRecord } from '../export/records.js';
+import { type PhotoRecord, recordOf } from '../export/records.js';
 import { findSameFile, isFolder, isPicture } from '../files.js';
 import { mainFile } from '../formats/trained.js';
 import { PHOTO_FORMATS } from '../image/read-photo.js';
 import { lockFile } from '../lock.js';
-import { readChoices } from '../model/model-file.js';
-import { DEFAULT_PAPER_MODEL } from '../model/registry.js';
-import type { ModelChoices } from '../model/spiking-model.js';
 import { DetectorPool } from '../workers/pool.js';
-import { type PhotoOutcome, processPhoto } from '../workers/process-photo.js';
+import { processPhoto } from '../workers/process-photo.js';
 import { detectVideo } from './detect-video.js';
+import { checkedOptions, planDetection } from './detection-plan.js';
 import {
   addBackendOptions,
   addDetectionModelOptions,
   addRunOptions,
   choice,
-  detectorOptions,
   type ModelCommandOptions,
   numberArgument,
   refuseOverwriting,
@@ -29,7 +25,7 @@ import { OUTCOME_FORMATS, type OutcomeFormat, openWriter } from './outcome-write
 import { DrawTargets, isStreamed, type ListedPhoto, listPaths, parseShard } from './photo-list.js';
 import { printError } from './print.js';
 import { Progress } from './progress.js';
-import { checkOurs, recordedSettings, resumeFrom } from './resume.js';
+import { checkOurs, resumeFrom } from './resume.js';
 import { stopOnSignals } from './stop.js';
 import { watchFolder } from './watch.js';
 
@@ -168,15 +164,6 @@ async function collect(paths: AsyncIterable<string>): Promise<string[]> {
   return all;
 }
 
-/** What a model says about how it is run; a damaged one is refused later, by the detector. */
-function choicesOf({ bytes }: ModelSource): ModelChoices | undefined {
-  try {
-    return readChoices(bytes);
-  } catch {
-    return undefined;
-  }
-}
-
 /** Checks everything that can be checked at once, and lists the photos. */
 async function prepare(inputs: readonly string[], given: DetectOptions): Promise<Batch> {
   const { format: _, out, resume = false, shard: shardText, watch, draw, ...rest } = given;
@@ -190,9 +177,7 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
     throw fileError(`${watch}: ${existsSync(watch) ? 'it is not a folder' : 'there is no such folder'}`);
   if (watch === undefined && inputs.length === 0)
     throw usageError('name photos, or a source: --video, --camera or --watch');
-  const options = detectorOptions(rest);
-  workersFor(options);
-  const settings = resolveSettings(options, options.preset);
+  const options = checkedOptions(rest);
 
   const controller = new AbortController();
   const streamed = watch !== undefined || isStreamed(inputs);
@@ -206,23 +191,7 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   await refuseOverwriting({ out, draw: drawn }, [cfg, weights, names, onnx, modelFile, ...(listed ?? [])]);
   if (out !== undefined && isPicture(out))
     throw usageError(`--out is ${out}; results are text: name it as in found.ndjson`);
-  if (options.preset === 'paper' && options.model === undefined && !options.trained) {
-    process.stderr.write(
-      `the preset paper takes the model ${DEFAULT_PAPER_MODEL}, ${settings.steps} steps a photo\n`,
-    );
-  }
-  const model = options.trained ? undefined : await readModel(options);
-  if (options.preset === 'paper' && options.model !== undefined && model && model.name !== options.model) {
-    process.stderr.write(`the preset paper takes the model ${model.name}\n`);
-  }
-  const choices = model && !options.ann ? choicesOf(model) : undefined;
-  const resolved = resolveSettings(options, options.preset, choices);
-  const tuning = choices?.provenance.tuning;
-  if (tuning?.kind === 'full' && resolved.schedule === 'layered' && resolved.steps > tuning.steps)
-    process.stderr.write(
-      `this model was tuned for ${tuning.steps} steps; counts clip with ${resolved.steps}, which finds less\n`,
-    );
-  const recorded = recordedSettings(options, resolved);
+  const { model, recorded } = await planDetection(options);
   let skipped = 0;
   let unlock = () => {};
   if (out !== undefined && format === 'ndjson') {
@@ -267,19 +236,12 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
   };
 }
 
-/** What an outcome is recorded as: the path as it was given, and what it leads to from here. */
-const recordOf = (path: string, outcome: PhotoOutcome): PhotoRecord => ({
-  path,
-  absolutePath: resolve(path),
-  ...outcome,
-});
-
 /** True for a photo that this thread may do: nothing is written that a signal would leave behind. */
 const isAlone = (total: number, out: string | undefined) => total === 1 && out === undefined;
 
 /** Outcomes one after another: in this thread for a single photo, else from a pool of workers. */
 async function* outcomes(
-  { photos, total, model, options, out, controller }: Batch,
+  { photos, total, model, options, recorded, out, controller }: Batch,
   progress: Progress,
 ): AsyncGenerator<PhotoRecord> {
   if (total === 0) {
@@ -293,7 +255,7 @@ async function* outcomes(
       const outcome = await processPhoto(detector, task, (step) =>
         progress.steps(step, detector.settings.steps),
       );
-      yield recordOf(task.source, outcome);
+      yield recordOf(task.source, resolve(task.source), outcome, recorded);
     }
     await detector.close();
     return;
@@ -303,7 +265,7 @@ async function* outcomes(
   const pool = new DetectorPool(model, options, Math.min(workersFor(options), total));
   try {
     for await (const { task, outcome } of pool.run(photos, { signal: controller.signal, ordered: true }))
-      yield recordOf(task.source, outcome);
+      yield recordOf(task.source, resolve(task.source), outcome, recorded);
   } finally {
     await pool.close();
   }
@@ -319,7 +281,7 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
   const alone = Object.entries(ofVideo).find(([, value]) => value !== undefined);
   if (alone) throw usageError(`${alone[0]} is of a video: add --video or --camera`);
   const batch = await prepare(inputs, photoOptions);
-  const { total, controller, format, out, options, recorded, unlock } = batch;
+  const { total, controller, format, out, options, unlock } = batch;
   const progress = new Progress(total, options.preset === 'paper');
   // a photo that is simulated in this thread hears no signal meanwhile: the default ends the process
   const ignoreSignals = isAlone(total, out) ? () => {} : stopOnSignals(controller);
@@ -334,7 +296,7 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
         failures++;
         printError(`${record.path}: ${withoutPath(record.path, record.error.message)}`);
       }
-      await writer.write(record.error ? record : { ...record, settings: recorded });
+      await writer.write(record);
       progress.photo();
     }
   } catch (error) {

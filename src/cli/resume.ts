@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import type { DetectionSettings } from '../detection/settings.js';
-import type { DetectorOptions } from '../detector.js';
 import { fileError } from '../errors.js';
 import { photoOf } from '../export/detected-photo.js';
+import { differences } from '../export/recorded-settings.js';
 import { checkRecord } from '../export/records.js';
 import { startsWith } from '../files.js';
 import { keepLines, readWholeLines } from '../lines.js';
@@ -48,31 +47,4 @@ export async function resumeFrom(
     return record.error === undefined && done.has(photoOf(record));
   });
   return done;
-}
-
-/** The choices that decide a result, the model excepted. */
-export function recordedSettings(
-  options: DetectorOptions,
-  settings: DetectionSettings,
-): Record<string, unknown> {
-  const { neuron, pool, rho, gamma, v0, schedule, coding, steps, decode, readoutDelay } = settings;
-  const { conf, iou, maxDet } = settings;
-  const { classes, resize } = options;
-  return {
-    ...(options.ann ? {} : { neuron, pool, rho, gamma, v0, schedule, coding, steps, decode, readoutDelay }),
-    ...(settings.untilStable ? { untilStable: true } : {}),
-    ...(settings.budgetMs < Number.POSITIVE_INFINITY ? { budgetMs: settings.budgetMs } : {}),
-    conf,
-    iou,
-    maxDet,
-    ...(classes ? { classes } : {}),
-    ...(resize ? { resize } : {}),
-  };
-}
-
-/** Names of the fields that differ. */
-function differences(a: Record<string, unknown>, b: object): string[] {
-  const other = b as Record<string, unknown>;
-  const names = new Set([...Object.keys(a), ...Object.keys(other)]);
-  return [...names].filter((name) => JSON.stringify(a[name]) !== JSON.stringify(other[name]));
 }

@@ -12,6 +12,20 @@ export type PhotoRecord = {
   settings?: Record<string, unknown> | undefined;
 } & PhotoOutcome;
 
+/**
+ * What an outcome is recorded as.
+ *
+ * @param path as it was given
+ * @param absolutePath what it leads to
+ * @param settings recorded where something was found
+ */
+export const recordOf = (
+  path: string,
+  absolutePath: string,
+  outcome: PhotoOutcome,
+  settings: Record<string, unknown>,
+): PhotoRecord => ({ path, absolutePath, ...outcome, ...(outcome.error ? {} : { settings }) });
+
 const MAX_EXTENT = 1e6;
 const MAX_CLASS = 65_535;
 
