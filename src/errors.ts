@@ -9,6 +9,7 @@
  * - `IMAGE`: a picture cannot be read
  * - `BACKEND`: a forced back-end or instruction set is not there
  * - `FILE`: a file cannot be opened, read or written
+ * - `QUEUE`: a fleet's queue cannot be reached, or is another program's or version's
  * - `ABORTED`: the caller cancelled the work
  */
 export type ErrorCode =
@@ -22,6 +23,7 @@ export type ErrorCode =
   | 'IMAGE'
   | 'BACKEND'
   | 'FILE'
+  | 'QUEUE'
   | 'ABORTED';
 
 /**
@@ -61,6 +63,7 @@ export const modelError = factory('MODEL');
 export const imageError = factory('IMAGE');
 export const backendError = factory('BACKEND');
 export const fileError = factory('FILE');
+export const queueError = factory('QUEUE');
 export const abortedError = factory('ABORTED');
 
 /** An error of this package with a path before its message, once; any other as it is. */
@@ -68,6 +71,10 @@ export const withPath = (path: string, thrown: unknown): unknown =>
   thrown instanceof SpikingYoloError
     ? new SpikingYoloError(thrown.code, `${path}: ${withoutPath(path, thrown.message)}`, { cause: thrown })
     : thrown;
+
+/** A text without the names and passwords that addresses in it hold. */
+export const withoutSecrets = (text: string): string =>
+  text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^/\s]*@/gi, '$1***@');
 
 /** A message without the path that it may begin with. */
 export const withoutPath = (path: string, message: string): string =>

@@ -15,11 +15,13 @@ import { checkedOptions, planDetection } from './detection-plan.js';
 import {
   addBackendOptions,
   addDetectionModelOptions,
+  addReportedOptions,
   addRunOptions,
   choice,
   type ModelCommandOptions,
   numberArgument,
   refuseOverwriting,
+  workersOption,
 } from './options.js';
 import { OUTCOME_FORMATS, type OutcomeFormat, openWriter } from './outcome-writer.js';
 import { DrawTargets, isStreamed, type ListedPhoto, listPaths, parseShard } from './photo-list.js';
@@ -56,14 +58,6 @@ export function addDetectCommand(program: Command): void {
       '[photos...]',
       `${PHOTO_FORMATS} files, folders (without their subfolders), globs ("dir/**"), or - for a list on stdin`,
     )
-    .option('--conf <x>', 'lowest score that is reported (default 0.25)', numberArgument)
-    .option(
-      '--iou <x>',
-      'boxes of a class that overlap by more are one object (default 0.45)',
-      numberArgument,
-    )
-    .option('--max-det <n>', 'most detections on a photo (default 100)', numberArgument)
-    .option('--classes <names>', 'report these classes only, separated by commas')
     .addOption(
       choice(
         '--format <name>',
@@ -109,8 +103,8 @@ export function addDetectCommand(program: Command): void {
       '--draw <path>',
       'draw boxes into this folder, or file if there is one photo; of a video into a folder or film.mp4',
     )
-    .option('--checksum', 'add a checksum over every count and potential')
-    .option('--workers <n>', 'threads that share the photos (default: as many as cores)', numberArgument);
+    .addOption(workersOption());
+  addReportedOptions(command);
   addDetectionModelOptions(command);
   addRunOptions(command);
   addBackendOptions(command);

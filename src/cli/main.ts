@@ -3,9 +3,11 @@ import { Command, CommanderError } from 'commander';
 import { reasonOf, SpikingYoloError } from '../errors.js';
 import { version } from '../version.js';
 import { addBenchCommand } from './bench.js';
+import { addCollectCommand } from './collect.js';
 import { addCompletionCommand } from './completion.js';
 import { addConvertCommand } from './convert.js';
 import { addDetectCommand } from './detect.js';
+import { addEnqueueCommand } from './enqueue.js';
 import { addEvalCommand } from './eval.js';
 import { addExportCommand } from './export.js';
 import { addInfoCommand } from './info.js';
@@ -13,6 +15,8 @@ import { addMergeCommand } from './merge.js';
 import { printError } from './print.js';
 import { addReportCommand } from './report.js';
 import { addServeCommand } from './serve.js';
+import { addStatusCommand } from './status.js';
+import { addWorkCommand } from './work.js';
 
 /** Exit codes: 0 all done, 1 something failed, 2 the command was wrong, 130 interrupted. */
 const USAGE_EXIT = 2;
@@ -39,6 +43,10 @@ for (const add of [
   addEvalCommand,
   addReportCommand,
   addServeCommand,
+  addEnqueueCommand,
+  addWorkCommand,
+  addStatusCommand,
+  addCollectCommand,
   addBenchCommand,
   addInfoCommand,
   addCompletionCommand,

@@ -54,8 +54,26 @@ function decoderList(text: string): Decoder[] {
   return decoders as Decoder[];
 }
 
-/** Options that choose how a model is run; with `lists`, at several step counts and by several decoders. */
-export function addRunOptions(command: Command, { lists = false } = {}): Command {
+/** Options that choose what of what was found is reported. */
+export const addReportedOptions = (command: Command): Command =>
+  command
+    .option('--conf <x>', 'lowest score that is reported (default 0.25)', numberArgument)
+    .option(
+      '--iou <x>',
+      'boxes of a class that overlap by more are one object (default 0.45)',
+      numberArgument,
+    )
+    .option('--max-det <n>', 'most detections on a photo (default 100)', numberArgument)
+    .option('--classes <names>', 'report these classes only, separated by commas')
+    .option('--checksum', 'add a checksum over every count and potential');
+
+export const workersOption = () =>
+  new Option('--workers <n>', 'threads that share the photos (default: as many as cores)').argParser(
+    numberArgument,
+  );
+
+/** Options that choose how a model is run; with `lists`, at several step counts and by several decoders; `threads` if it is run here. */
+export function addRunOptions(command: Command, { lists = false, threads = true } = {}): Command {
   const steps = lists
     ? command
         .option('--steps <list>', 'step counts to report, separated by commas (default 16)', stepList)
@@ -76,7 +94,7 @@ export function addRunOptions(command: Command, { lists = false } = {}): Command
           'step by step: end after so many milliseconds with the boxes so far',
           numberArgument,
         );
-  return early
+  early
     .addOption(
       choice(
         '--preset <name>',
@@ -120,8 +138,8 @@ export function addRunOptions(command: Command, { lists = false } = {}): Command
       '--block-length <n>',
       'time steps that run through a layer at once; no effect on results',
       numberArgument,
-    )
-    .addOption(threadsOption());
+    );
+  return threads ? command.addOption(threadsOption()) : command;
 }
 
 export const threadsOption = () =>

@@ -32,7 +32,7 @@ export const isStreamed = (inputs: readonly string[]) => inputs.includes('-');
 const LONGEST_LINE = 65_536;
 
 /** Paths on stdin, one a line; throws `FILE`. */
-async function* stdinLines(): AsyncGenerator<string> {
+export async function* stdinLines(): AsyncGenerator<string> {
   // Node takes a folder for an empty stream
   if (fstatSync(0).isDirectory()) throw fileError('the list on stdin: cannot read it: it is a folder');
   let rest = Buffer.alloc(0);

@@ -7,10 +7,13 @@ export const printable = (text: string) => text.replace(/\p{Cc}+/gu, ' ');
 const LONGEST = 1000;
 
 /** One line on stderr. */
-export function printError(message: string): void {
+export function printNote(message: string): void {
   const line = printable(message);
-  process.stderr.write(`error: ${line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line}\n`);
+  process.stderr.write(`${line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line}\n`);
 }
+
+/** One line on stderr that tells of an error. */
+export const printError = (message: string) => printNote(`error: ${message}`);
 
 /** Shows an evaluation's progress, and its failures as they come. */
 export const evaluationListener = (progress: Progress, steps: number): EvaluationListener => ({

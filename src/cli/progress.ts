@@ -1,3 +1,10 @@
+/** A time as people say it. */
+export function duration(seconds: number): string {
+  if (seconds >= 36 * 3600) return `${(seconds / 86_400).toPrecision(2)} days`;
+  if (seconds >= 90 * 60) return `${(seconds / 3600).toPrecision(2)} h`;
+  return seconds >= 90 ? `${Math.round(seconds / 60)} min` : `${Math.ceil(seconds)} s`;
+}
+
 /** Progress with an estimate of the time left, on stderr: live on a terminal, else a line now and then if asked for. */
 export class Progress {
   private readonly photos: number;
@@ -65,8 +72,7 @@ export class Progress {
     if (!(live || this.verbose) || since < (live ? 200 : 10_000) || part >= 1) return;
     this.lastShown = now;
     const seconds = ((now - this.start) / 1000 / part) * (1 - part);
-    const left = seconds >= 90 ? `${Math.round(seconds / 60)} min` : `${Math.ceil(seconds)} s`;
-    const line = Number.isFinite(seconds) ? `${what}, about ${left} left` : what;
+    const line = Number.isFinite(seconds) ? `${what}, about ${duration(seconds)} left` : what;
     process.stderr.write(live ? `\r\x1b[K${line}` : `${line}\n`);
     this.shown = live;
   }

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { abortedError, fileError, SpikingYoloError, usageError } from '../errors.js';
+import { abortedError, fileError, SpikingYoloError, usageError, withoutSecrets } from '../errors.js';
 import type { Photo } from '../image/resize.js';
-import { isUrl, picturesOf, withoutSecrets } from './ffmpeg.js';
+import { isUrl, picturesOf } from './ffmpeg.js';
 import { checkFrameOptions, type Frame } from './frames.js';
 
 /** How a camera is read. */

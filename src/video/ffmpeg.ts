@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { abortedError, fileError } from '../errors.js';
+import { abortedError, fileError, withoutSecrets } from '../errors.js';
 import type { Photo } from '../image/resize.js';
 import { PpmReader } from './ppm.js';
 
@@ -8,10 +8,6 @@ const STALLED_MS = 30_000;
 
 /** True of what ffmpeg reads from the network. */
 export const isUrl = (source: string): boolean => /^[a-z][a-z0-9+.-]*:\/\//i.test(source);
-
-/** A source as it is told of: without the name and password that its address may hold. */
-export const withoutSecrets = (source: string): string =>
-  source.replace(/([a-z][a-z0-9+.-]*:\/\/)[^/@\s]*@/gi, '$1***@');
 
 /** How ffmpeg is told of a file whose name might look like an address. */
 const addressOf = (source: string) => (isUrl(source) ? source : `file:${source}`);

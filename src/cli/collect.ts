@@ -1,0 +1,129 @@
+import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Command } from 'commander';
+import { fileError, usageError } from '../errors.js';
+import { photoOf } from '../export/detected-photo.js';
+import { type PhotoRecord, readRecords } from '../export/records.js';
+import { groupedBy, sortedBy } from '../external-sort.js';
+import { isFolder, makeFolder } from '../files.js';
+import type { FleetQueue } from '../fleet/queue.js';
+import { printError } from './print.js';
+import { addQueueOptions, type QueueOptions, withQueue } from './queue-options.js';
+import { writeSorted } from './sorted-file.js';
+
+interface CollectOptions extends QueueOptions {
+  out: string;
+  remove?: boolean;
+}
+
+/** Adds `spiking-yolo collect`. */
+export function addCollectCommand(program: Command): void {
+  const command = program
+    .command('collect')
+    .description('join the results of a queue’s workers, each photo once, sorted by path (docs/fleet.md)')
+    .argument(
+      '<dir>',
+      'folder of the results (--out of the workers; of several folders put the files into one)',
+    )
+    .requiredOption('--out <file>', 'file to write: JSON lines, as detect --format ndjson writes them')
+    .option('--remove', 'remove the queue from Redis when everything is done and written');
+  addQueueOptions(command);
+  command.addHelpText(
+    'after',
+    `
+Exit code 1 if a photo failed or is not done yet: stderr has each that failed. They are tried once more with: enqueue --failed
+
+Example:
+  spiking-yolo collect /srv/results --queue redis://queue.local --name archive --out found.ndjson`,
+  );
+  command.action(async (folder: string, options: CollectOptions) => {
+    process.exitCode = await collect(folder, options);
+  });
+}
+
+/** A line of a result and when that was written. */
+interface Told {
+  record: PhotoRecord;
+  at: number;
+}
+
+/** What is not there. */
+interface Missing {
+  /** Not done yet. */
+  remaining: number;
+  /** Done by these workers, but not in the folder. */
+  elsewhere: number;
+  places: Set<string>;
+}
+
+/** Most workers that are named. */
+const MOST_PLACES = 10;
+
+function writtenAt(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+}
+
+/** Lines of all results that are there. */
+async function* readResults(queue: FleetQueue, folder: string, missing: Missing): AsyncGenerator<Told> {
+  for await (const { id, photos, place } of queue.chunks()) {
+    const path = join(folder, `${id}.ndjson`);
+    const at = writtenAt(path);
+    if (at === undefined) {
+      if (place === undefined) missing.remaining += photos;
+      else missing.elsewhere += photos;
+      if (place !== undefined && missing.places.size < MOST_PLACES) missing.places.add(place);
+      continue;
+    }
+    let lines = 0;
+    for await (const record of readRecords(path)) {
+      lines++;
+      yield { record, at };
+    }
+    if (lines !== photos)
+      throw fileError(`${path}: has ${lines} lines, not one for each of its ${photos} photos`);
+  }
+}
+
+/** Of what is told of each photo what counts: what was found, and of that the latest. */
+async function* latest(groups: AsyncIterable<[Told, ...Told[]]>): AsyncGenerator<PhotoRecord> {
+  for await (const told of groups) {
+    const found = told.filter(({ record }) => !record.error);
+    yield (found.length > 0 ? found : told).reduce((best, line) => (line.at > best.at ? line : best)).record;
+  }
+}
+
+/** Records as they pass, those that failed said on stderr. */
+async function* sayingFailures(records: AsyncIterable<PhotoRecord>): AsyncGenerator<PhotoRecord> {
+  for await (const record of records) {
+    if (record.error) printError(`${record.path}: ${record.error.message}`);
+    yield record;
+  }
+}
+
+async function collect(folder: string, given: CollectOptions): Promise<number> {
+  const { out, remove = false } = given;
+  if (!(await isFolder(folder))) throw fileError(`${folder}: there is no such folder`);
+  return withQueue(given, async (queue) => {
+    if (!(await queue.plan()))
+      throw usageError(`there is no queue ${queue.name}; fill it with: spiking-yolo enqueue`);
+    const missing: Missing = { remaining: 0, elsewhere: 0, places: new Set() };
+    const photo = ({ record }: Told) => photoOf(record);
+    const temporary = dirname(out);
+    await makeFolder(temporary);
+    const results = sortedBy(readResults(queue, folder, missing), photo, { folder: temporary });
+    const { photos, failures } = await writeSorted(out, sayingFailures(latest(groupedBy(results, photo))));
+    const { remaining, elsewhere, places } = missing;
+    const parts = [
+      `${photos} photos`,
+      ...(failures > 0 ? [`${failures} of them failed`] : []),
+      ...(remaining > 0 ? [`${remaining} more are not done yet`] : []),
+      ...(elsewhere > 0
+        ? [`results of ${elsewhere} more are not in ${folder} (made by ${[...places].join(', ')})`]
+        : []),
+    ];
+    process.stdout.write(`${out}: ${parts.join(', ')}\n`);
+    const whole = failures + remaining + elsewhere === 0;
+    if (whole && remove) await queue.remove();
+    return whole ? 0 : 1;
+  });
+}

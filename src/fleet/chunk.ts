@@ -1,0 +1,113 @@
+/** What a job of the queue says: some photos, and what they are looked at with. */
+import { resolve } from 'node:path';
+import { RUN_OPTION_NAMES } from '../detection/settings.js';
+import type { DetectorOptions, ModelSource } from '../detector.js';
+import { queueError } from '../errors.js';
+import { sha256 } from '../files.js';
+
+/** Of what jobs, keys and result files look like; another one's are refused. */
+export const QUEUE_VERSION = 1;
+
+/** Most photos of a chunk. */
+export const LARGEST_CHUNK = 1000;
+
+/** Options that travel with the work; those of the machine (threads, back-end, ...) do not. */
+const TRAVELLING = [
+  ...RUN_OPTION_NAMES,
+  ...(['preset', 'conf', 'iou', 'maxDet', 'classes', 'resize', 'checksum', 'ann'] as const),
+] as const;
+
+/** What all photos of a queue are looked at with. */
+export interface WorkPlan {
+  version: number;
+  model: { name: string; sha256: string };
+  /** As they were given; what was not is settled by the model. */
+  options: DetectorOptions;
+  /** As they were settled, which is what results are recorded with. */
+  recorded: Record<string, unknown>;
+}
+
+/** The data of a job. */
+export interface Chunk {
+  plan: WorkPlan;
+  /** That paths count from. */
+  folder: string;
+  /** Paths and `http(s)` addresses. */
+  photos: string[];
+}
+
+/** Of options those that travel. */
+export function travelling(options: DetectorOptions): DetectorOptions {
+  return Object.fromEntries(
+    TRAVELLING.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
+  );
+}
+
+/** The plan of some options. */
+export const planOf = (
+  { name, bytes }: ModelSource,
+  options: DetectorOptions,
+  recorded: Record<string, unknown>,
+): WorkPlan => ({
+  version: QUEUE_VERSION,
+  model: { name, sha256: sha256(bytes) },
+  options: travelling(options),
+  recorded,
+});
+
+/** True for a photo that is fetched. */
+export const isAddress = (photo: string) => /^https?:\/\//i.test(photo);
+
+/** Which photo of a chunk it is, on any machine. */
+export const placeOf = (photo: string, folder: string) => (isAddress(photo) ? photo : resolve(folder, photo));
+
+/**
+ * The id of a chunk's job: the same photos in the same order under the same plan are one job, whatever the photos' bytes and
+ * from wherever they are named.
+ */
+export const idOf = ({ plan, folder, photos }: Chunk): string =>
+  sha256(JSON.stringify([plan, photos.map((photo) => placeOf(photo, folder))]));
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Checks a plan that came from a queue; throws `QUEUE`, also for one of another version. */
+export function checkPlan(value: unknown): WorkPlan {
+  const { version, model, options, recorded } = isRecord(value) ? value : {};
+  if (typeof version === 'number' && version !== QUEUE_VERSION)
+    throw queueError(
+      `the queue was made by another version of spiking-yolo (its form is ${version}, this one's is ${QUEUE_VERSION}); use that one, or another --name`,
+    );
+  if (
+    version === undefined ||
+    !(
+      isRecord(model) &&
+      isText(model.name) &&
+      isText(model.sha256) &&
+      isRecord(options) &&
+      isRecord(recorded)
+    )
+  )
+    throw queueError('the queue holds jobs that are not of spiking-yolo; use another --name');
+  return {
+    version: QUEUE_VERSION,
+    model: { name: model.name, sha256: model.sha256 },
+    options: travelling(options),
+    recorded,
+  };
+}
+
+/** Checks the data of a job; throws `QUEUE`. */
+export function checkChunk(value: unknown): Chunk {
+  const { plan, folder, photos } = isRecord(value) ? value : {};
+  const checked = checkPlan(plan);
+  if (
+    !(isText(folder) && Array.isArray(photos) && photos.length > 0 && photos.length <= LARGEST_CHUNK) ||
+    !photos.every(isText)
+  )
+    throw queueError(
+      'the queue holds a job without photos, which is not of spiking-yolo; use another --name',
+    );
+  return { plan: checked, folder, photos };
+}
