@@ -153,6 +153,7 @@ function explain(url: string, error: unknown) {
     [/ECONNREFUSED/, 'nothing answers there; is Redis running?'],
     [/ENOTFOUND|EAI_AGAIN/, 'there is no machine of that name'],
     [/ETIMEDOUT|timed out/i, 'it does not answer in time'],
+    [/Protocol error/, 'what answers there is no Redis'],
     [/max retries|Connection is closed/i, 'the connection was lost'],
     [/DB index is out of range/i, 'it has no database of that number'],
     [/^OOM /, 'its memory is full (maxmemory)'],
@@ -214,13 +215,14 @@ export class FleetQueue {
     });
     try {
       await first.connect();
+      if (reason) throw reason;
       const ours = await first.exists(`spiking-yolo:${address.name}`);
       if (!ours && (await first.exists(`bull:${address.name}:meta`)))
         throw queueError(`the queue ${address.name} belongs to another program; use another --name`);
     } catch (error) {
       throw error instanceof SpikingYoloError ? error : explain(address.url, reason ?? error);
     } finally {
-      first.disconnect();
+      if (first.status !== 'end') first.disconnect();
     }
     const redis = new Redis(address.url, {
       ...common,
