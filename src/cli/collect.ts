@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
-import { fileError, usageError } from '../errors.js';
+import { fileError, usageError, withoutPath } from '../errors.js';
 import { photoOf } from '../export/detected-photo.js';
 import { type PhotoRecord, readRecords } from '../export/records.js';
 import { groupedBy, sortedBy } from '../external-sort.js';
@@ -95,7 +95,7 @@ async function* latest(groups: AsyncIterable<[Told, ...Told[]]>): AsyncGenerator
 /** Records as they pass, those that failed said on stderr. */
 async function* sayingFailures(records: AsyncIterable<PhotoRecord>): AsyncGenerator<PhotoRecord> {
   for await (const record of records) {
-    if (record.error) printError(`${record.path}: ${record.error.message}`);
+    if (record.error) printError(`${record.path}: ${withoutPath(record.path, record.error.message)}`);
     yield record;
   }
 }

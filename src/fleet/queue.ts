@@ -117,6 +117,18 @@ async function loadLibraries(): Promise<Libraries> {
   }
 }
 
+/** Keys of a queue of BullMQ that has, or had, jobs. */
+const JOB_KEYS = [
+  'id',
+  'wait',
+  'active',
+  'prioritized',
+  'delayed',
+  'completed',
+  'failed',
+  'waiting-children',
+];
+
 /** Jobs stay when they are done, so that the same one is not done again. */
 const jobOptions = (jobId: string) => ({ jobId, attempts: 3, removeOnComplete: false, removeOnFail: false });
 
@@ -173,7 +185,7 @@ export class FleetQueue {
   readonly name: string;
   readonly redis: Redis & Scripts;
   readonly bullmq: typeof import('bullmq');
-  private readonly queue: Queue;
+  private opened: Queue | undefined;
   private readonly keys: { main: string; chunks: string; done: string; failed: string; rate: string };
 
   private constructor({ url, name }: QueueAddress, bullmq: typeof import('bullmq'), redis: Redis & Scripts) {
@@ -189,9 +201,16 @@ export class FleetQueue {
       failed: `${main}:failed`,
       rate: `${main}:rate:`,
     };
-    this.queue = new bullmq.Queue(name, { connection: redis });
-    // they come with the commands that failed, too
-    this.queue.on('error', () => {});
+  }
+
+  /** BullMQ's side of it: made when it is needed, since it writes a key of its own. */
+  private get queue(): Queue {
+    if (!this.opened) {
+      this.opened = new this.bullmq.Queue(this.name, { connection: this.redis });
+      // they come with the commands that failed, too
+      this.opened.on('error', () => {});
+    }
+    return this.opened;
   }
 
   /**
@@ -217,7 +236,9 @@ export class FleetQueue {
       await first.connect();
       if (reason) throw reason;
       const ours = await first.exists(`spiking-yolo:${address.name}`);
-      if (!ours && (await first.exists(`bull:${address.name}:meta`)))
+      // a worker that waits for the first photos makes a queue, too, but no jobs
+      const jobs = JOB_KEYS.map((kind) => `bull:${address.name}:${kind}`);
+      if (!ours && (await first.exists(...jobs)) > 0)
         throw queueError(`the queue ${address.name} belongs to another program; use another --name`);
     } catch (error) {
       throw error instanceof SpikingYoloError ? error : explain(address.url, reason ?? error);
@@ -417,7 +438,7 @@ export class FleetQueue {
   }
 
   async close(): Promise<void> {
-    await this.queue.close().catch(() => {});
+    await this.opened?.close().catch(() => {});
     this.redis.disconnect();
   }
 }

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Job, Worker } from 'bullmq';
-import { describeError, fileError, SpikingYoloError, withoutSecrets } from '../errors.js';
+import { describeError, fileError, SpikingYoloError, withoutPath, withoutSecrets } from '../errors.js';
 import { type PhotoRecord, readRecords, recordOf } from '../export/records.js';
 import { WholeFile } from '../files.js';
 import type { PhotoOutcome, PhotoTask } from '../workers/process-photo.js';
@@ -219,22 +219,30 @@ class FleetWorker {
       records = [];
       const outcomes = suspected ? this.oneByOne(job, chunk) : this.together(chunk);
       for await (const { photo, outcome } of outcomes) {
-        const name = withoutSecrets(photo);
-        records.push(
-          recordOf(name, withoutSecrets(placeOf(photo, chunk.folder)), outcome, this.engine!.recorded),
-        );
-        if (outcome.error) this.listener.onFailure(name, outcome.error.message);
+        records.push(this.record(photo, placeOf(photo, chunk.folder), outcome));
         this.listener.onPhoto();
       }
       await this.checkReadable(job, chunk, records);
+      for (const { path, error } of records)
+        if (error) this.listener.onFailure(path, withoutPath(path, error.message));
       await writeResult(path, records);
     }
     await this.queue.finish(
       id,
       this.place,
       chunk,
-      records.map(({ error }) => error && `${error.code}: ${error.message}`),
+      records.map(({ path, error }) => error && withoutPath(path, error.message)),
     );
+  }
+
+  /** As `detect` records it: an error names the photo as it was given. */
+  private record(photo: string, place: string, outcome: PhotoOutcome): PhotoRecord {
+    const path = withoutSecrets(photo);
+    const { error } = outcome;
+    const told = error?.message.startsWith(`${place}: `)
+      ? { error: { ...error, message: `${path}: ${withoutPath(place, error.message)}` } }
+      : outcome;
+    return recordOf(path, withoutSecrets(place), told, this.engine!.recorded);
   }
 
   /** All photos at once, as many as there are threads. */

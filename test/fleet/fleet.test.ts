@@ -1,0 +1,672 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { expectError, run } from '../support/command.js';
+import { randomNumbers } from '../support/plans.js';
+import { describeWithProgram } from '../support/programs.js';
+import { root } from '../support/shared.js';
+import { foundIn, freePort, makeModel, RedisServer, Running, redisCli, until, writePhotos } from './fleet.js';
+
+const MANY = 2000;
+const FEW = 300;
+let folder: string;
+let photos: string;
+let few: string;
+let model: string;
+let redis: RedisServer;
+let expected: Map<string, unknown>;
+/** The same of the few. */
+let expectedFew: Map<string, unknown>;
+/** Everything that a test started; what it left running ends with it. */
+const started: Running[] = [];
+
+const killer = `${root}test/support/killing-photo.mjs`;
+/** Settings that make the photos take a while: some milliseconds each. */
+const SETTINGS = ['--checksum', '--conf', '0.3', '--steps', '16', '--schedule', 'steps'];
+const of = (name: string) => ['--queue', redis.url, '--name', name];
+const enqueue = (name: string, ...args: string[]) =>
+  run(['enqueue', ...args, ...of(name), '--model', model, ...SETTINGS]);
+const status = (name: string) => JSON.parse(run(['status', ...of(name), '--format', 'json']).stdout);
+/** What is found on copies of photos. */
+const foundInCopy = (copy: string, names: readonly string[]) =>
+  new Map(
+    names.map((name) => {
+      const path = join(copy, name);
+      return [path, { ...(expected.get(join(photos, name)) as object), absolutePath: path }];
+    }),
+  );
+const resultsOf = (name: string) => join(folder, `results-${name}`);
+
+function start(args: readonly string[], preload?: string): Running {
+  const running = new Running(args, {}, preload);
+  started.push(running);
+  return running;
+}
+
+const startWorker = (name: string, args: readonly string[] = [], preload?: string) =>
+  start(
+    [
+      'work',
+      ...of(name),
+      '--model',
+      model,
+      '--out',
+      resultsOf(name),
+      '--workers',
+      '1',
+      '--threads',
+      '1',
+      ...args,
+    ],
+    preload,
+  );
+
+function collect(name: string) {
+  const out = join(folder, `${name}.ndjson`);
+  return { ...run(['collect', resultsOf(name), ...of(name), '--out', out]), out };
+}
+
+describeWithProgram('redis-server')('a fleet', () => {
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'fleet-'));
+    photos = join(folder, 'photos');
+    writePhotos(photos, MANY);
+    model = makeModel(folder);
+    redis = new RedisServer(await freePort(), join(folder, 'redis'));
+    await redis.start();
+    const out = join(folder, 'detect.ndjson');
+    expect(run(['detect', photos, '--model', model, ...SETTINGS, '--out', out])).toMatchObject({ status: 0 });
+    expected = foundIn(out);
+    expect(expected.size).toBe(MANY);
+    few = join(folder, 'few');
+    mkdirSync(few);
+    const names = readdirSync(photos).slice(0, FEW);
+    for (const name of names) cpSync(join(photos, name), join(few, name));
+    expectedFew = foundInCopy(few, names);
+  });
+  afterEach(async () => {
+    for (const running of started.splice(0)) await running.kill('SIGKILL');
+  });
+  afterAll(async () => {
+    await redis?.stop();
+    if (folder) rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('four workers find on 2,000 photos what one detect finds', async () => {
+    expect(enqueue('plain', photos).stdout).toBe('plain: 2000 photos in 63 chunks\n');
+    expect(enqueue('plain', photos).stdout).toBe(
+      'plain: 2000 photos in 63 chunks, 63 of them there already\n',
+    );
+    expect(status('plain')).toMatchObject({ total: MANY, done: 0, failed: 0, remaining: MANY, workers: 0 });
+    const early = collect('plain-missing');
+    expectError(early, 1, /there is no such folder/);
+    const workers = [1, 2, 3, 4].map(() => startWorker('plain', ['--until-done']));
+    await until(() => status('plain').workers === 4, 'four workers');
+    for (const worker of workers) expect(await worker.end()).toBe(0);
+    expect(
+      workers.map(({ stderr }) => Number(/: (\d+) photos/.exec(stderr)?.[1])).reduce((a, b) => a + b),
+    ).toBe(MANY);
+    const { photosPerSecond, ...rest } = status('plain');
+    expect(rest).toEqual({ total: MANY, done: MANY, failed: 0, remaining: 0, workers: 0 });
+    expect(photosPerSecond).toBeGreaterThan(0);
+    const { stdout, out, status: code } = collect('plain');
+    expect(stdout).toBe(`${out}: 2000 photos\n`);
+    expect(code).toBe(0);
+    expect(foundIn(out)).toEqual(expected);
+    const paths = [...foundIn(out).keys()];
+    expect(paths).toEqual([...expected.keys()].sort());
+    // something is found, and with neurons
+    const records = [...expected.values()] as { detections: unknown[]; spikeChecksum: string }[];
+    expect(records.filter(({ detections }) => detections.length > 0).length).toBeGreaterThan(MANY / 10);
+    expect(new Set(records.map(({ spikeChecksum }) => spikeChecksum)).size).toBeGreaterThan(MANY / 2);
+  });
+
+  it('the same with workers killed at random, one late, one stopped, Redis restarted, the list enqueued twice', async () => {
+    const random = randomNumbers(11);
+    const args = ['--lock', '1.5', '--grace', '0'];
+    enqueue('rough', photos, '--chunk', '20');
+    let workers = [1, 2, 3].map(() => startWorker('rough', args));
+    let atWork = 0;
+    let restarts = 0;
+    for (let round = 0; round < 12; round++) {
+      await wait(300 + 900 * random());
+      const victim = Math.floor(workers.length * random());
+      if (Number(redisCli(redis.port, 'llen', 'bull:rough:active')) > 0) atWork++;
+      // some are asked to stop, and give their chunks back
+      const signal = round % 3 === 2 ? 'SIGTERM' : 'SIGKILL';
+      const ended = await workers[victim]!.kill(signal);
+      // one that has only begun to load hears no signal yet
+      expect(signal === 'SIGTERM' ? [0, 'SIGTERM'] : ['SIGKILL']).toContain(ended);
+      workers[victim] = startWorker('rough', args);
+      if (round === 3 || round === 8) {
+        await redis.stop('SIGKILL');
+        await wait(500);
+        await redis.start();
+        restarts++;
+      }
+      if (round === 5) workers = [...workers, startWorker('rough', args)];
+      if (round === 6) expect(enqueue('rough', photos, '--chunk', '20').status).toBe(0);
+      // longer than a lock: its chunks are given to others, and it goes on with them, too
+      if (round === 7) await redis.pause(2500);
+    }
+    expect(restarts).toBe(2);
+    // the other rounds found all workers starting
+    expect(atWork).toBeGreaterThan(6);
+    await until(() => status('rough').remaining === 0, 'all photos', 120);
+    for (const worker of workers) expect(await worker.kill('SIGTERM')).toBe(0);
+    const { out, stdout, status: code } = collect('rough');
+    expect(stdout).toBe(`${out}: 2000 photos\n`);
+    expect(code).toBe(0);
+    expect(foundIn(out)).toEqual(expected);
+    expect(status('rough')).toMatchObject({ total: MANY, done: MANY, failed: 0, remaining: 0 });
+    // a result for each chunk, once
+    expect(
+      readdirSync(resultsOf('rough')).filter((name) => /^[0-9a-f]{64}\.ndjson$/.test(name)),
+    ).toHaveLength(100);
+  });
+
+  it('a worker whose network stalls goes on, and what it lost is done once', async () => {
+    enqueue('stall', few, '--chunk', '20');
+    const proxy = new StallingProxy(redis.port);
+    const port = await proxy.listen();
+    const cut = start([
+      ...['work', '--queue', `redis://127.0.0.1:${port}`, '--name', 'stall', '--model', model],
+      ...['--out', resultsOf('stall'), '--workers', '1', '--threads', '1', '--lock', '1', '--until-done'],
+    ]);
+    await until(() => status('stall').done > 0, 'first chunk');
+    proxy.stall();
+    const other = startWorker('stall', ['--lock', '1', '--until-done']);
+    await wait(2500);
+    proxy.resume();
+    expect(await cut.end()).toBe(0);
+    expect(await other.end()).toBe(0);
+    proxy.close();
+    const { out, status: code } = collect('stall');
+    expect(code).toBe(0);
+    expect(foundIn(out)).toEqual(expectedFew);
+    expect(status('stall')).toMatchObject({ done: FEW, remaining: 0 });
+  });
+
+  it('a photo that ends its process is given up after three tries, its neighbours are done', async () => {
+    const some = join(folder, 'killing');
+    mkdirSync(some);
+    for (let i = 0; i < 40; i++) cpSync(join(photos, `00${10 + i}.bmp`), join(some, `00${10 + i}.bmp`));
+    cpSync(join(photos, '0000.bmp'), join(some, '0020-killer.bmp'));
+    enqueue('killing', some, '--chunk', '16');
+    const ends: (number | string)[] = [];
+    for (let starts = 0; starts < 10; starts++) {
+      const end = await startWorker('killing', ['--lock', '1', '--until-done'], killer).end();
+      ends.push(end);
+      if (end === 0) break;
+    }
+    expect(ends).toEqual(['SIGKILL', 'SIGKILL', 'SIGKILL', 0]);
+    const { stderr, stdout, out, status: code } = collect('killing');
+    expect(stdout).toBe(`${out}: 41 photos, 1 of them failed\n`);
+    expect(stderr).toMatch(/0020-killer\.bmp: given up: a worker's process ended/);
+    expect(code).toBe(1);
+    const found = foundIn(out) as Map<string, { error?: object; spikeChecksum?: string }>;
+    const failed = [...found].filter(([, { error }]) => error).map(([path]) => path);
+    expect(failed).toEqual([join(some, '0020-killer.bmp')]);
+    for (const [path, { spikeChecksum }] of found)
+      if (!failed.includes(path))
+        expect(spikeChecksum).toBe(
+          (expected.get(path.replace(some, photos)) as { spikeChecksum: string }).spikeChecksum,
+        );
+    expect(status('killing')).toMatchObject({ total: 41, done: 40, failed: 1, remaining: 0 });
+    // a machine that can look at it: once more, that photo alone
+    expect(run(['enqueue', '--failed', ...of('killing')]).stdout).toBe(
+      'killing: 1 photos that failed once more\n',
+    );
+    expect(status('killing')).toMatchObject({ total: 41, done: 40, failed: 0, remaining: 1 });
+    expect(await startWorker('killing', ['--until-done']).end()).toBe(0);
+    expect(status('killing')).toMatchObject({ total: 41, done: 41, failed: 0, remaining: 0 });
+    expect(collect('killing')).toMatchObject({ status: 0, stdout: `${out}: 41 photos\n` });
+  });
+
+  it('SIGTERM lets a chunk end within the grace time, and gives it back after', async () => {
+    enqueue('term', few, '--chunk', '75');
+    const patient = startWorker('term', ['--grace', '60']);
+    await until(() => patient.process.exitCode !== null || /^/.test(patient.stderr), 'a start');
+    await until(() => Number(redisCli(redis.port, 'llen', 'bull:term:active')) === 2, 'two chunks');
+    expect(await patient.kill('SIGTERM')).toBe(0);
+    // it had two chunks, and both ended
+    expect(status('term')).toMatchObject({ done: 150, remaining: 150 });
+    const hasty = startWorker('term', ['--grace', '0']);
+    await until(() => Number(redisCli(redis.port, 'llen', 'bull:term:active')) === 2, 'two chunks again');
+    expect(await hasty.kill('SIGTERM')).toBe(0);
+    expect(Number(redisCli(redis.port, 'llen', 'bull:term:active'))).toBe(0);
+    expect(Number(redisCli(redis.port, 'llen', 'bull:term:wait'))).toBe(2);
+    expect(status('term')).toMatchObject({ done: 150, remaining: 150 });
+    expect(collect('term')).toMatchObject({
+      status: 1,
+      stdout: expect.stringMatching(/150 photos, 150 more are not done yet/),
+    });
+    expect(await startWorker('term', ['--until-done']).end()).toBe(0);
+    expect(collect('term').status).toBe(0);
+    const interrupted = startWorker('term');
+    await until(() => status('term').workers === 1, 'an idle worker');
+    expect(await interrupted.kill('SIGINT')).toBe(130);
+  });
+
+  it('a worker with another model, or another version, refuses, and the work is still there', async () => {
+    enqueue('other', few, '--chunk', '75');
+    const wrong = makeModel(folder, 2);
+    const work = ['work', ...of('other'), '--out', resultsOf('other')];
+    expectError(
+      run([...work, '--model', wrong]),
+      1,
+      /is another one \(SHA-256 [0-9a-f]{12}…\) than the queue's/,
+    );
+    expectError(run(work), 1, /did not come with this package: give its file with --model/);
+    // a worker that waited before there was any work finds out when it comes
+    const waiting = start([...['work', ...of('later')], '--out', resultsOf('later'), '--model', wrong]);
+    await until(() => waitingWorkers('later') === 1, 'a waiting worker');
+    enqueue('later', few, '--chunk', '75');
+    expect(await waiting.end()).toBe(1);
+    expect(waiting.stderr).toMatch(/^error: the model .* is another one/m);
+    expect(status('later')).toMatchObject({ done: 0, remaining: FEW });
+    expect(Number(redisCli(redis.port, 'llen', 'bull:later:wait'))).toBe(4);
+
+    expectError(
+      run(['enqueue', few, ...of('other'), '--model', model, '--steps', '3']),
+      2,
+      /holds photos that are looked at differently \(.*steps/,
+    );
+    const plan = JSON.parse(redisCli(redis.port, 'hget', 'spiking-yolo:other', 'plan'));
+    redisCli(redis.port, 'hset', 'spiking-yolo:other', 'plan', JSON.stringify({ ...plan, version: 99 }));
+    const version = /made by another version of spiking-yolo \(its form is 99, this one's is 1\)/;
+    expectError(run([...work, '--model', model]), 1, version);
+    expectError(enqueue('other', few), 1, version);
+    expectError(run(['status', ...of('other')]), 1, version);
+    expectError(run(['collect', folder, ...of('other'), '--out', join(folder, 'x')]), 1, version);
+    const settled = { ...plan, recorded: { ...plan.recorded, steps: 5 } };
+    redisCli(redis.port, 'hset', 'spiking-yolo:other', 'plan', JSON.stringify(settled));
+    expectError(run([...work, '--model', model]), 1, /with other settings \(steps\)/);
+    redisCli(redis.port, 'rpush', 'bull:foreign:wait', '1');
+    expectError(enqueue('foreign', photos), 1, /belongs to another program/);
+  });
+
+  it('a job of another program among ours ends the worker with one error and stays', async () => {
+    enqueue('mixed', join(photos, '0000.bmp'));
+    const id = redisCli(redis.port, 'lindex', 'bull:mixed:wait', '0');
+    for (const data of ['{}', '"x"', '{"plan":null,"photos":[]}']) {
+      redisCli(redis.port, 'hset', `bull:mixed:${id}`, 'data', data);
+      const worker = startWorker('mixed', ['--until-done']);
+      expect(await worker.end()).toBe(1);
+      expect(worker.stderr).toMatch(/^error: the queue holds .*not of spiking-yolo; use another --name/m);
+      expect(redisCli(redis.port, 'lindex', 'bull:mixed:wait', '0')).toBe(id);
+    }
+  });
+
+  it('a full disk ends the worker, and the chunk is another’s', async () => {
+    const disk = join(folder, 'disk');
+    mkdirSync(disk);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', disk]).status === 0;
+    if (!mounted) return;
+    try {
+      enqueue('disk', few, '--chunk', '30');
+      const full = ['work', ...of('disk'), '--model', model, '--out', disk, '--workers', '1'];
+      expectError(run(full), 1, /the disk is full/);
+      expect(readdirSync(disk)).toEqual([]);
+      expect(status('disk')).toMatchObject({ done: 0, remaining: FEW });
+      expect(Number(redisCli(redis.port, 'llen', 'bull:disk:wait'))).toBe(10);
+    } finally {
+      execFileSync('umount', [disk]);
+    }
+    expect(await startWorker('disk', ['--until-done']).end()).toBe(0);
+    expect(foundIn(collect('disk').out)).toEqual(expectedFew);
+  });
+
+  it('a machine without the photos’ folder makes no failures of them', async () => {
+    const share = join(folder, 'share');
+    cpSync(few, share, { recursive: true });
+    enqueue('share', share, '--chunk', '100');
+    rmSync(share, { recursive: true });
+    const work = ['work', ...of('share'), '--model', model, '--out', resultsOf('share'), '--workers', '1'];
+    expectError(
+      run([...work, '--until-done']),
+      1,
+      /share: there is no such folder here, or it is empty.*mounted/s,
+    );
+    expect(status('share')).toMatchObject({ done: 0, failed: 0, remaining: FEW });
+    cpSync(few, share, { recursive: true });
+    rmSync(join(share, '0007.bmp'));
+    expect(await startWorker('share', ['--until-done']).end()).toBe(0);
+    expect(status('share')).toMatchObject({ done: FEW - 1, failed: 1, remaining: 0 });
+    const { stderr, status: code } = collect('share');
+    expect(stderr).toBe(
+      `error: ${join(share, '0007.bmp')}: cannot read it: there is no such file or folder\n`,
+    );
+    expect(code).toBe(1);
+  });
+
+  it('results that are there count when Redis has lost everything', async () => {
+    const lost = new RedisServer(await freePort(), join(folder, 'lost'));
+    await lost.start();
+    const some = ['--queue', lost.url, '--name', 'lost'];
+    const list = ['enqueue', few, ...some, '--model', model, ...SETTINGS];
+    const work = [
+      'work',
+      ...some,
+      '--model',
+      model,
+      '--out',
+      resultsOf('lost'),
+      '--until-done',
+      '--workers',
+      '1',
+    ];
+    try {
+      run(list);
+      expect(run(work).stderr).toMatch(/lost: 300 photos/);
+      execFileSync('redis-cli', ['-p', `${lost.port}`, 'flushall']);
+      expectError(run(['status', ...some]), 2, /there is no queue lost; fill it with: spiking-yolo enqueue/);
+      run(list);
+      // one that was torn is done again
+      const [torn] = readdirSync(resultsOf('lost'));
+      const path = join(resultsOf('lost'), torn!);
+      writeFileSync(path, readFileSync(path).subarray(0, 5000));
+      expect(run(work).stderr).toMatch(/^lost: (32|12) photos$/m);
+      const out = join(folder, 'lost.ndjson');
+      expect(run(['collect', resultsOf('lost'), ...some, '--out', out, '--remove']).status).toBe(0);
+      expect(foundIn(out)).toEqual(expectedFew);
+      expect(
+        execFileSync('redis-cli', ['-p', `${lost.port}`, 'keys', '*'], { encoding: 'utf8' }),
+      ).not.toMatch(/plan|done|chunks|bull/);
+    } finally {
+      await lost.stop();
+    }
+  });
+
+  it('says what is wrong with an address, a Redis or a list, once, and no password', async () => {
+    const locked = new RedisServer(await freePort(), join(folder, 'locked'), '--requirepass', 'geheim/1');
+    await locked.start();
+    try {
+      const port = locked.port;
+      const commands: string[][] = [
+        ['enqueue', photos, '--model', model],
+        ['work', '--out', join(folder, 'never'), '--model', model],
+        ['status'],
+        ['collect', folder, '--out', join(folder, 'never.ndjson')],
+      ];
+      const nobody = await freePort();
+      for (const command of commands) {
+        const ask = (url: string, name = 'x') => run([...command, '--queue', url, '--name', name]);
+        expectError(ask('queue.local'), 2, /--queue is no address; expected redis:/);
+        expectError(ask(`redis://127.0.0.1:${nobody}`), 1, /nothing answers there; is Redis running\?/);
+        const wrong = ask(`redis://:wr0ng@127.0.0.1:${port}`);
+        expectError(wrong, 1, /refuses the name or password that --queue gives \(WRONGPASS/);
+        expect(wrong.stderr + wrong.stdout).not.toContain('wr0ng');
+        if (command[0] !== 'status') continue;
+        expectError(ask('http://127.0.0.1'), 2, /--queue is http:\/\/127\.0\.0\.1; expected redis:/);
+        expectError(ask('redis://nowhere.invalid'), 1, /there is no machine of that name/);
+        expectError(ask(locked.url), 1, /refuses the name or password that --queue gives \(NOAUTH/);
+        expectError(ask(`${redis.url}/99`), 1, /it has no database of that number/);
+        expectError(ask(redis.url, 'a:b'), 2, /--name is "a:b"; expected letters/);
+        expectError(run(command, { env: { SPIKING_YOLO_QUEUE: undefined } }), 2, /name a Redis: --queue/);
+      }
+      expect(existsSync(join(folder, 'never.ndjson'))).toBe(false);
+
+      // the right one, and it is in nothing that is written
+      const url = `redis://:geheim%2F1@127.0.0.1:${port}`;
+      const env = { SPIKING_YOLO_QUEUE: url };
+      const out = join(folder, 'secret');
+      const texts = [
+        run(['enqueue', join(few, '000?.bmp'), '--model', model, '--name', 'secret'], { env }),
+        run(['work', '--out', out, '--model', model, '--name', 'secret', '--until-done'], { env }),
+        run(['status', '--name', 'secret'], { env }),
+        run(['collect', out, '--name', 'secret', '--out', join(folder, 'secret.ndjson')], { env }),
+      ];
+      expect(texts.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
+      const all = texts.map(({ stdout, stderr }) => stdout + stderr).join('');
+      expect(all + readFileSync(join(folder, 'secret.ndjson'), 'utf8')).not.toMatch(/geheim/);
+    } finally {
+      await locked.stop();
+    }
+    for (const args of [
+      ['--chunk', '0'],
+      ['--chunk', '1001'],
+      ['--steps', 'x'],
+      ['--conf', '2'],
+      ['--threads', '2'],
+    ])
+      expect(run(['enqueue', photos, ...of('x'), '--model', model, ...args]).status).toBe(2);
+    expectError(run(['enqueue', ...of('x')]), 2, /name photos, or - for a list on stdin/);
+    expectError(run(['enqueue', '--failed', photos, ...of('x')]), 2, /--failed takes the photos that failed/);
+    for (const args of [
+      ['--lock', '0'],
+      ['--grace', '-1'],
+      ['--timeout', '0'],
+      ['--workers', '0'],
+      ['--isa', 'mmx'],
+    ])
+      expect(
+        run(['work', ...of('plain'), '--out', join(folder, 'no'), '--model', model, ...args]).status,
+      ).not.toBe(0);
+    const list = join(folder, 'list.ndjson');
+    writeFileSync(list, '{"url":"ftp://x/a.jpg"}\n');
+    expectError(run(['enqueue', list, ...of('x'), '--model', model]), 1, /names no photo; expected \{"url"/);
+  });
+
+  it('over TLS', async () => {
+    const key = join(folder, 'tls.key');
+    const certificate = join(folder, 'tls.crt');
+    execFileSync(
+      'openssl',
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'rsa:2048',
+        '-nodes',
+        '-keyout',
+        key,
+        '-out',
+        certificate,
+        '-days',
+        '2',
+        '-subj',
+        '/CN=localhost',
+        '-addext',
+        'subjectAltName=DNS:localhost',
+      ],
+      { stdio: 'ignore' },
+    );
+    const tlsPort = await freePort();
+    const server = new RedisServer(
+      await freePort(),
+      join(folder, 'tls'),
+      ...['--tls-port', `${tlsPort}`, '--tls-cert-file', certificate, '--tls-key-file', key],
+      ...['--tls-ca-cert-file', certificate, '--tls-auth-clients', 'no'],
+    );
+    await server.start();
+    try {
+      const where = ['--queue', `rediss://localhost:${tlsPort}`, '--name', 'tls'];
+      const env = { NODE_EXTRA_CA_CERTS: certificate };
+      const some = join(photos, '000?.bmp');
+      expect(run(['enqueue', some, ...where, '--model', model], { env }).stdout).toBe(
+        'tls: 10 photos in 1 chunks\n',
+      );
+      const work = ['work', ...where, '--model', model, '--out', resultsOf('tls'), '--until-done'];
+      expect(run(work, { env }).stderr).toMatch(/tls: 10 photos/);
+      // one whose certificate is not known is not trusted
+      expectError(run(['status', ...where]), 1, /self-signed certificate/);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  it('photos of a server, of lists of every kind', async () => {
+    const asked: string[] = [];
+    const server = createHttpServer((request, response) => {
+      asked.push(request.url!);
+      const name = /(\d{4}\.bmp)/.exec(request.url!)?.[1];
+      if (!name) response.writeHead(404).end();
+      else response.end(readFileSync(join(photos, name)));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = server.address() as { port: number };
+      const base = `http://127.0.0.1:${port}/`;
+      const list = join(folder, 'urls.ndjson');
+      writeFileSync(
+        list,
+        `{"url":"${base}0001.bmp"}\n"${base}0002.bmp"\n{"path":"${join(photos, '0003.bmp')}"}\n`,
+      );
+      const given = [
+        'enqueue',
+        '-',
+        list,
+        `http://me:geheim@127.0.0.1:${port}/0004.bmp`,
+        join(photos, '0005.bmp'),
+      ];
+      const input = `${join(photos, '0006.bmp')}\n\n{"url":"${base}0007.bmp"}\n${base}none.bmp\n`;
+      const { stdout } = spawnSync(
+        process.execPath,
+        [`${root}dist/cli/main.js`, ...given, ...of('web'), '--model', model, ...SETTINGS, '--chunk', '4'],
+        { input, encoding: 'utf8' },
+      );
+      expect(stdout).toBe('web: 8 photos in 2 chunks\n');
+      const hidden = startWorker('web', ['--until-done']);
+      expect(await hidden.end()).toBe(0);
+      expect(hidden.stderr).toMatch(/127\.0\.0\.1 is an address of a local network/);
+      expect(asked).toEqual([]);
+      expect(status('web')).toMatchObject({ total: 8, done: 3, failed: 5 });
+      run(['enqueue', '--failed', ...of('web')]);
+      const open = startWorker('web', ['--until-done', '--allow-private']);
+      expect(await open.end()).toBe(0);
+      const { out, stderr, stdout: said, status: code } = collect('web');
+      expect(said).toBe(`${out}: 8 photos, 1 of them failed\n`);
+      expect(stderr).toBe(`error: ${base}none.bmp: the server answers 404\n`);
+      expect(code).toBe(1);
+      const found = foundIn(out) as Map<string, { spikeChecksum?: string; absolutePath: string }>;
+      const digits = (path: string) => /(\d{4})\.bmp/.exec(path)?.[1];
+      expect([...found.keys()].map(digits).filter(Boolean).sort()).toEqual([
+        '0001',
+        '0002',
+        '0003',
+        '0004',
+        '0005',
+        '0006',
+        '0007',
+      ]);
+      for (const [path, { spikeChecksum, absolutePath }] of found) {
+        const same = expected.get(join(photos, `${digits(path)}.bmp`)) as
+          | { spikeChecksum: string }
+          | undefined;
+        expect(spikeChecksum).toBe(same?.spikeChecksum);
+        expect(absolutePath).toBe(path);
+      }
+      expect(readFileSync(out, 'utf8') + open.stderr + stderr).not.toMatch(/geheim/);
+      expect(run(['status', ...of('web')]).stdout).not.toMatch(/geheim/);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('a photo that is listed twice is collected once; --watch ends when all is done', async () => {
+    const input = `${join(photos, '0001.bmp')}\n${join(photos, '0002.bmp')}\n${join(photos, '0001.bmp')}\n`;
+    spawnSync(
+      process.execPath,
+      [`${root}dist/cli/main.js`, 'enqueue', '-', ...of('twice'), '--model', model, '--chunk', '2'],
+      { input },
+    );
+    const watching = start(['status', ...of('twice'), '--watch']);
+    expect(await startWorker('twice', ['--until-done']).end()).toBe(0);
+    expect(await watching.end()).toBe(0);
+    expect(watching.stdout).toMatch(/twice: 3 of 3 photos \(100 %\)/);
+    expect(collect('twice').stdout).toMatch(/: 2 photos\n$/);
+  });
+
+  it('neither enqueue nor collect takes more memory for more photos', async () => {
+    const peak = (args: string[], input = '') => {
+      const hook = join(folder, 'peak.mjs');
+      writeFileSync(hook, "process.on('exit', () => console.error('peak', process.resourceUsage().maxRSS));");
+      const { stderr, status: code } = spawnSync(
+        process.execPath,
+        ['--max-semi-space-size=2', '--import', hook, `${root}dist/cli/main.js`, ...args],
+        { input, encoding: 'utf8', maxBuffer: 2 ** 26 },
+      );
+      expect(code).toBe(0);
+      return Number(/peak (\d+)/.exec(stderr)![1]);
+    };
+    const listOf = (count: number) =>
+      Array.from({ length: count }, (_, i) => `/srv/photos/of/the/archive/${i}.jpg`).join('\n');
+    const put = (count: number) =>
+      peak(['enqueue', '-', ...of(`list-${count}`), '--model', model], listOf(count));
+    const few = put(20_000);
+    const many = put(200_000);
+    // in kB; the longer list alone has 7 MB, its records would have 80
+    expect(many - few).toBeLessThan(30_000);
+  });
+});
+
+/** Passes bytes on between a client and Redis, or holds them back. */
+class StallingProxy {
+  private readonly port: number;
+  private readonly server: Server;
+  private readonly sockets = new Set<Socket>();
+  private stalled = false;
+
+  constructor(port: number) {
+    this.port = port;
+    this.server = createServer((client) => {
+      const upstream = connect(this.port, '127.0.0.1');
+      for (const [from, to] of [
+        [client, upstream],
+        [upstream, client],
+      ] as const) {
+        this.sockets.add(from);
+        from.on('data', (bytes) => to.write(bytes));
+        from.on('error', () => {});
+        from.on('close', () => {
+          this.sockets.delete(from);
+          to.destroy();
+        });
+        if (this.stalled) from.pause();
+      }
+    });
+  }
+
+  async listen(): Promise<number> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    return (this.server.address() as { port: number }).port;
+  }
+
+  stall(): void {
+    this.stalled = true;
+    for (const socket of this.sockets) socket.pause();
+  }
+
+  resume(): void {
+    this.stalled = false;
+    for (const socket of this.sockets) socket.resume();
+  }
+
+  close(): void {
+    for (const socket of this.sockets) socket.destroy();
+    this.server.close();
+  }
+}
+
+/** Workers that wait at a queue which is not there yet. */
+const waitingWorkers = (name: string) => {
+  const encoded = Buffer.from(name).toString('base64');
+  return redisCli(redis.port, 'client', 'list')
+    .split('\n')
+    .filter((line) => line.includes(`name=bull:${encoded}:w:`)).length;
+};
