@@ -16,8 +16,13 @@ export interface SortOptions {
   fanIn?: number;
 }
 
-/** A value's key and the value as JSON: what a run's lines hold. */
-type Entry = [key: string, json: string];
+/** A value's key and the value: what a run's lines hold, as JSON. */
+type Entry = [key: string, value: unknown];
+/** The same in memory. */
+interface Held {
+  key: string;
+  line: string;
+}
 
 const BUDGET = 2 ** 24;
 const FAN_IN = 64;
@@ -33,27 +38,28 @@ export async function* sortedBy<T>(
   keyOf: (value: T) => string,
   { folder = tmpdir(), budget = BUDGET, fanIn = FAN_IN }: SortOptions = {},
 ): AsyncGenerator<T> {
-  let entries: Entry[] = [];
+  let entries: Held[] = [];
   let length = 0;
   const runs = new Runs(folder);
   try {
     for await (const value of values) {
-      const entry: Entry = [keyOf(value), JSON.stringify(value)];
-      entries.push(entry);
-      length += entry[0].length + entry[1].length;
+      const key = keyOf(value);
+      const line = JSON.stringify([key, value] satisfies Entry);
+      entries.push({ key, line });
+      length += key.length + line.length;
       if (length < budget) continue;
-      await runs.add(inOrder(entries));
+      await runs.add(linesOf(inOrder(entries)));
       entries = [];
       length = 0;
     }
     await runs.reduce(fanIn);
-    for await (const [, json] of runs.merged(inOrder(entries))) yield JSON.parse(json) as T;
+    for await (const [, value] of runs.merged(inOrder(entries))) yield value as T;
   } finally {
     await runs.remove();
   }
 }
 
-const inOrder = (entries: Entry[]) => entries.sort(([a], [b]) => compare(a, b));
+const inOrder = (entries: Held[]) => entries.sort((a, b) => compare(a.key, b.key));
 
 /** Sorted files in a folder of their own, in the order that their values came in. */
 class Runs {
@@ -80,13 +86,12 @@ class Runs {
     return this.folder;
   }
 
-  async add(entries: Iterable<Entry> | AsyncIterable<Entry>): Promise<string> {
+  async add(lines: Iterable<string> | AsyncIterable<string>): Promise<void> {
     const path = join(await this.makeFolder(), `${this.made++}.ndjson`);
     const file = await WholeFile.create(path);
-    await file.write(linesOf(entries));
+    await file.write(inPieces(lines));
     await file.commit();
     this.files.push(path);
-    return path;
   }
 
   /** Merges neighbours until at most `most` runs are left. */
@@ -97,20 +102,15 @@ class Runs {
       for (let at = 0; at < before.length; at += most) {
         const group = before.slice(at, at + most);
         if (group.length === 1) this.files.push(...group);
-        else await this.add(mergeRuns(group.map(readRun)));
+        else await this.add(linesAgain(mergeRuns(group.map(readRun))));
         if (group.length > 1) await Promise.all(group.map((path) => rm(path)));
       }
     }
   }
 
   /** All values; `last` are those that came in last. */
-  merged(last: Iterable<Entry>): AsyncGenerator<Entry> {
-    return mergeRuns([
-      ...this.files.map(readRun),
-      (async function* () {
-        yield* last;
-      })(),
-    ]);
+  merged(last: Iterable<Held>): AsyncGenerator<Entry> {
+    return mergeRuns([...this.files.map(readRun), parsed(last)]);
   }
 
   async remove(): Promise<void> {
@@ -120,11 +120,23 @@ class Runs {
   }
 }
 
+function* linesOf(entries: Iterable<Held>): Generator<string> {
+  for (const { line } of entries) yield line;
+}
+
+async function* linesAgain(entries: AsyncIterable<Entry>): AsyncGenerator<string> {
+  for await (const entry of entries) yield JSON.stringify(entry);
+}
+
+async function* parsed(entries: Iterable<Held>): AsyncGenerator<Entry> {
+  for (const { line } of entries) yield JSON.parse(line) as Entry;
+}
+
 /** Lines in pieces: one write a line would take longer than the sorting. */
-async function* linesOf(entries: Iterable<Entry> | AsyncIterable<Entry>): AsyncGenerator<string> {
+async function* inPieces(lines: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
   let piece = '';
-  for await (const entry of entries) {
-    piece += `${JSON.stringify(entry)}\n`;
+  for await (const line of lines) {
+    piece += `${line}\n`;
     if (piece.length < 2 ** 16) continue;
     yield piece;
     piece = '';

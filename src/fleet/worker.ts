@@ -96,6 +96,8 @@ class FleetWorker {
   /** True once a photo could be read here. */
   private proven = false;
   private connected = true;
+  /** Resolves when the photos of the chunk that was begun last have all been given to the threads. */
+  private given: Promise<void> = Promise.resolve();
 
   constructor(queue: FleetQueue, options: WorkOptions, listener: WorkListener) {
     this.queue = queue;
@@ -108,6 +110,7 @@ class FleetWorker {
     const plan = await this.queue.plan();
     // what this machine lacks is said before it takes anything
     if (plan) await this.prepare(plan);
+    this.nextPlan = this.plan;
     const worker = new this.queue.bullmq.Worker<unknown>(
       this.queue.name,
       (job, token) => this.process(job, token!),
@@ -245,16 +248,26 @@ class FleetWorker {
     return recordOf(path, withoutSecrets(place), told, this.engine!.recorded);
   }
 
-  /** All photos at once, as many as there are threads. */
+  /** All photos at once, as many as there are threads; those of the next chunk begin when the last of these have begun. */
   private async *together({
     photos,
     folder,
   }: Chunk): AsyncGenerator<{ photo: string; outcome: PhotoOutcome }> {
     const { pool, workers } = this.engine!;
     const { signal } = this.stop;
-    const tasks = this.opened(photos, folder, 2 * workers);
-    for await (const { task, outcome } of pool.run(tasks, { signal, ordered: true }))
-      yield { photo: task.photo, outcome };
+    const before = this.given;
+    let haveBeenGiven = () => {};
+    this.given = new Promise((resolve) => {
+      haveBeenGiven = resolve;
+    });
+    try {
+      await before;
+      const tasks = this.opened(photos, folder, 2 * workers, haveBeenGiven);
+      for await (const { task, outcome } of pool.run(tasks, { signal, ordered: true }))
+        yield { photo: task.photo, outcome };
+    } finally {
+      haveBeenGiven();
+    }
   }
 
   /**
@@ -283,14 +296,20 @@ class FleetWorker {
     }
   }
 
-  /** Tasks of photos in their order, those that are fetched some ahead. */
-  private async *opened(photos: readonly string[], folder: string, ahead: number): AsyncGenerator<ChunkTask> {
+  /** Tasks of photos in their order, those that are fetched some ahead; tells when the last has been taken. */
+  private async *opened(
+    photos: readonly string[],
+    folder: string,
+    ahead: number,
+    onTaken = () => {},
+  ): AsyncGenerator<ChunkTask> {
     const opening: Promise<ChunkTask>[] = [];
     for (let next = 0, given = 0; given < photos.length; given++) {
       for (; next < Math.min(photos.length, given + ahead); next++)
         opening.push(this.open(photos[next]!, folder));
       yield await opening.shift()!;
     }
+    onTaken();
   }
 
   private async open(photo: string, folder: string): Promise<ChunkTask> {
