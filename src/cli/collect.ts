@@ -14,6 +14,7 @@ import { writeSorted } from './sorted-file.js';
 interface CollectOptions extends QueueOptions {
   out: string;
   remove?: boolean;
+  redo?: boolean;
 }
 
 /** Adds `spiking-yolo collect`. */
@@ -26,6 +27,7 @@ export function addCollectCommand(program: Command): void {
       'folder of the results (--out of the workers; of several folders put the files into one)',
     )
     .requiredOption('--out <file>', 'file to write: JSON lines, as detect --format ndjson writes them')
+    .option('--redo', 'put chunks that are done, but whose results are not in DIR, back into the queue')
     .option('--remove', 'remove the queue from Redis when everything is done and written');
   addQueueOptions(command);
   command.addHelpText(
@@ -54,6 +56,8 @@ interface Missing {
   /** Done by these workers, but not in the folder. */
   elsewhere: number;
   places: Set<string>;
+  /** Of those so many are to be done again. */
+  again: number;
 }
 
 /** Most workers that are named. */
@@ -64,11 +68,17 @@ function writtenAt(path: string): number | undefined {
 }
 
 /** Lines of all results that are there. */
-async function* readResults(queue: FleetQueue, folder: string, missing: Missing): AsyncGenerator<Told> {
+async function* readResults(
+  queue: FleetQueue,
+  folder: string,
+  missing: Missing,
+  redo: boolean,
+): AsyncGenerator<Told> {
   for await (const { id, photos, place } of queue.chunks()) {
     const path = join(folder, `${id}.ndjson`);
     const at = writtenAt(path);
     if (at === undefined) {
+      if (redo && (await queue.redo(id, photos))) missing.again += photos;
       if (place === undefined) missing.remaining += photos;
       else missing.elsewhere += photos;
       if (place !== undefined && missing.places.size < MOST_PLACES) missing.places.add(place);
@@ -101,18 +111,18 @@ async function* sayingFailures(records: AsyncIterable<PhotoRecord>): AsyncGenera
 }
 
 async function collect(folder: string, given: CollectOptions): Promise<number> {
-  const { out, remove = false } = given;
+  const { out, remove = false, redo = false } = given;
   if (!(await isFolder(folder))) throw fileError(`${folder}: there is no such folder`);
   return withQueue(given, async (queue) => {
     if (!(await queue.plan()))
       throw usageError(`there is no queue ${queue.name}; fill it with: spiking-yolo enqueue`);
-    const missing: Missing = { remaining: 0, elsewhere: 0, places: new Set() };
+    const missing: Missing = { remaining: 0, elsewhere: 0, places: new Set(), again: 0 };
     const photo = ({ record }: Told) => photoOf(record);
     const temporary = dirname(out);
     await makeFolder(temporary);
-    const results = sortedBy(readResults(queue, folder, missing), photo, { folder: temporary });
+    const results = sortedBy(readResults(queue, folder, missing, redo), photo, { folder: temporary });
     const { photos, failures } = await writeSorted(out, sayingFailures(latest(groupedBy(results, photo))));
-    const { remaining, elsewhere, places } = missing;
+    const { remaining, elsewhere, places, again } = missing;
     const parts = [
       `${photos} photos`,
       ...(failures > 0 ? [`${failures} of them failed`] : []),
@@ -120,6 +130,7 @@ async function collect(folder: string, given: CollectOptions): Promise<number> {
       ...(elsewhere > 0
         ? [`results of ${elsewhere} more are not in ${folder} (made by ${[...places].join(', ')})`]
         : []),
+      ...(again > 0 ? [`${again} are to be done again`] : []),
     ];
     process.stdout.write(`${out}: ${parts.join(', ')}\n`);
     const whole = failures + remaining + elsewhere === 0;

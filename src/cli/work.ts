@@ -105,6 +105,7 @@ async function work(given: WorkCommandOptions): Promise<number> {
   const ignoreSignals = stopOnSignals(controller);
   const progress = new Progress(Number.POSITIVE_INFINITY, false);
   const counts = { photos: 0, failures: 0 };
+  let left = 0;
   const summary = () =>
     `${given.name}: ${counts.photos} photos${counts.failures > 0 ? `, ${counts.failures} of them failed` : ''}`;
   try {
@@ -128,6 +129,7 @@ async function work(given: WorkCommandOptions): Promise<number> {
           },
         };
         await work(queue, options, listener, controller.signal);
+        if (options.untilDone && !controller.signal.aborted) left = (await queue.status()).remaining;
       },
       { patient: true },
     );
@@ -137,5 +139,7 @@ async function work(given: WorkCommandOptions): Promise<number> {
   }
   const { aborted, reason } = controller.signal;
   process.stderr.write(`${summary()}${aborted ? ', stopped' : ''}\n`);
-  return aborted && reason !== 'SIGTERM' ? 130 : 0;
+  if (left > 0)
+    printError(`${left} photos are left, whose chunks failed; try them again with: spiking-yolo enqueue`);
+  return aborted && reason !== 'SIGTERM' ? 130 : left > 0 ? 1 : 0;
 }

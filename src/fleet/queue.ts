@@ -85,7 +85,12 @@ if redis.call('hsetnx', KEYS[2], ARGV[1], photos) == 0 then return end
 redis.call('hincrby', KEYS[1], 'finished', -photos)
 redis.call('hdel', KEYS[3], unpack(ARGV, 3))`;
 
+/** Takes back that a chunk is done, once. */
+const REDO = `
+if redis.call('hdel', KEYS[2], ARGV[1]) == 1 then redis.call('hincrby', KEYS[1], 'finished', -ARGV[2]) end`;
+
 interface Scripts {
+  fleetRedo(main: string, done: string, id: string, photos: number): Promise<void>;
   fleetAdd(plan: string, chunks: string, ...chunksAndSizes: (string | number)[]): Promise<number>;
   fleetAgain(main: string, chunks: string, failed: string, ...args: (string | number)[]): Promise<void>;
   fleetFinish(
@@ -168,7 +173,7 @@ function explain(url: string, error: unknown) {
     [/Protocol error/, 'what answers there is no Redis'],
     [/max retries|Connection is closed/i, 'the connection was lost'],
     [/DB index is out of range/i, 'it has no database of that number'],
-    [/^OOM /, 'its memory is full (maxmemory)'],
+    [/OOM command/, 'its memory is full (maxmemory)'],
     [/MISCONF/, 'it cannot write its data to disk'],
   ];
   return queueError(`${host}: ${reasons.find(([form]) => form.test(reason))?.[1] ?? reason}`, error);
@@ -206,7 +211,11 @@ export class FleetQueue {
   /** BullMQ's side of it: made when it is needed, since it writes a key of its own. */
   private get queue(): Queue {
     if (!this.opened) {
-      this.opened = new this.bullmq.Queue(this.name, { connection: this.redis });
+      this.opened = new this.bullmq.Queue(this.name, {
+        connection: this.redis,
+        // nobody follows them here; each has a hundred bytes
+        streams: { events: { maxLen: 1000 } },
+      });
       // they come with the commands that failed, too
       this.opened.on('error', () => {});
     }
@@ -256,6 +265,7 @@ export class FleetQueue {
     redis.on('error', () => {});
     redis.defineCommand('fleetAdd', { numberOfKeys: 2, lua: ADD });
     redis.defineCommand('fleetAgain', { numberOfKeys: 3, lua: AGAIN });
+    redis.defineCommand('fleetRedo', { numberOfKeys: 2, lua: REDO });
     redis.defineCommand('fleetFinish', { numberOfKeys: 5, lua: FINISH });
     return new FleetQueue(address, bullmq, redis as Redis & Scripts);
   }
@@ -426,6 +436,17 @@ export class FleetQueue {
       for (const [i, [id, photos]] of some.entries())
         yield { id, photos: Number(photos), place: places[i] ?? undefined };
     }
+  }
+
+  /** Puts a chunk that is done, but whose result is not to be had, back into the queue; false if it is not done. Throws `QUEUE`. */
+  redo(id: string, photos: number): Promise<boolean> {
+    return this.ask(async () => {
+      const job = await this.queue.getJob(id);
+      if ((await job?.getState()) !== 'completed') return false;
+      await this.redis.fleetRedo(this.keys.main, this.keys.done, id, photos);
+      await job!.retry('completed');
+      return true;
+    });
   }
 
   /** Removes the queue and all that is known of it; throws `QUEUE`. */

@@ -127,7 +127,7 @@ class FleetWorker {
     );
     this.tellOfTroubles(worker);
     const ended = AbortSignal.any([signal, this.failed.signal]);
-    const working = worker.run();
+    const working = worker.run().catch((error) => this.failed.abort(error));
     try {
       if (untilDone) await this.untilIdle(ended);
       else await aborted(ended);

@@ -14,6 +14,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { Worker } from 'bullmq';
+import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { expectError, run } from '../support/command.js';
 import { randomNumbers } from '../support/plans.js';
@@ -312,6 +314,28 @@ describeWithProgram('redis-server')('a fleet', () => {
     }
   });
 
+  it('chunks that failed are left, said, and tried again when the list is enqueued again', async () => {
+    enqueue('failing', few, '--chunk', '150');
+    const connection = new Redis(redis.url, { maxRetriesPerRequest: null });
+    const failing = new Worker('failing', () => Promise.reject(new Error('a defect')), { connection });
+    failing.on('error', () => {});
+    await until(
+      () => Number(redisCli(redis.port, 'zcard', 'bull:failing:failed')) === 2,
+      'two failed chunks',
+    );
+    await failing.close();
+    connection.disconnect();
+    const work = ['work', ...of('failing'), '--model', model, '--out', resultsOf('failing'), '--until-done'];
+    expectError(
+      run(work),
+      1,
+      /300 photos are left, whose chunks failed; try them again with: spiking-yolo enqueue/,
+    );
+    expect(enqueue('failing', few, '--chunk', '150').stdout).toMatch(/2 of them there already/);
+    expect(run(work).status).toBe(0);
+    expect(foundIn(collect('failing').out)).toEqual(expectedFew);
+  });
+
   it('a full disk ends the worker, and the chunk is another’s', async () => {
     const disk = join(folder, 'disk');
     mkdirSync(disk);
@@ -381,8 +405,27 @@ describeWithProgram('redis-server')('a fleet', () => {
       const path = join(resultsOf('lost'), torn!);
       writeFileSync(path, readFileSync(path).subarray(0, 5000));
       expect(run(work).stderr).toMatch(/^lost: (32|12) photos$/m);
+      // one that is lost when its chunk is known to be done
       const out = join(folder, 'lost.ndjson');
-      expect(run(['collect', resultsOf('lost'), ...some, '--out', out, '--remove']).status).toBe(0);
+      const collecting = ['collect', resultsOf('lost'), ...some, '--out', out];
+      const [gone] = readdirSync(resultsOf('lost'));
+      rmSync(join(resultsOf('lost'), gone!));
+      const { stdout, status: code } = run([...collecting, '--remove']);
+      expect(stdout).toMatch(/results of (32|12) more are not in .* \(made by [^ ]+:\d+\)$/m);
+      expect(code).toBe(1);
+      expect(run(work).stderr).toMatch(/^lost: 0 photos$/m);
+      for (let time = 0; time < 2; time++)
+        expect(run([...collecting, '--redo'])).toMatchObject({
+          status: 1,
+          stdout: expect.stringMatching(
+            time === 0 ? /, (32|12) are to be done again$/m : /more are not done yet$/m,
+          ),
+        });
+      const left = JSON.parse(run(['status', ...some, '--format', 'json']).stdout);
+      expect(left.done + left.remaining).toBe(FEW);
+      expect([32, 12]).toContain(left.remaining);
+      expect(run(work).stderr).toMatch(/^lost: (32|12) photos$/m);
+      expect(run([...collecting, '--remove']).status).toBe(0);
       expect(foundIn(out)).toEqual(expectedFew);
       expect(
         execFileSync('redis-cli', ['-p', `${lost.port}`, 'keys', '*'], { encoding: 'utf8' }),

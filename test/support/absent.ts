@@ -20,6 +20,7 @@ export default function tellOfSkippedTests(): void {
     ],
     ['qemu-x86_64', hasProgram('qemu-x86_64'), 'the addon on a CPU without AVX'],
     ['ffmpeg', hasProgram('ffmpeg'), 'video files'],
+    ['redis-server', hasProgram('redis-server'), 'fleets'],
     ['curl', hasProgram('curl'), 'the server asked by it'],
     ['python3-requests', hasPythonRequests(), 'the server asked by it'],
     ['../shared', existsSync(`${shared}data`), 'real networks and photos'],
