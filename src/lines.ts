@@ -27,7 +27,7 @@ const LONGEST_LINE = 2 ** 26;
 /**
  * Values of the whole lines of a file of JSON lines, up to byte `end`; throws `FILE` naming a line that is not JSON.
  */
-async function* readValues(path: string, end: number): AsyncGenerator<unknown> {
+async function* readValues(path: string, end: number, endless = false): AsyncGenerator<unknown> {
   if (end === 0) return;
   const decoder = new TextDecoder();
   let line = 0;
@@ -51,6 +51,8 @@ async function* readValues(path: string, end: number): AsyncGenerator<unknown> {
         );
       if (rest.length > 0) pieces.push(rest);
     }
+    const last = endless ? decoder.decode(Buffer.concat(pieces)) : '';
+    if (last.trim() !== '') yield parseLine(path, line + 1, last);
   } catch (error) {
     throw explainFileError('read it', path, error);
   }
@@ -75,6 +77,11 @@ async function measure(path: string): Promise<{ size: number; whole: number }> {
 /** Values of the whole lines of a file of JSON lines, whatever follows the last; throws `FILE`. */
 export async function* readWholeLines(path: string): AsyncGenerator<unknown> {
   yield* readValues(path, (await measure(path)).whole);
+}
+
+/** Values of a file of JSON lines that someone else wrote: the last line need not end. Throws `FILE`. */
+export async function* readForeignLines(path: string): AsyncGenerator<unknown> {
+  yield* readValues(path, (await measure(path)).size, true);
 }
 
 /** Values of a finished file of JSON lines; throws `FILE`, also if its last line is torn. */

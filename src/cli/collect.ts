@@ -1,13 +1,15 @@
 import { statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { fileError, usageError, withoutPath } from '../errors.js';
 import { photoOf } from '../export/detected-photo.js';
-import { type PhotoRecord, readRecords } from '../export/records.js';
+import type { PhotoRecord } from '../export/records.js';
 import { groupedBy, sortedBy } from '../external-sort.js';
 import { isFolder, makeFolder } from '../files.js';
+import { isId, type WorkPlan } from '../fleet/chunk.js';
 import type { FleetQueue } from '../fleet/queue.js';
-import { printError } from './print.js';
+import { readResult } from '../fleet/result.js';
+import { counted, printable, printError } from './print.js';
 import { addQueueOptions, type QueueOptions, withQueue } from './queue-options.js';
 import { writeSorted } from './sorted-file.js';
 
@@ -28,7 +30,7 @@ export function addCollectCommand(program: Command): void {
     )
     .requiredOption('--out <file>', 'file to write: JSON lines, as detect --format ndjson writes them')
     .option('--redo', 'put chunks that are done, but whose results are not in DIR, back into the queue')
-    .option('--remove', 'remove the queue from Redis when everything is done and written');
+    .option('--remove', 'remove the queue from Redis when nothing is left to do');
   addQueueOptions(command);
   command.addHelpText(
     'after',
@@ -67,16 +69,24 @@ function writtenAt(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs;
 }
 
+/** True if any result is there: a folder without one is another folder, or not mounted. */
+async function hasResults(queue: FleetQueue, folder: string): Promise<boolean> {
+  for await (const { id } of queue.chunks())
+    if (writtenAt(join(folder, `${id}.ndjson`)) !== undefined) return true;
+  return false;
+}
+
 /** Lines of all results that are there. */
 async function* readResults(
   queue: FleetQueue,
+  plan: WorkPlan,
   folder: string,
   missing: Missing,
   redo: boolean,
 ): AsyncGenerator<Told> {
   for await (const { id, photos, place } of queue.chunks()) {
     const path = join(folder, `${id}.ndjson`);
-    const at = writtenAt(path);
+    const at = isId(id) ? writtenAt(path) : undefined;
     if (at === undefined) {
       if (redo && (await queue.redo(id, photos))) missing.again += photos;
       if (place === undefined) missing.remaining += photos;
@@ -84,13 +94,14 @@ async function* readResults(
       if (place !== undefined && missing.places.size < MOST_PLACES) missing.places.add(place);
       continue;
     }
-    let lines = 0;
-    for await (const record of readRecords(path)) {
-      lines++;
-      yield { record, at };
+    const records = await readResult(path, plan, id);
+    if (!records) {
+      printError(`${path}: is damaged, or another chunk's result${redo ? '' : '; do it again with --redo'}`);
+      missing.elsewhere += photos;
+      if (redo && (await queue.redo(id, photos))) missing.again += photos;
+      continue;
     }
-    if (lines !== photos)
-      throw fileError(`${path}: has ${lines} lines, not one for each of its ${photos} photos`);
+    for (const record of records) yield { record, at };
   }
 }
 
@@ -112,29 +123,39 @@ async function* sayingFailures(records: AsyncIterable<PhotoRecord>): AsyncGenera
 
 async function collect(folder: string, given: CollectOptions): Promise<number> {
   const { out, remove = false, redo = false } = given;
+  if (isId(basename(out).replace(/\.ndjson$/, '')))
+    throw usageError(`--out ${out} is the name of a chunk's result; name another file`);
   if (!(await isFolder(folder))) throw fileError(`${folder}: there is no such folder`);
   return withQueue(given, async (queue) => {
-    if (!(await queue.plan()))
-      throw usageError(`there is no queue ${queue.name}; fill it with: spiking-yolo enqueue`);
+    const plan = await queue.plan();
+    if (!plan) throw queue.absent();
+    const { total } = await queue.status();
+    if (redo && !(await hasResults(queue, folder)))
+      throw usageError(
+        `${folder}: has no result of the queue ${queue.name}; if all are lost, enqueue --drop and enqueue again`,
+      );
     const missing: Missing = { remaining: 0, elsewhere: 0, places: new Set(), again: 0 };
     const photo = ({ record }: Told) => photoOf(record);
     const temporary = dirname(out);
     await makeFolder(temporary);
-    const results = sortedBy(readResults(queue, folder, missing, redo), photo, { folder: temporary });
+    const results = sortedBy(readResults(queue, plan, folder, missing, redo), photo, { folder: temporary });
     const { photos, failures } = await writeSorted(out, sayingFailures(latest(groupedBy(results, photo))));
     const { remaining, elsewhere, places, again } = missing;
     const parts = [
-      `${photos} photos`,
+      counted(photos, 'photo'),
       ...(failures > 0 ? [`${failures} of them failed`] : []),
-      ...(remaining > 0 ? [`${remaining} more are not done yet`] : []),
+      ...(remaining > 0 ? [`${remaining} are not done yet`] : []),
       ...(elsewhere > 0
-        ? [`results of ${elsewhere} more are not in ${folder} (made by ${[...places].join(', ')})`]
+        ? [
+            `results of ${elsewhere} are not in ${folder} (made by ${printable([...places].join(', '))}${redo ? '' : '; if they are lost: --redo'})`,
+          ]
         : []),
       ...(again > 0 ? [`${again} are to be done again`] : []),
     ];
     process.stdout.write(`${out}: ${parts.join(', ')}\n`);
-    const whole = failures + remaining + elsewhere === 0;
-    if (whole && remove) await queue.remove();
-    return whole ? 0 : 1;
+    const whole = remaining + elsewhere === 0;
+    if (remove && !(whole && (await queue.remove(total))))
+      process.stderr.write(`the queue ${queue.name} stays: not everything is there\n`);
+    return whole && failures === 0 ? 0 : 1;
   });
 }

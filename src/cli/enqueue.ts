@@ -1,12 +1,13 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { Detector } from '../detector.js';
-import { fileError, usageError } from '../errors.js';
+import { fileError, usageError, withoutSecrets } from '../errors.js';
 import { differences } from '../export/recorded-settings.js';
+import { isFile, isPicture } from '../files.js';
 import { type Chunk, isAddress, LARGEST_CHUNK, planOf, type WorkPlan } from '../fleet/chunk.js';
 import type { FleetQueue } from '../fleet/queue.js';
 import { PHOTO_FORMATS } from '../image/read-photo.js';
-import { readJsonLines } from '../lines.js';
+import { readForeignLines } from '../lines.js';
 import { checkedOptions, planDetection } from './detection-plan.js';
 import {
   addDetectionModelOptions,
@@ -16,6 +17,7 @@ import {
   type ModelCommandOptions,
 } from './options.js';
 import { listPaths, stdinLines } from './photo-list.js';
+import { counted } from './print.js';
 import { Progress } from './progress.js';
 import { addQueueOptions, type QueueOptions, withQueue } from './queue-options.js';
 import { stopOnSignals } from './stop.js';
@@ -23,6 +25,7 @@ import { stopOnSignals } from './stop.js';
 interface EnqueueOptions extends ModelCommandOptions, QueueOptions {
   chunk: number;
   failed?: boolean;
+  drop?: boolean;
 }
 
 /** Photos of a chunk by default: some seconds of work. */
@@ -37,10 +40,11 @@ export function addEnqueueCommand(program: Command): void {
     .description('put photos into a queue that machines share: spiking-yolo work (docs/fleet.md)')
     .argument(
       '[photos...]',
-      `${PHOTO_FORMATS} files, folders, globs, http(s) addresses, .ndjson files of {"url"} or {"path"}, or - for a list of any of these on stdin`,
+      `${PHOTO_FORMATS} files, folders, globs, http(s) addresses, .ndjson files of {"url"} or {"path"}, or - for a list of files and addresses on stdin`,
     )
     .option('--chunk <n>', `photos that a machine takes at once, 1 to ${LARGEST_CHUNK}`, countArgument, CHUNK)
-    .option('--failed', 'enqueue the photos that failed once more');
+    .option('--failed', 'enqueue the photos that failed once more')
+    .option('--drop', 'remove the queue from Redis, done or not; results stay');
   addQueueOptions(command);
   addReportedOptions(command);
   addDetectionModelOptions(command);
@@ -72,6 +76,26 @@ function photoOf(value: unknown, file: string): string {
   );
 }
 
+/** Throws `USAGE` for an argument that is a file, but no photo by its name: a list whose - was forgotten. */
+async function checkNamed(inputs: readonly string[]): Promise<void> {
+  for (const input of inputs)
+    if (!isPicture(input) && (await isFile(input)))
+      throw usageError(
+        `${input} is no ${PHOTO_FORMATS} file by its name; for a list: spiking-yolo enqueue - < LIST`,
+      );
+}
+
+/** A photo: a path as it is given, an address as it is sent. Throws `USAGE` for an address that is not fetched. */
+function checked(photo: string): string {
+  if (!/^\s*([a-z][a-z0-9+.-]*:\/\/|https?:)/i.test(photo)) return photo;
+  const url = URL.canParse(photo) ? new URL(photo) : undefined;
+  if (!url || !isAddress(url.href))
+    throw usageError(
+      `${withoutSecrets(photo).slice(0, 200)}: is no address of a photo; http:// and https:// are fetched`,
+    );
+  return url.href;
+}
+
 /** A line on stdin: a path or address as it is, or JSON that names one. */
 function photoOfLine(line: string): string {
   if (!line.startsWith('{')) return line;
@@ -86,12 +110,14 @@ function photoOfLine(line: string): string {
 /** Photos of all arguments: of those that name files each once; lists are taken as they come, whatever their length. */
 async function* listPhotos(inputs: readonly string[]): AsyncGenerator<string> {
   const isList = (input: string) => /\.ndjson$/i.test(input);
-  const named = inputs.filter((input) => input !== '-' && !isList(input) && !isAddress(input));
+  const named = inputs.filter((input) => input !== '-' && !isList(input) && !isAddress(checked(input)));
+  await checkNamed(named);
   yield* listPaths(named, undefined);
   for (const input of new Set(inputs)) {
-    if (input === '-') for await (const line of stdinLines()) yield photoOfLine(line);
-    else if (isAddress(input)) yield input;
-    else if (isList(input)) for await (const value of readJsonLines(input)) yield photoOf(value, input);
+    if (input === '-') for await (const line of stdinLines()) yield checked(photoOfLine(line));
+    else if (isAddress(checked(input))) yield checked(input);
+    else if (isList(input))
+      for await (const value of readForeignLines(input)) yield checked(photoOf(value, input));
   }
 }
 
@@ -120,11 +146,15 @@ async function makePlan(given: ModelCommandOptions): Promise<WorkPlan> {
 }
 
 async function enqueue(inputs: readonly string[], given: EnqueueOptions): Promise<number> {
-  const { queue: _, name, chunk: size, failed = false, ...rest } = given;
+  const { queue: _, name, chunk: size, failed = false, drop = false, ...rest } = given;
   if (size > LARGEST_CHUNK) throw usageError(`--chunk is ${size}; expected 1 to ${LARGEST_CHUNK}`);
-  if (failed && inputs.length > 0) throw usageError('--failed takes the photos that failed; name no others');
-  if (!failed && inputs.length === 0) throw usageError('name photos, or - for a list on stdin');
-  if (failed) return withQueue(given, (queue) => enqueueFailed(queue, size));
+  const alone = failed ? '--failed' : drop ? '--drop' : undefined;
+  if (alone) {
+    const [other] = [...inputs, ...Object.keys(rest), ...(failed && drop ? ['--drop'] : [])];
+    if (other !== undefined) throw usageError(`${alone} takes a queue as it is; leave ${other} out`);
+    return withQueue(given, (queue) => (failed ? enqueueFailed(queue, size) : dropQueue(queue)));
+  }
+  if (inputs.length === 0) throw usageError('name photos, or - for a list on stdin');
   const plan = await makePlan(rest);
   return withQueue(given, async (queue) => {
     checkSame(name, await queue.plan(), plan);
@@ -140,6 +170,8 @@ async function enqueueAll(
 ): Promise<number> {
   const controller = new AbortController();
   const ignoreSignals = stopOnSignals(controller);
+  // a list that says nothing more is not waited for
+  controller.signal.addEventListener('abort', () => process.stdin.destroy());
   const progress = new Progress(Number.POSITIVE_INFINITY, false);
   const folder = resolve('.');
   const counts = { photos: 0, chunks: 0, added: 0 };
@@ -168,6 +200,8 @@ async function enqueueAll(
     else await cut(1);
     await send();
     if (!controller.signal.aborted) await queue.retryJobs();
+  } catch (error) {
+    if (!controller.signal.aborted) throw error;
   } finally {
     ignoreSignals();
     process.stdin.destroy();
@@ -175,7 +209,7 @@ async function enqueueAll(
   }
   const known = counts.chunks - counts.added;
   const parts = [
-    `${counts.photos} photos in ${counts.chunks} chunks`,
+    `${counted(counts.photos, 'photo')} in ${counted(counts.chunks, 'chunk')}`,
     ...(known > 0 ? [`${known} of them there already`] : []),
     ...(controller.signal.aborted ? ['interrupted'] : []),
   ];
@@ -185,7 +219,15 @@ async function enqueueAll(
 
 async function enqueueFailed(queue: FleetQueue, size: number): Promise<number> {
   const plan = await queue.plan();
-  const photos = plan ? await queue.retryPhotos(plan, size) : 0;
-  process.stdout.write(`${queue.name}: ${photos} photos that failed once more\n`);
+  if (!plan) throw queue.absent();
+  const photos = await queue.retryPhotos(plan, size);
+  process.stdout.write(`${queue.name}: ${counted(photos, 'photo')} that failed, in the queue again\n`);
+  return 0;
+}
+
+async function dropQueue(queue: FleetQueue): Promise<number> {
+  const { remaining } = await queue.status();
+  await queue.remove();
+  process.stdout.write(`${queue.name}: removed, ${counted(remaining, 'photo')} not done\n`);
   return 0;
 }

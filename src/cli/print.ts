@@ -1,14 +1,18 @@
+import { withoutSecrets } from '../errors.js';
 import type { EvaluationListener } from '../evaluation/annotated-photos.js';
 import type { Progress } from './progress.js';
 
 /** Text without control characters, for a terminal: names come from files that others made. */
 export const printable = (text: string) => text.replace(/\p{Cc}+/gu, ' ');
 
+/** So many things, in the singular if it is one. */
+export const counted = (count: number, thing: string) => `${count} ${thing}${count === 1 ? '' : 's'}`;
+
 const LONGEST = 1000;
 
 /** One line on stderr. */
 export function printNote(message: string): void {
-  const line = printable(message);
+  const line = withoutSecrets(printable(message));
   process.stderr.write(`${line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line}\n`);
 }
 

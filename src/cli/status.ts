@@ -1,9 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { usageError, withoutSecrets } from '../errors.js';
+import { withoutSecrets } from '../errors.js';
 import type { FleetQueue, FleetStatus } from '../fleet/queue.js';
 import { choice } from './options.js';
-import { printable } from './print.js';
+import { counted, printable } from './print.js';
 import { duration } from './progress.js';
 import { addQueueOptions, type QueueOptions, withQueue } from './queue-options.js';
 import { stopOnSignals } from './stop.js';
@@ -43,10 +43,10 @@ function describe(name: string, status: FleetStatus): string {
     remaining > 0 && photosPerSecond > 0 ? `about ${duration(remaining / photosPerSecond)} left` : '';
   const percent = total > 0 ? ` (${Math.floor((100 * (done + failed)) / total)} %)` : '';
   return [
-    `${name}: ${done + failed} of ${total} photos${percent}`,
+    `${name}: ${done + failed} of ${counted(total, 'photo')}${percent}`,
     ...(failed > 0 ? [`${failed} of them failed`] : []),
-    `${workers} ${workers === 1 ? 'worker' : 'workers'}`,
-    ...(remaining > 0 ? [`${photosPerSecond.toPrecision(3)} photos a second`] : []),
+    workers === 0 && remaining > 0 ? 'no worker (start one: spiking-yolo work)' : counted(workers, 'worker'),
+    ...(remaining > 0 && photosPerSecond > 0 ? [`${photosPerSecond.toPrecision(3)} photos a second`] : []),
     ...(left ? [left] : []),
   ].join(', ');
 }
@@ -64,8 +64,7 @@ async function* failuresOf(queue: FleetQueue): AsyncGenerator<string> {
 
 async function status(given: StatusOptions): Promise<number> {
   return withQueue(given, async (queue) => {
-    if (!(await queue.plan()))
-      throw usageError(`there is no queue ${queue.name}; fill it with: spiking-yolo enqueue`);
+    if (!(await queue.plan())) throw queue.absent();
     const controller = new AbortController();
     const ignoreSignals = given.watch ? stopOnSignals(controller) : () => {};
     const live = given.watch && given.format === 'text' && process.stdout.isTTY;
@@ -74,7 +73,7 @@ async function status(given: StatusOptions): Promise<number> {
         const found = await queue.status();
         const line = given.format === 'json' ? JSON.stringify(found) : describe(queue.name, found);
         process.stdout.write(live ? `\r\x1b[K${line}` : `${line}\n`);
-        if (!given.watch || found.remaining === 0 || controller.signal.aborted) break;
+        if (!given.watch || found.remaining <= 0 || controller.signal.aborted) break;
         await wait(LOOK_MS, undefined, { signal: controller.signal }).catch(() => {});
         if (controller.signal.aborted) break;
       }

@@ -4,7 +4,7 @@ import { type DetectorOptions, threadsFor, workersFor } from '../detector.js';
 import { usageError } from '../errors.js';
 import { explainFileError, makeFolder } from '../files.js';
 import { addBackendOptions, countArgument, numberArgument, threadsOption, workersOption } from './options.js';
-import { printError, printNote } from './print.js';
+import { counted, printError, printNote } from './print.js';
 import { Progress } from './progress.js';
 import { addQueueOptions, type QueueOptions, withQueue } from './queue-options.js';
 import { stopOnSignals } from './stop.js';
@@ -107,16 +107,16 @@ async function work(given: WorkCommandOptions): Promise<number> {
   const counts = { photos: 0, failures: 0 };
   let left = 0;
   const summary = () =>
-    `${given.name}: ${counts.photos} photos${counts.failures > 0 ? `, ${counts.failures} of them failed` : ''}`;
+    `${given.name}: ${counted(counts.photos, 'photo')}${counts.failures > 0 ? `, ${counts.failures} of them failed` : ''}`;
   try {
     await withQueue(
       given,
       async (queue) => {
         const { work } = await import('../fleet/worker.js');
         const listener = {
-          onPhoto: () => {
-            counts.photos++;
-            progress.photo();
+          onPhoto: () => progress.photo(),
+          onWritten: (photos: number) => {
+            counts.photos += photos;
           },
           onFailure: (photo: string, message: string) => {
             counts.failures++;
@@ -140,6 +140,8 @@ async function work(given: WorkCommandOptions): Promise<number> {
   const { aborted, reason } = controller.signal;
   process.stderr.write(`${summary()}${aborted ? ', stopped' : ''}\n`);
   if (left > 0)
-    printError(`${left} photos are left, whose chunks failed; try them again with: spiking-yolo enqueue`);
+    printError(
+      `${counted(left, 'photo')} left, whose chunks failed; try them again with: spiking-yolo enqueue`,
+    );
   return aborted && reason !== 'SIGTERM' ? 130 : left > 0 ? 1 : 0;
 }

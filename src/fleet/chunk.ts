@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { RUN_OPTION_NAMES } from '../detection/settings.js';
 import type { DetectorOptions, ModelSource } from '../detector.js';
-import { queueError } from '../errors.js';
+import { queueError, SpikingYoloError, withoutSecrets } from '../errors.js';
 import { sha256 } from '../files.js';
 
 /** Of what jobs, keys and result files look like; another one's are refused. */
@@ -58,6 +58,19 @@ export const planOf = (
 /** True for a photo that is fetched. */
 export const isAddress = (photo: string) => /^https?:\/\//i.test(photo);
 
+/** A photo as results name it: an address without the name and password that it may hold. */
+export function nameOf(photo: string): string {
+  if (!isAddress(photo)) return photo;
+  try {
+    const url = new URL(photo);
+    url.username = '';
+    url.password = '';
+    return url.href;
+  } catch {
+    return withoutSecrets(photo);
+  }
+}
+
 /** Which photo of a chunk it is, on any machine. */
 export const placeOf = (photo: string, folder: string) => (isAddress(photo) ? photo : resolve(folder, photo));
 
@@ -66,7 +79,28 @@ export const placeOf = (photo: string, folder: string) => (isAddress(photo) ? ph
  * from wherever they are named.
  */
 export const idOf = ({ plan, folder, photos }: Chunk): string =>
-  sha256(JSON.stringify([plan, photos.map((photo) => placeOf(photo, folder))]));
+  idOfPlaces(
+    plan,
+    photos.map((photo) => nameOf(placeOf(photo, folder))),
+  );
+
+const idOfPlaces = (plan: WorkPlan, places: readonly string[]) => sha256(JSON.stringify([plan, places]));
+
+/** True for the id of a job of such photos, by their places as results name them, or of another try of them. */
+export function isIdOf(id: string, plan: WorkPlan, places: readonly string[]): boolean {
+  const [own, again = '00000000', ...more] = id.split('-');
+  return own === idOfPlaces(plan, places) && /^[0-9a-f]{8}$/.test(again) && more.length === 0;
+}
+
+/** True for what may be an id, and so a file's name. */
+export const isId = (text: string) => /^[0-9a-f]{64}(-[0-9a-f]{8})?$/.test(text);
+
+/** A job that is not one of ours; a message as data, for it goes into the job. */
+export class ForeignJobError extends SpikingYoloError {
+  constructor(what: string) {
+    super('QUEUE', `the queue holds ${what}, which is not of spiking-yolo; use another --name`);
+  }
+}
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -89,7 +123,7 @@ export function checkPlan(value: unknown): WorkPlan {
       isRecord(recorded)
     )
   )
-    throw queueError('the queue holds jobs that are not of spiking-yolo; use another --name');
+    throw new ForeignJobError('a job');
   return {
     version: QUEUE_VERSION,
     model: { name: model.name, sha256: model.sha256 },
@@ -106,8 +140,12 @@ export function checkChunk(value: unknown): Chunk {
     !(isText(folder) && Array.isArray(photos) && photos.length > 0 && photos.length <= LARGEST_CHUNK) ||
     !photos.every(isText)
   )
-    throw queueError(
-      'the queue holds a job without photos, which is not of spiking-yolo; use another --name',
-    );
+    throw new ForeignJobError('a job without photos');
   return { plan: checked, folder, photos };
+}
+
+/** Checks that a job's id, which names a file, is its chunk's (or another try's of the same photos); throws `QUEUE`. */
+export function checkId(id: string | undefined, { plan, folder, photos }: Chunk): void {
+  const places = photos.map((photo) => nameOf(placeOf(photo, folder)));
+  if (!isIdOf(id ?? '', plan, places)) throw new ForeignJobError('a job whose id is not its photos’');
 }

@@ -28,7 +28,17 @@ class PassingError extends Error {}
 export function isPublic(address: string): boolean {
   if (!ipaddr.isValid(address)) return false;
   // an IPv4 address that is written as an IPv6 one is what it is
-  return ipaddr.process(address).range() === 'unicast';
+  const found = ipaddr.process(address);
+  // ::a.b.c.d, an older way of writing that
+  if (
+    found.kind() === 'ipv6' &&
+    found
+      .toByteArray()
+      .slice(0, 12)
+      .every((byte) => byte === 0)
+  )
+    return false;
+  return found.range() === 'unicast';
 }
 
 /** A name's addresses, all of which must be public: whichever is taken then is the one that was checked. */

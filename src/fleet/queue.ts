@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
 import { queueError, reasonOf, SpikingYoloError, usageError, withoutSecrets } from '../errors.js';
-import { type Chunk, checkPlan, idOf, placeOf, type WorkPlan } from './chunk.js';
+import { type Chunk, checkPlan, idOf, nameOf, placeOf, type WorkPlan } from './chunk.js';
 
 /** Where a queue is. */
 export interface QueueAddress {
@@ -89,7 +89,20 @@ redis.call('hdel', KEYS[3], unpack(ARGV, 3))`;
 const REDO = `
 if redis.call('hdel', KEYS[2], ARGV[1]) == 1 then redis.call('hincrby', KEYS[1], 'finished', -ARGV[2]) end`;
 
+/** Removes what is counted, unless more has come. */
+const REMOVE = `
+if ARGV[1] ~= '' and redis.call('hget', KEYS[1], 'total') ~= ARGV[1] then return 0 end
+redis.call('del', unpack(KEYS))
+return 1`;
+
 interface Scripts {
+  fleetRemove(
+    main: string,
+    chunks: string,
+    done: string,
+    failed: string,
+    total: number | string,
+  ): Promise<number>;
   fleetRedo(main: string, done: string, id: string, photos: number): Promise<void>;
   fleetAdd(plan: string, chunks: string, ...chunksAndSizes: (string | number)[]): Promise<number>;
   fleetAgain(main: string, chunks: string, failed: string, ...args: (string | number)[]): Promise<void>;
@@ -134,12 +147,25 @@ const JOB_KEYS = [
   'waiting-children',
 ];
 
+/** What was noted of a failed photo; undefined for what others wrote there. */
+function parseNote(text: string): FailedPhoto | undefined {
+  try {
+    const { path, folder, message } = JSON.parse(text) as Partial<FailedPhoto>;
+    if ([path, folder, message].every((part) => typeof part === 'string'))
+      return { path: path!, folder: folder!, message: message! };
+  } catch {
+    // not JSON
+  }
+  return undefined;
+}
+
 /** Jobs stay when they are done, so that the same one is not done again. */
 const jobOptions = (jobId: string) => ({ jobId, attempts: 3, removeOnComplete: false, removeOnFail: false });
 
 /** Checks an address; throws `USAGE`. */
 export function checkAddress({ url, name }: QueueAddress): void {
-  const expected = 'expected redis://[user:password@]host[:port][/database], or rediss:// over TLS';
+  const expected =
+    'expected redis://[user:password@]host[:port][/database], or rediss:// over TLS (%2F for a / in a password, and so on)';
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -151,9 +177,18 @@ export function checkAddress({ url, name }: QueueAddress): void {
     parsed.hostname === '' ||
     !/^\/?\d*$/.test(parsed.pathname)
   )
-    throw usageError(`--queue is ${withoutSecrets(url)}; ${expected}`);
+    throw usageError(`--queue is no address of a Redis; ${expected}`);
   if (!/^[\w.-]{1,100}$/.test(name))
     throw usageError(`--name is "${name}"; expected letters, digits, dots, dashes and underscores`);
+}
+
+/** A client; throws `USAGE` for an address that it cannot read. */
+function client(Redis: Libraries['Redis'], url: string, options: RedisOptions) {
+  try {
+    return new Redis(url, options);
+  } catch (error) {
+    throw usageError(`--queue is no address of a Redis: ${withoutSecrets(reasonOf(error))}`);
+  }
 }
 
 /** What went wrong with a queue, as a `QUEUE` error without its password. */
@@ -163,10 +198,8 @@ function explain(url: string, error: unknown) {
     reasonOf(error) || (error as NodeJS.ErrnoException)?.code || 'no reason given',
   );
   const reasons: [RegExp, string][] = [
-    [
-      /WRONGPASS|invalid password|NOAUTH|without any password/i,
-      `it refuses the name or password that --queue gives (${reason})`,
-    ],
+    [/NOAUTH/, `it wants a password, redis://:password@${host} (${reason})`],
+    [/WRONGPASS|invalid password|without any password/i, `it refuses the name or password (${reason})`],
     [/ECONNREFUSED/, 'nothing answers there; is Redis running?'],
     [/ENOTFOUND|EAI_AGAIN/, 'there is no machine of that name'],
     [/ETIMEDOUT|timed out/i, 'it does not answer in time'],
@@ -231,7 +264,7 @@ export class FleetQueue {
     checkAddress(address);
     const { bullmq, Redis } = await loadLibraries();
     const common: RedisOptions = { connectTimeout: CONNECT_MS, lazyConnect: true, keepAlive: 10_000 };
-    const first = new Redis(address.url, {
+    const first = client(Redis, address.url, {
       ...common,
       retryStrategy: () => null,
       commandTimeout: COMMAND_MS,
@@ -254,7 +287,7 @@ export class FleetQueue {
     } finally {
       if (first.status !== 'end') first.disconnect();
     }
-    const redis = new Redis(address.url, {
+    const redis = client(Redis, address.url, {
       ...common,
       lazyConnect: false,
       retryStrategy: (times: number) => Math.min(200 * times, 2000),
@@ -265,9 +298,20 @@ export class FleetQueue {
     redis.on('error', () => {});
     redis.defineCommand('fleetAdd', { numberOfKeys: 2, lua: ADD });
     redis.defineCommand('fleetAgain', { numberOfKeys: 3, lua: AGAIN });
+    redis.defineCommand('fleetRemove', { numberOfKeys: 4, lua: REMOVE });
     redis.defineCommand('fleetRedo', { numberOfKeys: 2, lua: REDO });
     redis.defineCommand('fleetFinish', { numberOfKeys: 5, lua: FINISH });
     return new FleetQueue(address, bullmq, redis as Redis & Scripts);
+  }
+
+  /** What Redis says as an error of this package. */
+  explain(error: unknown): SpikingYoloError {
+    return explain(this.url, error);
+  }
+
+  /** The error of a queue that is not there. */
+  absent(): SpikingYoloError {
+    return usageError(`there is no queue ${this.name}; fill it with: spiking-yolo enqueue`);
   }
 
   /** Runs what asks Redis; throws `QUEUE`. */
@@ -347,7 +391,7 @@ export class FleetQueue {
 
   private again(chunk: Chunk): Promise<void> {
     const { main, chunks, failed } = this.keys;
-    const places = chunk.photos.map((photo) => placeOf(photo, chunk.folder));
+    const places = chunk.photos.map((photo) => nameOf(placeOf(photo, chunk.folder)));
     return this.ask(async () => {
       // the same photos may fail more than once: another try is another job
       const id = `${idOf(chunk)}-${randomBytes(4).toString('hex')}`;
@@ -369,7 +413,7 @@ export class FleetQueue {
     const told = photos.flatMap((path, i) => {
       const message = messages[i]?.slice(0, LONGEST_MESSAGE);
       const note: FailedPhoto | undefined = message === undefined ? undefined : { path, folder, message };
-      return [placeOf(path, folder), note ? JSON.stringify(note) : ''];
+      return [nameOf(placeOf(path, folder)), note ? JSON.stringify(note) : ''];
     });
     return this.ask(() =>
       this.redis.fleetFinish(main, done, failed, rate, chunks, id, place, photos.length, ...told),
@@ -381,7 +425,7 @@ export class FleetQueue {
     return this.ask(async () => {
       const { main, failed: failedKey, rate } = this.keys;
       const [totalText, finishedText] = await this.redis.hmget(main, 'total', 'finished');
-      const [total, finished] = [Number(totalText ?? 0), Number(finishedText ?? 0)];
+      const [total, finished] = [Number(totalText) || 0, Number(finishedText) || 0];
       const failed = Math.min(await this.redis.hlen(failedKey), finished);
       const now = Number((await this.redis.time())[0]);
       const piece = Math.floor(now / RATE.seconds);
@@ -402,7 +446,9 @@ export class FleetQueue {
 
   /** Names of the workers that are connected; throws `QUEUE`. */
   workers(): Promise<string[]> {
-    return this.ask(async () => (await this.queue.getWorkers()).map(({ name = '?' }) => name));
+    return this.ask(async () =>
+      (await this.queue.getWorkers()).map(({ rawname = '' }) => rawname.replace(/^.*:w:/, '')),
+    );
   }
 
   /** True if there is nothing to do and nothing being done; throws `QUEUE`. */
@@ -425,7 +471,10 @@ export class FleetQueue {
   /** Photos that failed; throws `QUEUE`. */
   async *failed(): AsyncGenerator<FailedPhoto> {
     for await (const some of this.fields(this.keys.failed))
-      for (const [, note] of some) yield JSON.parse(note) as FailedPhoto;
+      for (const [, text] of some) {
+        const note = parseNote(text);
+        if (note) yield note;
+      }
   }
 
   /** All chunks: how many photos each has, and where its result was made, if it was. Throws `QUEUE`. */
@@ -449,12 +498,17 @@ export class FleetQueue {
     });
   }
 
-  /** Removes the queue and all that is known of it; throws `QUEUE`. */
-  remove(): Promise<void> {
+  /**
+   * Removes the queue and all that is known of it; false, and nothing is removed, if more has come than `total` photos. Throws
+   * `QUEUE`.
+   */
+  remove(total?: number): Promise<boolean> {
     return this.ask(async () => {
-      await this.queue.obliterate({ force: true });
       const { main, chunks, done, failed } = this.keys;
-      await this.redis.del(main, chunks, done, failed);
+      // from here on nothing can be added
+      const removed = await this.redis.fleetRemove(main, chunks, done, failed, total ?? '');
+      if (removed === 1) await this.queue.obliterate({ force: true });
+      return removed === 1;
     });
   }
 

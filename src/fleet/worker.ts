@@ -5,13 +5,23 @@ import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Job, Worker } from 'bullmq';
 import { describeError, fileError, SpikingYoloError, withoutPath, withoutSecrets } from '../errors.js';
-import { type PhotoRecord, readRecords, recordOf } from '../export/records.js';
+import { type PhotoRecord, recordOf } from '../export/records.js';
 import { WholeFile } from '../files.js';
 import type { PhotoOutcome, PhotoTask } from '../workers/process-photo.js';
-import { type Chunk, checkChunk, isAddress, placeOf, type WorkPlan } from './chunk.js';
+import {
+  type Chunk,
+  checkChunk,
+  checkId,
+  ForeignJobError,
+  isAddress,
+  nameOf,
+  placeOf,
+  type WorkPlan,
+} from './chunk.js';
 import { type Engine, type MachineOptions, startEngine } from './engine.js';
 import { type FetchLimits, fetchPhoto } from './fetch-photo.js';
 import type { FleetQueue } from './queue.js';
+import { readResult } from './result.js';
 import { Turns } from './turns.js';
 
 /** How a machine works. */
@@ -33,6 +43,8 @@ export interface WorkOptions {
 /** Is told how the work goes. */
 export interface WorkListener {
   onPhoto(): void;
+  /** So many photos have their results. */
+  onWritten(photos: number): void;
   onFailure(photo: string, message: string): void;
   onNote(message: string): void;
 }
@@ -46,7 +58,9 @@ const MOST_RETURNS = 2;
 /** How often an idle worker looks whether all is done, in ms. */
 const LOOK_MS = 500;
 /** Longest that a stopped worker waits for Redis, in ms. */
-const CLOSE_MS = 5000;
+const CLOSE_MS = 2000;
+/** Minutes whose finished chunks BullMQ counts: a day. */
+const MOST_METRICS = 1440;
 
 /** What is remembered of a chunk between tries. */
 interface Tries {
@@ -110,6 +124,8 @@ class FleetWorker {
     const plan = await this.queue.plan();
     // what this machine lacks is said before it takes anything
     if (plan) await this.prepare(plan);
+    else if (untilDone) throw this.queue.absent();
+    else this.listener.onNote(`there is no queue ${this.queue.name} yet; waiting for its first photos`);
     this.nextPlan = this.plan;
     const worker = new this.queue.bullmq.Worker<unknown>(
       this.queue.name,
@@ -122,6 +138,8 @@ class FleetWorker {
         stalledInterval: lockMs,
         // how often is decided here, photo by photo
         maxStalledCount: Number.MAX_SAFE_INTEGER,
+        // counters for those who look with BullMQ's own tools
+        metrics: { maxDataPoints: MOST_METRICS },
         autorun: false,
       },
     );
@@ -151,7 +169,8 @@ class FleetWorker {
   private async untilIdle(ended: AbortSignal): Promise<void> {
     while (!ended.aborted) {
       await wait(LOOK_MS, undefined, { signal: ended }).catch(() => {});
-      if (!ended.aborted && this.connected && (await this.queue.isIdle())) return;
+      // while Redis is away there is no answer, and none is needed
+      if (!ended.aborted && this.connected && (await this.queue.isIdle().catch(() => false))) return;
     }
   }
 
@@ -162,6 +181,9 @@ class FleetWorker {
       this.listener.onNote(`a chunk failed: ${withoutSecrets(error.message)}`),
     );
     worker.on('error', (error) => {
+      // what Redis refuses (no memory, a wrong type, no right) it refuses again at once
+      if (error.name === 'ReplyError' && !/LOADING|lock for job/.test(error.message))
+        this.failed.abort(this.queue.explain(error));
       // said by the events above, or by the connection
       if (/lock for job|ECONN|Connection is closed|EPIPE|ETIMEDOUT/i.test(error.message) || !this.connected)
         return;
@@ -189,10 +211,22 @@ class FleetWorker {
     this.engine = await startEngine(plan, this.options.model, this.options.machine);
   }
 
+  /** A job's chunk; a job that is none of ours fails alone. Throws `QUEUE` for one of another version. */
+  private checked(job: Job<unknown>): Chunk {
+    try {
+      const chunk = checkChunk(job.data);
+      checkId(job.id, chunk);
+      return chunk;
+    } catch (error) {
+      if (error instanceof ForeignJobError) throw new this.queue.bullmq.UnrecoverableError(error.message);
+      throw error;
+    }
+  }
+
   /** A job of the queue: one chunk. */
   private async process(job: Job<unknown>, token: string): Promise<void> {
     try {
-      const chunk = checkChunk(job.data);
+      const chunk = this.checked(job);
       const wanted = JSON.stringify(chunk.plan);
       const suspected = job.stalledCounter > 0;
       // a photo that ends the process must not take others' chunks with it, and a network is changed when nothing runs
@@ -217,7 +251,7 @@ class FleetWorker {
   private async finish(job: Job<unknown>, chunk: Chunk, suspected: boolean): Promise<void> {
     const id = job.id!;
     const path = join(this.options.out, `${id}.ndjson`);
-    let records = await readResult(path, chunk);
+    let records = await readResult(path, chunk.plan, id);
     if (!records) {
       records = [];
       const outcomes = suspected ? this.oneByOne(job, chunk) : this.together(chunk);
@@ -229,6 +263,7 @@ class FleetWorker {
       for (const { path, error } of records)
         if (error) this.listener.onFailure(path, withoutPath(path, error.message));
       await writeResult(path, records);
+      this.listener.onWritten(records.length);
     }
     await this.queue.finish(
       id,
@@ -240,12 +275,12 @@ class FleetWorker {
 
   /** As `detect` records it: an error names the photo as it was given. */
   private record(photo: string, place: string, outcome: PhotoOutcome): PhotoRecord {
-    const path = withoutSecrets(photo);
+    const path = nameOf(photo);
     const { error } = outcome;
     const told = error?.message.startsWith(`${place}: `)
       ? { error: { ...error, message: `${path}: ${withoutPath(place, error.message)}` } }
       : outcome;
-    return recordOf(path, withoutSecrets(place), told, this.engine!.recorded);
+    return recordOf(path, nameOf(place), told, this.engine!.recorded);
   }
 
   /** All photos at once, as many as there are threads; those of the next chunk begin when the last of these have begun. */
@@ -358,21 +393,6 @@ const aborted = (signal: AbortSignal) =>
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-
-/** A chunk's result, if it was written before; undefined if not, or if the file is another one. Throws `FILE` if it cannot be read. */
-async function readResult(path: string, { photos, folder }: Chunk): Promise<PhotoRecord[] | undefined> {
-  const records: PhotoRecord[] = [];
-  try {
-    for await (const record of readRecords(path)) records.push(record);
-  } catch {
-    // there is none, or it will be written anew
-    return undefined;
-  }
-  const places = photos.map((photo) => withoutSecrets(placeOf(photo, folder)));
-  const same =
-    records.length === photos.length && records.every((record, i) => record.absolutePath === places[i]);
-  return same ? records : undefined;
-}
 
 async function writeResult(path: string, records: readonly PhotoRecord[]): Promise<void> {
   const file = await WholeFile.create(path);

@@ -2,11 +2,13 @@ import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,6 +16,7 @@ import {
   statSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -387,6 +390,44 @@ describe('runs that go on', () => {
     child.kill('SIGINT');
     expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(130);
     expect(existsSync(`${out}.lock`)).toBe(false);
+  });
+
+  it('merge takes no more memory for more photos', () => {
+    const count = 80_000;
+    const file = join(folder, 'long.ndjson');
+    const detections = new Array(10).fill({
+      class: 'cat',
+      classId: 7,
+      score: 0.5,
+      box: { x1: 1, y1: 2, x2: 3, y2: 4 },
+    });
+    const out = openSync(file, 'w');
+    for (let i = 0; i < count; i += 1000) {
+      const paths = Array.from({ length: 1000 }, (_, k) => `/srv/photos/${((i + k) * 7919) % count}.jpg`);
+      const records = paths.map((path) => ({
+        path,
+        absolutePath: path,
+        width: 640,
+        height: 480,
+        detections,
+        model: 'm',
+      }));
+      writeSync(out, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    }
+    closeSync(out);
+    // less than the file has
+    const heap = ['--max-old-space-size=52', '--max-semi-space-size=1'];
+    expect(statSync(file).size).toBeGreaterThan(52 * 2 ** 20);
+    const merged = join(folder, 'long-merged.ndjson');
+    const { stdout } = spawnSync(
+      process.execPath,
+      [...heap, `${root}dist/cli/main.js`, 'merge', file, '--out', merged],
+      { encoding: 'utf8' },
+    );
+    expect(stdout).toBe(`${merged}: ${count} photos\n`);
+    const paths = lines(readFileSync(merged, 'utf8')).map(({ path }) => path);
+    expect(paths).toEqual(paths.toSorted());
+    expect(new Set(paths).size).toBe(count);
   });
 
   it('--shard and merge: the parts together are the whole', () => {

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Chunk, checkChunk, checkPlan, idOf, planOf, travelling } from '../../src/fleet/chunk.js';
+import {
+  type Chunk,
+  checkChunk,
+  checkId,
+  checkPlan,
+  idOf,
+  nameOf,
+  planOf,
+  travelling,
+} from '../../src/fleet/chunk.js';
 import { Turns } from '../../src/fleet/turns.js';
 
 const plan = planOf({ name: 'm', bytes: Uint8Array.of(1) }, { steps: 4 }, { steps: 4 });
@@ -26,6 +35,11 @@ describe('a chunk', () => {
       chunk(['a.jpg', 'https://x/b.jpg'], '/srv', { plan: { ...plan, model: { name: 'm', sha256: 'x' } } }),
     ];
     expect(new Set([id, ...others.map(idOf)]).size).toBe(7);
+    // a password is no part of a photo
+    expect(idOf(chunk(['a.jpg', 'https://me:secret@x/b.jpg']))).toBe(id);
+    for (const photo of ['https://me:se cret@x/b.jpg', 'https:///me:secret@x/b.jpg', 'HTTPS://me@x/b.jpg'])
+      expect(nameOf(photo)).toBe('https://x/b.jpg');
+    expect(nameOf('/srv/https://me:x@y')).toBe('/srv/https://me:x@y');
     // no way of cutting a list looks like another list
     fc.assert(
       fc.property(fc.array(fc.string(), { minLength: 1, maxLength: 4 }), (photos) => {
@@ -69,6 +83,26 @@ describe('a chunk', () => {
     ];
     for (const value of foreign)
       expect(() => checkChunk(value), JSON.stringify(value)?.slice(0, 80)).toThrow(/not of spiking-yolo/);
+  });
+});
+
+describe('a job’s id', () => {
+  it('is its chunk’s, or another try’s; nothing else names a file', () => {
+    const some = chunk(['a.jpg']);
+    const id = idOf(some);
+    expect(() => checkId(id, some)).not.toThrow();
+    expect(() => checkId(`${id}-0123abcd`, some)).not.toThrow();
+    const others = [
+      undefined,
+      '',
+      '1',
+      idOf(chunk(['b.jpg'])),
+      `../${id}`,
+      `${id}-`,
+      `${id}-../../x`,
+      `${id}-0123abcd-1`,
+    ];
+    for (const other of others) expect(() => checkId(other, some), other).toThrow(/not of spiking-yolo/);
   });
 });
 
