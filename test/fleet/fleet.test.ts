@@ -245,7 +245,7 @@ describeWithProgram('redis-server')('a fleet', () => {
     expect(status('killing')).toMatchObject({ total: 41, done: 40, failed: 1, remaining: 0 });
     // a machine that can look at it: once more, that photo alone
     expect(run(['enqueue', '--failed', ...of('killing')]).stdout).toBe(
-      'killing: 1 photos that failed once more\n',
+      'killing: 1 photo that failed, in the queue again\n',
     );
     expect(status('killing')).toMatchObject({ total: 41, done: 40, failed: 0, remaining: 1 });
     expect(await startWorker('killing', ['--until-done']).end()).toBe(0);
@@ -669,7 +669,7 @@ describeWithProgram('redis-server')('a fleet', () => {
       const env = { NODE_EXTRA_CA_CERTS: certificate };
       const some = join(photos, '000?.bmp');
       expect(run(['enqueue', some, ...where, '--model', model], { env }).stdout).toBe(
-        'tls: 10 photos in 1 chunks\n',
+        'tls: 10 photos in 1 chunk\n',
       );
       const work = ['work', ...where, '--model', model, '--out', resultsOf('tls'), '--until-done'];
       expect(run(work, { env }).stderr).toMatch(/tls: 10 photos/);
