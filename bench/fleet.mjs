@@ -66,6 +66,9 @@ function time(...args) {
   return { seconds: (performance.now() - start) / 1000, peak: Number(/peak (\d+)/.exec(stderr)[1]) / 1024 };
 }
 
+/** What Redis has when it has nothing. */
+let empty = 0;
+
 /** Redis's memory, in MB. */
 const redisMemory = () =>
   Number(
@@ -89,6 +92,28 @@ const digestOf = (file) =>
         .join('\n'),
     )
     .digest('hex');
+
+/** Takes all chunks of the list as a worker does, but looks at no photo; gives what Redis has then, in MB. */
+async function completeAll() {
+  const queue = await FleetQueue.open({ url, name: 'list' }, { patient: true });
+  const worker = new queue.bullmq.Worker(
+    'list',
+    ({ id, data }) =>
+      queue.finish(
+        id,
+        'bench:1',
+        data,
+        data.photos.map(() => undefined),
+      ),
+    { connection: queue.redis, concurrency: 20 },
+  );
+  while (!(await queue.isIdle())) await wait(200);
+  await worker.close();
+  const { remaining } = await queue.status();
+  if (remaining !== 0) throw new Error(`${remaining} photos are left`);
+  await queue.close();
+  return redisMemory() - empty;
+}
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
@@ -129,7 +154,7 @@ process.stdout.write(
 
 if (listed > 0) {
   spawnSync('redis-cli', ['-p', values.port, 'flushall']);
-  const empty = redisMemory();
+  empty = redisMemory();
   const queue = ['--queue', url, '--name', 'list'];
   const template = JSON.parse(readFileSync(join(folder, 'collected.ndjson'), 'utf8').split('\n')[0]);
   for (const count of [listed / 10, listed]) {
@@ -142,6 +167,7 @@ if (listed > 0) {
     const opened = await FleetQueue.open({ url, name: 'list' });
     const plan = await opened.plan();
     await opened.close();
+    const done = await completeAll();
     const results = join(folder, `results-${count}`);
     mkdirSync(results);
     for (let at = 0; at < count; at += 32) {
@@ -152,7 +178,7 @@ if (listed > 0) {
     const out = join(folder, 'list-collected.ndjson');
     const collect = time('collect', results, ...queue, '--out', out);
     process.stdout.write(
-      `a list of ${count}: enqueue ${enqueue.seconds.toFixed(1)} s, peak ${enqueue.peak.toFixed(0)} MB; Redis ${memory.toFixed(0)} MB; collect ${collect.seconds.toFixed(1)} s, peak ${collect.peak.toFixed(0)} MB, ${(statSync(out).size / 1e6).toFixed(0)} MB written\n`,
+      `a list of ${count}: enqueue ${enqueue.seconds.toFixed(1)} s, peak ${enqueue.peak.toFixed(0)} MB; Redis ${memory.toFixed(0)} MB, ${done.toFixed(0)} MB when all is done; collect ${collect.seconds.toFixed(1)} s, peak ${collect.peak.toFixed(0)} MB, ${(statSync(out).size / 1e6).toFixed(0)} MB written\n`,
     );
     rmSync(results, { recursive: true });
   }

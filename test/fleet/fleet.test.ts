@@ -20,7 +20,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { FleetQueue } from '../../src/fleet/queue.js';
 import { expectError, run } from '../support/command.js';
 import { randomNumbers } from '../support/plans.js';
-import { describeWithProgram } from '../support/programs.js';
+import { describeWithProgram, hasProgram, programsRequired } from '../support/programs.js';
 import { root } from '../support/shared.js';
 import { foundIn, freePort, makeModel, RedisServer, Running, redisCli, until, writePhotos } from './fleet.js';
 
@@ -632,7 +632,7 @@ describeWithProgram('redis-server')('a fleet', () => {
     expectError(run(['enqueue', list, ...of('x'), '--model', model]), 1, /names no photo; expected \{"url"/);
   });
 
-  it('over TLS', async () => {
+  it.skipIf(!hasProgram('openssl') && !programsRequired)('over TLS', async () => {
     const key = join(folder, 'tls.key');
     const certificate = join(folder, 'tls.crt');
     execFileSync(
