@@ -1,17 +1,15 @@
 import { statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { fileError, usageError, withoutPath } from '../errors.js';
-import { photoOf } from '../export/detected-photo.js';
 import type { PhotoRecord } from '../export/records.js';
-import { groupedBy, sortedBy } from '../external-sort.js';
-import { isFolder, makeFolder } from '../files.js';
+import { isFolder } from '../files.js';
 import { isId, type WorkPlan } from '../fleet/chunk.js';
 import type { FleetQueue } from '../fleet/queue.js';
-import { readResult } from '../fleet/result.js';
+import { readResult, resultPath } from '../fleet/result.js';
 import { counted, printable, printError } from './print.js';
 import { addQueueOptions, type QueueOptions, withQueue } from './queue-options.js';
-import { writeSorted } from './sorted-file.js';
+import { type Told, writeSorted } from './sorted-file.js';
 
 interface CollectOptions extends QueueOptions {
   out: string;
@@ -46,8 +44,7 @@ Example:
 }
 
 /** A line of a result and when that was written. */
-interface Told {
-  record: PhotoRecord;
+interface Line extends Told {
   at: number;
 }
 
@@ -71,8 +68,7 @@ function writtenAt(path: string): number | undefined {
 
 /** True if any result is there: a folder without one is another folder, or not mounted. */
 async function hasResults(queue: FleetQueue, folder: string): Promise<boolean> {
-  for await (const { id } of queue.chunks())
-    if (writtenAt(join(folder, `${id}.ndjson`)) !== undefined) return true;
+  for await (const { id } of queue.chunks()) if (writtenAt(resultPath(folder, id)) !== undefined) return true;
   return false;
 }
 
@@ -83,42 +79,32 @@ async function* readResults(
   folder: string,
   missing: Missing,
   redo: boolean,
-): AsyncGenerator<Told> {
+): AsyncGenerator<Line> {
   for await (const { id, photos, place } of queue.chunks()) {
-    const path = join(folder, `${id}.ndjson`);
+    const path = resultPath(folder, id);
     const at = isId(id) ? writtenAt(path) : undefined;
-    if (at === undefined) {
-      if (redo && (await queue.redo(id, photos))) missing.again += photos;
-      if (place === undefined) missing.remaining += photos;
-      else missing.elsewhere += photos;
-      if (place !== undefined && missing.places.size < MOST_PLACES) missing.places.add(place);
+    const records = at === undefined ? undefined : await readResult(path, plan, id);
+    if (records) {
+      for (const record of records) yield { record, at: at! };
       continue;
     }
-    const records = await readResult(path, plan, id);
-    if (!records) {
+    if (at !== undefined)
       printError(`${path}: is damaged, or another chunk's result${redo ? '' : '; do it again with --redo'}`);
-      missing.elsewhere += photos;
-      if (redo && (await queue.redo(id, photos))) missing.again += photos;
-      continue;
-    }
-    for (const record of records) yield { record, at };
+    if (redo && (await queue.redo(id, photos))) missing.again += photos;
+    if (at === undefined && place === undefined) missing.remaining += photos;
+    else missing.elsewhere += photos;
+    if (place !== undefined && missing.places.size < MOST_PLACES) missing.places.add(place);
   }
 }
 
-/** Of what is told of each photo what counts: what was found, and of that the latest. */
-async function* latest(groups: AsyncIterable<[Told, ...Told[]]>): AsyncGenerator<PhotoRecord> {
-  for await (const told of groups) {
-    const found = told.filter(({ record }) => !record.error);
-    yield (found.length > 0 ? found : told).reduce((best, line) => (line.at > best.at ? line : best)).record;
-  }
-}
-
-/** Records as they pass, those that failed said on stderr. */
-async function* sayingFailures(records: AsyncIterable<PhotoRecord>): AsyncGenerator<PhotoRecord> {
-  for await (const record of records) {
-    if (record.error) printError(`${record.path}: ${withoutPath(record.path, record.error.message)}`);
-    yield record;
-  }
+/** Of what is told of a photo what counts: what was found, and of that the latest. One that failed is said on stderr. */
+function latest(told: [Line, ...Line[]]): PhotoRecord {
+  const found = told.filter(({ record }) => !record.error);
+  const { record } = (found.length > 0 ? found : told).reduce((best, line) =>
+    line.at > best.at ? line : best,
+  );
+  if (record.error) printError(`${record.path}: ${withoutPath(record.path, record.error.message)}`);
+  return record;
 }
 
 async function collect(folder: string, given: CollectOptions): Promise<number> {
@@ -135,11 +121,8 @@ async function collect(folder: string, given: CollectOptions): Promise<number> {
         `${folder}: has no result of the queue ${queue.name}; if all are lost, enqueue --drop and enqueue again`,
       );
     const missing: Missing = { remaining: 0, elsewhere: 0, places: new Set(), again: 0 };
-    const photo = ({ record }: Told) => photoOf(record);
-    const temporary = dirname(out);
-    await makeFolder(temporary);
-    const results = sortedBy(readResults(queue, plan, folder, missing, redo), photo, { folder: temporary });
-    const { photos, failures } = await writeSorted(out, sayingFailures(latest(groupedBy(results, photo))));
+    const results = readResults(queue, plan, folder, missing, redo);
+    const { photos, failures } = await writeSorted(out, results, latest);
     const { remaining, elsewhere, places, again } = missing;
     const parts = [
       counted(photos, 'photo'),

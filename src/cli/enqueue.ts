@@ -110,14 +110,15 @@ function photoOfLine(line: string): string {
 /** Photos of all arguments: of those that name files each once; lists are taken as they come, whatever their length. */
 async function* listPhotos(inputs: readonly string[]): AsyncGenerator<string> {
   const isList = (input: string) => /\.ndjson$/i.test(input);
-  const named = inputs.filter((input) => input !== '-' && !isList(input) && !isAddress(checked(input)));
+  const sources = inputs.map(checked);
+  const named = sources.filter((source) => source !== '-' && !isAddress(source) && !isList(source));
   await checkNamed(named);
   yield* listPaths(named, undefined);
-  for (const input of new Set(inputs)) {
-    if (input === '-') for await (const line of stdinLines()) yield checked(photoOfLine(line));
-    else if (isAddress(checked(input))) yield checked(input);
-    else if (isList(input))
-      for await (const value of readForeignLines(input)) yield checked(photoOf(value, input));
+  for (const source of new Set(sources)) {
+    if (source === '-') for await (const line of stdinLines()) yield checked(photoOfLine(line));
+    else if (isAddress(source)) yield source;
+    else if (isList(source))
+      for await (const value of readForeignLines(source)) yield checked(photoOf(value, source));
   }
 }
 
@@ -179,6 +180,7 @@ async function enqueueAll(
   const send = async () => {
     if (chunks.length > 0) counts.added += await queue.add(chunks);
     counts.chunks += chunks.length;
+    counts.photos += chunks.reduce((sum, { photos }) => sum + photos.length, 0);
     chunks = [];
   };
   let chunk: string[] = [];
@@ -191,13 +193,11 @@ async function enqueueAll(
     for await (const photo of photos) {
       if (controller.signal.aborted) break;
       chunk.push(photo);
-      counts.photos++;
       if (chunk.length >= size) await cut(SENT_AT_ONCE);
       progress.photo();
     }
     // a list that was broken off ends with a whole chunk: enqueued again, its chunks are the same
-    if (controller.signal.aborted) counts.photos -= chunk.length;
-    else await cut(1);
+    if (!controller.signal.aborted) await cut(1);
     await send();
     if (!controller.signal.aborted) await queue.retryJobs();
   } catch (error) {

@@ -1,12 +1,8 @@
-import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { fileError } from '../errors.js';
-import { photoOf } from '../export/detected-photo.js';
 import { type PhotoRecord, readRecords } from '../export/records.js';
-import { groupedBy, sortedBy } from '../external-sort.js';
-import { makeFolder } from '../files.js';
 import { refuseOverwriting } from './options.js';
-import { writeSorted } from './sorted-file.js';
+import { type Told, writeSorted } from './sorted-file.js';
 
 /** Adds `spiking-yolo merge`. */
 export function addMergeCommand(program: Command): void {
@@ -35,18 +31,17 @@ const essence = ({ elapsedMs: _, backend: __, path: ___, ...rest }: Success) => 
 
 type Success = PhotoRecord & { error?: undefined };
 
-interface Told {
-  record: PhotoRecord;
+interface Line extends Told {
   file: string;
 }
 
 /** Lines of files, one file after another. */
-async function* readAll(files: readonly string[]): AsyncGenerator<Told> {
+async function* readAll(files: readonly string[]): AsyncGenerator<Line> {
   for (const file of files) for await (const record of readRecords(file)) yield { record, file };
 }
 
 /** What counts of the lines about one photo, in the order of the files; throws `FILE` if two files tell of it differently. */
-function choose(told: readonly Told[]): PhotoRecord {
+function choose(told: readonly Line[]): PhotoRecord {
   // within a file the last line of a photo counts: a watched one that was written anew
   const last = [...new Map(told.map((line) => [line.file, line])).values()];
   const [first, ...others] = last.filter(({ record }) => !record.error);
@@ -57,17 +52,9 @@ function choose(told: readonly Told[]): PhotoRecord {
   return first.record;
 }
 
-async function* chosen(groups: AsyncIterable<Told[]>): AsyncGenerator<PhotoRecord> {
-  for await (const told of groups) yield choose(told);
-}
-
 async function merge(files: readonly string[], out: string): Promise<number> {
   await refuseOverwriting({ out }, files);
-  const photo = ({ record }: Told) => photoOf(record);
-  const folder = dirname(out);
-  await makeFolder(folder);
-  const each = chosen(groupedBy(sortedBy(readAll(files), photo, { folder }), photo));
-  const { photos, failures } = await writeSorted(out, each);
+  const { photos, failures } = await writeSorted(out, readAll(files), choose);
   process.stdout.write(`${out}: ${photos} photos${failures > 0 ? `, ${failures} of them failed` : ''}\n`);
   return failures > 0 ? 1 : 0;
 }

@@ -71,31 +71,29 @@ export function nameOf(photo: string): string {
   }
 }
 
-/** Which photo of a chunk it is, on any machine. */
+/** Where a photo of a chunk is, on any machine. */
 export const placeOf = (photo: string, folder: string) => (isAddress(photo) ? photo : resolve(folder, photo));
+
+/** Where a chunk's photos are, as results name them. */
+export const placesOf = ({ folder, photos }: Pick<Chunk, 'folder' | 'photos'>): string[] =>
+  photos.map((photo) => nameOf(placeOf(photo, folder)));
 
 /**
  * The id of a chunk's job: the same photos in the same order under the same plan are one job, whatever the photos' bytes and
  * from wherever they are named.
  */
-export const idOf = ({ plan, folder, photos }: Chunk): string =>
-  idOfPlaces(
-    plan,
-    photos.map((photo) => nameOf(placeOf(photo, folder))),
-  );
+export const idOf = (chunk: Chunk): string => idOfPlaces(chunk.plan, placesOf(chunk));
 
 const idOfPlaces = (plan: WorkPlan, places: readonly string[]) => sha256(JSON.stringify([plan, places]));
 
 /** True for the id of a job of such photos, by their places as results name them, or of another try of them. */
-export function isIdOf(id: string, plan: WorkPlan, places: readonly string[]): boolean {
-  const [own, again = '00000000', ...more] = id.split('-');
-  return own === idOfPlaces(plan, places) && /^[0-9a-f]{8}$/.test(again) && more.length === 0;
-}
+export const isIdOf = (id: string, plan: WorkPlan, places: readonly string[]): boolean =>
+  isId(id) && id.slice(0, 64) === idOfPlaces(plan, places);
 
 /** True for what may be an id, and so a file's name. */
 export const isId = (text: string) => /^[0-9a-f]{64}(-[0-9a-f]{8})?$/.test(text);
 
-/** A job that is not one of ours; a message as data, for it goes into the job. */
+/** A job of another program: it fails alone. */
 export class ForeignJobError extends SpikingYoloError {
   constructor(what: string) {
     super('QUEUE', `the queue holds ${what}, which is not of spiking-yolo; use another --name`);
@@ -145,7 +143,7 @@ export function checkChunk(value: unknown): Chunk {
 }
 
 /** Checks that a job's id, which names a file, is its chunk's (or another try's of the same photos); throws `QUEUE`. */
-export function checkId(id: string | undefined, { plan, folder, photos }: Chunk): void {
-  const places = photos.map((photo) => nameOf(placeOf(photo, folder)));
-  if (!isIdOf(id ?? '', plan, places)) throw new ForeignJobError('a job whose id is not its photos’');
+export function checkId(id: string | undefined, chunk: Chunk): void {
+  if (!isIdOf(id ?? '', chunk.plan, placesOf(chunk)))
+    throw new ForeignJobError('a job whose id is not its photos’');
 }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Queue } from 'bullmq';
 import type { Redis, RedisOptions } from 'ioredis';
 import { queueError, reasonOf, SpikingYoloError, usageError, withoutSecrets } from '../errors.js';
-import { type Chunk, checkPlan, idOf, nameOf, placeOf, type WorkPlan } from './chunk.js';
+import { type Chunk, checkPlan, idOf, placesOf, type WorkPlan } from './chunk.js';
 
 /** Where a queue is. */
 export interface QueueAddress {
@@ -163,7 +163,7 @@ function parseNote(text: string): FailedPhoto | undefined {
 const jobOptions = (jobId: string) => ({ jobId, attempts: 3, removeOnComplete: false, removeOnFail: false });
 
 /** Checks an address; throws `USAGE`. */
-export function checkAddress({ url, name }: QueueAddress): void {
+function checkAddress({ url, name }: QueueAddress): void {
   const expected =
     'expected redis://[user:password@]host[:port][/database], or rediss:// over TLS (%2F for a / in a password, and so on)';
   let parsed: URL;
@@ -338,8 +338,8 @@ export class FleetQueue {
   }
 
   /**
-   * Adds chunks of one plan; those that are there already stay as they are, and one whose job failed is tried again. Gives how many are
-   * new. Throws `QUEUE`, also if the queue has another plan.
+   * Adds chunks of one plan; those that are there already stay as they are. Gives how many are new. Throws `QUEUE`, also if the queue has
+   * another plan.
    */
   add(chunks: readonly Chunk[]): Promise<number> {
     return this.ask(async () => {
@@ -391,7 +391,7 @@ export class FleetQueue {
 
   private again(chunk: Chunk): Promise<void> {
     const { main, chunks, failed } = this.keys;
-    const places = chunk.photos.map((photo) => nameOf(placeOf(photo, chunk.folder)));
+    const places = placesOf(chunk);
     return this.ask(async () => {
       // the same photos may fail more than once: another try is another job
       const id = `${idOf(chunk)}-${randomBytes(4).toString('hex')}`;
@@ -403,17 +403,14 @@ export class FleetQueue {
   /**
    * Takes note of a chunk's result: where it was made, and of each of its photos what was wrong, if anything. Throws `QUEUE`.
    */
-  finish(
-    id: string,
-    place: string,
-    { photos, folder }: Chunk,
-    messages: readonly (string | undefined)[],
-  ): Promise<void> {
+  finish(id: string, place: string, chunk: Chunk, messages: readonly (string | undefined)[]): Promise<void> {
     const { main, done, failed, rate, chunks } = this.keys;
-    const told = photos.flatMap((path, i) => {
+    const { photos, folder } = chunk;
+    const told = placesOf(chunk).flatMap((photo, i) => {
       const message = messages[i]?.slice(0, LONGEST_MESSAGE);
-      const note: FailedPhoto | undefined = message === undefined ? undefined : { path, folder, message };
-      return [nameOf(placeOf(path, folder)), note ? JSON.stringify(note) : ''];
+      const note: FailedPhoto | undefined =
+        message === undefined ? undefined : { path: photos[i]!, folder, message };
+      return [photo, note ? JSON.stringify(note) : ''];
     });
     return this.ask(() =>
       this.redis.fleetFinish(main, done, failed, rate, chunks, id, place, photos.length, ...told),

@@ -1,12 +1,11 @@
 /** A machine of a fleet: takes chunks of photos from the queue and writes what was found on them. */
 import { readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Job, Worker } from 'bullmq';
-import { describeError, fileError, SpikingYoloError, withoutPath, withoutSecrets } from '../errors.js';
+import { describeError, fileError, SpikingYoloError, withoutPath } from '../errors.js';
 import { type PhotoRecord, recordOf } from '../export/records.js';
-import { WholeFile } from '../files.js';
 import type { PhotoOutcome, PhotoTask } from '../workers/process-photo.js';
 import {
   type Chunk,
@@ -21,7 +20,7 @@ import {
 import { type Engine, type MachineOptions, startEngine } from './engine.js';
 import { type FetchLimits, fetchPhoto } from './fetch-photo.js';
 import type { FleetQueue } from './queue.js';
-import { readResult } from './result.js';
+import { readResult, resultPath, writeResult } from './result.js';
 import { Turns } from './turns.js';
 
 /** How a machine works. */
@@ -177,9 +176,7 @@ class FleetWorker {
   private tellOfTroubles(worker: Worker<unknown>): void {
     const lost = `a chunk was given to another worker: Redis did not hear of this one for ${this.options.lockMs / 1000} s`;
     worker.on('lockRenewalFailed', () => this.listener.onNote(lost));
-    worker.on('failed', (_, error) =>
-      this.listener.onNote(`a chunk failed: ${withoutSecrets(error.message)}`),
-    );
+    worker.on('failed', (_, error) => this.listener.onNote(`a chunk failed: ${error.message}`));
     worker.on('error', (error) => {
       // what Redis refuses (no memory, a wrong type, no right) it refuses again at once
       if (error.name === 'ReplyError' && !/LOADING|lock for job/.test(error.message))
@@ -187,7 +184,7 @@ class FleetWorker {
       // said by the events above, or by the connection
       if (/lock for job|ECONN|Connection is closed|EPIPE|ETIMEDOUT/i.test(error.message) || !this.connected)
         return;
-      this.listener.onNote(withoutSecrets(error.message));
+      this.listener.onNote(error.message);
     });
     const { redis } = this.queue;
     redis.on('close', () => {
@@ -250,7 +247,7 @@ class FleetWorker {
   /** Looks at a chunk's photos, writes the result and takes note of it; one that is there already counts. */
   private async finish(job: Job<unknown>, chunk: Chunk, suspected: boolean): Promise<void> {
     const id = job.id!;
-    const path = join(this.options.out, `${id}.ndjson`);
+    const path = resultPath(this.options.out, id);
     let records = await readResult(path, chunk.plan, id);
     if (!records) {
       records = [];
@@ -326,8 +323,8 @@ class FleetWorker {
         continue;
       }
       await job.updateProgress({ ...tries, at: index, stalls: job.stalledCounter });
-      for await (const { outcome } of pool.run(this.opened([photo], folder, 1), { signal }))
-        yield { photo, outcome };
+      const task = await this.open(photo, folder);
+      for await (const { outcome } of pool.run([task], { signal })) yield { photo, outcome };
     }
   }
 
@@ -336,7 +333,7 @@ class FleetWorker {
     photos: readonly string[],
     folder: string,
     ahead: number,
-    onTaken = () => {},
+    onTaken: () => void,
   ): AsyncGenerator<ChunkTask> {
     const opening: Promise<ChunkTask>[] = [];
     for (let next = 0, given = 0; given < photos.length; given++) {
@@ -393,9 +390,3 @@ const aborted = (signal: AbortSignal) =>
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-
-async function writeResult(path: string, records: readonly PhotoRecord[]): Promise<void> {
-  const file = await WholeFile.create(path);
-  await file.write(records.map((record) => `${JSON.stringify(record)}\n`).join(''));
-  await file.commit();
-}
