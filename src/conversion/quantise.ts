@@ -80,7 +80,7 @@ export function quantise(
     const { filters, perFilter, wireOf, weightOf } = synapses;
     const lambda = lambdas.get(layer.name)!;
     const trained = parameters.get(layer.name);
-    const slope = negativeSlope(activatedOf(layer));
+    const activated = activatedOf(layer);
     const result: SpikingLayer = {
       name: layer.name,
       weights: new (weightBits === 8 ? Int8Array : Int16Array)(filters * perFilter),
@@ -103,7 +103,7 @@ export function quantise(
       const channel: Channel = {
         weights: normalised,
         bias: (trained?.bias[j] ?? 0) / lambda[j]!,
-        slope,
+        slope: negativeSlope(activated, j),
         fires,
         onImage,
         constant: onImage && synapses.heard === 4 ? everyFourth(perFilter) : [],

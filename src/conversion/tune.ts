@@ -321,8 +321,9 @@ class Tuner {
       this.compareIsland(layer, value, (photo) => visit(value, readTarget(photo)));
       return;
     }
-    const { activation } = activatedOf(layer);
-    const slope = negativeSlope(activatedOf(layer));
+    const activated = activatedOf(layer);
+    const { activation } = activated;
+    const slopes = Float64Array.from({ length: channels }, (_, j) => negativeSlope(activated, j));
     const curve = isCurve(activation) ? curveOf(activation).f : undefined;
     const fires = !this.outputs.has(layer.name);
     this.run(layer, (photo, { instance, layers }, stage) => {
@@ -341,7 +342,7 @@ class Tuner {
       }
       for (let i = 0, j = 0; i < value.length; i++) {
         const sum = value[i]! * unit[j]!;
-        value[i] = curve ? curve(sum) : sum < 0 ? slope * sum : sum;
+        value[i] = curve ? curve(sum) : sum < 0 ? slopes[j]! * sum : sum;
         if (++j === channels) j = 0;
       }
       visit(value, readTarget(photo));

@@ -31,31 +31,51 @@ export const isCurve = (activation: Activation): activation is CurveActivation =
 
 export const curveOf = (activation: CurveActivation): Curve => CURVES[activation];
 
-/** An activation, and the slope of a leaky one where it is not 0.1. */
+/** An activation, and the slope of a leaky one where it is not 0.1: one, or one a channel (PReLU). */
 export interface Activated {
   activation: Activation;
-  slope?: number;
+  slope?: number | readonly number[];
 }
 
-/** True for a slope that a layer may name: of a leaky activation, so that θ/α stays an integer of the engine. */
-export const isSlope = ({ activation, slope }: Activated): boolean =>
-  slope === undefined || (activation === 'leaky' && slope >= 1e-3 && slope <= 1);
+/** The least slope but 0, so that θ/α stays an integer of the engine. */
+export const LEAST_SLOPE = 1e-3;
+/** The largest slope of a channel. */
+export const MOST_SLOPE = 8;
 
-/** Slope α of an activation's negative side (paper section 3.3, eq. 7); 0 for a curve, which has none. */
-export const negativeSlope = ({ activation, slope }: Activated): number =>
-  isCurve(activation) ? 0 : (slope ?? NEGATIVE_SLOPES[activation]);
+/** True for the slope that a layer of so many channels may name: of a leaky activation, one or one a channel. */
+export const isSlope = ({ activation, slope }: Activated, channels: number): boolean =>
+  slope === undefined ||
+  (activation === 'leaky' &&
+    (Array.isArray(slope) ? slope.length === channels && slope.every(isSlopeOfChannel) : isOneSlope(slope)));
 
-/** Applies an activation to float32 sums, in place. */
-export function activate(layer: Activated, values: Float32Array): void {
+const isOneSlope = (slope: unknown) => typeof slope === 'number' && slope >= LEAST_SLOPE && slope <= 1;
+
+/** True for a slope that a neuron can have beside others of its layer. */
+export const isSlopeOfChannel = (slope: unknown): boolean =>
+  slope === 0 || (typeof slope === 'number' && slope >= LEAST_SLOPE && slope <= MOST_SLOPE);
+
+/** Slope α of an activation's negative side in a channel (paper section 3.3, eq. 7); 0 for a curve, which has none. */
+export function negativeSlope({ activation, slope }: Activated, channel: number): number {
+  if (isCurve(activation)) return 0;
+  return (typeof slope === 'object' ? slope[channel] : slope) ?? NEGATIVE_SLOPES[activation];
+}
+
+/** True if all channels have the same slope. */
+export const hasOneSlope = ({ activation, slope }: Activated): boolean =>
+  !isCurve(activation) && typeof slope !== 'object';
+
+/** Applies an activation to float32 sums, (height, width, channels), in place. */
+export function activate(layer: Activated, values: Float32Array, channels: number): void {
   const { activation } = layer;
   if (isCurve(activation)) {
     const { f } = CURVES[activation];
     for (let i = 0; i < values.length; i++) values[i] = f(values[i]!);
     return;
   }
-  const slope = Math.fround(negativeSlope(layer));
-  for (let i = 0; i < values.length; i++) {
+  const slopes = Float32Array.from({ length: channels }, (_, channel) => negativeSlope(layer, channel));
+  for (let i = 0, channel = 0; i < values.length; i++) {
     const value = values[i]!;
-    values[i] = value > 0 ? value : Math.fround(slope * value);
+    values[i] = value > 0 ? value : Math.fround(slopes[channel]! * value);
+    if (++channel === channels) channel = 0;
   }
 }

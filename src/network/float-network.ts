@@ -1,5 +1,5 @@
 import type { Backend, FloatConvolution, FloatKernels } from '../engine/backend.js';
-import { activate, isCurve, negativeSlope } from './activations.js';
+import { activate, hasOneSlope, negativeSlope } from './activations.js';
 import {
   type ConvolutionalLayer,
   IMAGE,
@@ -74,8 +74,8 @@ export function createFloatNetwork(
       return;
     }
     kernels.convolve(indexOf.get(layer.name)!, inputs[0]!.values, output.values);
-    // kernels know slopes; a curve comes after them
-    if (isCurve(layer.activation)) activate(layer, output.values);
+    // kernels know one slope; others and curves come after them
+    if (!hasOneSlope(layer)) activate(layer, output.values, output.channels);
   };
 
   return {
@@ -121,7 +121,7 @@ function floatConvolution(
     channelwise,
     weights: channelwise || groups === 1 ? weights : spreadGroups(layer, input.channels, weights),
     bias,
-    slope: isCurve(layer.activation) ? 1 : Math.fround(negativeSlope(layer)),
+    slope: hasOneSlope(layer) ? Math.fround(negativeSlope(layer, 0)) : 1,
   };
 }
 

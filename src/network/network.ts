@@ -19,8 +19,8 @@ export interface ConvolutionalLayer {
   padding: number;
   groups: number;
   activation: Activation;
-  /** Of leaky, where it is not 0.1. */
-  slope?: number;
+  /** Of leaky, where it is not 0.1: of all filters, or of each (PReLU). */
+  slope?: number | number[];
 }
 
 /** The sum of maps of one shape, element by element, then an activation. */
@@ -29,8 +29,8 @@ export interface AddLayer {
   name: string;
   inputs: string[];
   activation: Activation;
-  /** Of leaky, where it is not 0.1. */
-  slope?: number;
+  /** Of leaky, where it is not 0.1: of all channels, or of each (PReLU). */
+  slope?: number | number[];
 }
 
 /** Max-pooling; of `padding` cells in all, ⌊padding/2⌋ lie left and above. Cells outside are no input, not zero. */

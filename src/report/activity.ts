@@ -78,7 +78,7 @@ export function neuronResponses(
   backend: Backend,
 ): NeuronResponse[] {
   const filters = inputs.length;
-  const slope = negativeSlope({ activation: 'leaky' });
+  const slope = negativeSlope({ activation: 'leaky' }, 0);
   return NEURONS.flatMap((neuron) => {
     const each = (value: number) => new Int32Array(filters).fill(value);
     const common = {

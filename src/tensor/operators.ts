@@ -530,6 +530,7 @@ const KNOWN: Readonly<Record<string, Operator>> = {
           x > 0 ? x : (alpha as number) * x,
     ),
   },
+  PRelu: { plan: binary((x, slope) => (x > 0 ? x : slope * x)) },
   HardSigmoid: {
     plan: described(
       ({ alpha = 0.2, beta = 0.5 }) =>

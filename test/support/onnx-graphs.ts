@@ -1,4 +1,6 @@
 import { expect } from 'vitest';
+import { selectBackend } from '../../src/backend/select.js';
+import { convertNetwork, DEFAULT_CONVERSION, type TrainedNetwork } from '../../src/conversion/convert.js';
 import { referenceBackend } from '../../src/engine/reference.js';
 import { importGraph, networkOf } from '../../src/formats/onnx/import.js';
 import { readOnnx } from '../../src/formats/onnx/proto.js';
@@ -108,4 +110,28 @@ export async function expectAsOnnxruntime(graph: WrittenGraph): Promise<string[]
   for (const [i, value] of theirs.values.entries())
     expect(Math.abs(ours.values[i]! - value)).toBeLessThan(2e-5 * Math.max(1, largest));
   return ours.layers.map(({ kind }) => kind);
+}
+
+/** A graph of one output of six channels, converted with λ at its largest activations of one image; its float network, and that image. */
+export async function convertGraph(graph: WrittenGraph) {
+  const imported = importGraph(readOnnx(writeOnnx(graph)));
+  const { backend } = selectBackend();
+  const tail = { ...imported.tail };
+  const head = { kind: 'region', input: tail.inputs[0]!, classes: 1, softmax: true } as const;
+  const { input, layers } = networkOf(imported);
+  const network = { input, layers, heads: [{ ...head, anchors: [[1, 1]] as [number, number][] }] };
+  const trained: TrainedNetwork = {
+    network,
+    parameters: imported.parameters,
+    classes: ['a'],
+    cfgSha256: '',
+    weightsSha256: '',
+  };
+  const { bytes } = image();
+  async function* photos() {
+    yield bytes;
+  }
+  const options = { ...DEFAULT_CONVERSION, percentile: 100 };
+  const model = await convertNetwork(trained, photos, options, backend);
+  return { model, image: bytes, float: createFloatNetwork(network, imported.parameters, backend) };
 }

@@ -1,7 +1,13 @@
 import { onnxError, reasonOf, SpikingYoloError } from '../../errors.js';
-import { type CurveActivation, isSlope } from '../../network/activations.js';
+import {
+  type Activated,
+  type CurveActivation,
+  isSlope,
+  isSlopeOfChannel,
+} from '../../network/activations.js';
 import { IMAGE, type Layer, type Network, type Shape } from '../../network/network.js';
 import { checkFloatShares, networkOperations } from '../../network/operations.js';
+import { outputExtent } from '../../network/ops/operator.js';
 import type { ConvolutionParameters, FoldedParameters } from '../../network/parameters.js';
 import { addShape } from '../../network/shapes.js';
 import { outputDimsOf, type TensorGraph, type TensorNode } from '../../tensor/graph.js';
@@ -32,7 +38,7 @@ export interface ImportedGraph {
 
 /** Operators that are neurons or wiring, where their inputs are. */
 const WIRED = new Set(
-  'Conv BatchNormalization Relu LeakyRelu Silu HardSwish Mish Elu Clip Add MaxPool AveragePool Pad Resize Upsample Concat Split Slice Gather Reshape Transpose Squeeze Unsqueeze Flatten'.split(
+  'Conv BatchNormalization Relu LeakyRelu PRelu Silu HardSwish Mish Elu Clip Add MaxPool AveragePool Pad Resize Upsample Concat Split Slice Gather Reshape Transpose Squeeze Unsqueeze Flatten'.split(
     ' ',
   ),
 );
@@ -64,11 +70,55 @@ function refuseForeign({ nodes }: OnnxGraph): void {
 const SUPPORTED = [...WIRED, 'Identity', 'Dropout'].sort().join(', ');
 
 /** Functions of one variable, which an island takes in where they follow it. */
-const ACTIVATIONS = new Set('Relu LeakyRelu Silu HardSwish Mish Elu Clip'.split(' '));
+const ACTIVATIONS = new Set('Relu LeakyRelu PRelu Silu HardSwish Mish Elu Clip'.split(' '));
 /** Wiring that an island takes in where it follows it: it need not leave a map. */
 const RESHAPING = new Set('Reshape Transpose Squeeze Unsqueeze Flatten'.split(' '));
 /** Wiring that goes on with an island's map where it goes along the channels. */
 const CHANNEL_WISE = new Set('Concat Split Slice Gather'.split(' '));
+
+/** The activation of these slopes, one or one a channel; undefined if neurons cannot have them. */
+function sloped(given: readonly number[]): Activated | undefined {
+  // files hold float32, in which 0.1 is another number
+  const slopes = given.map((slope) => (Math.abs(slope - 0.1) > 1e-6 ? slope : 0.1));
+  const [first] = slopes as [number];
+  if (slopes.some((slope) => slope !== first))
+    return slopes.every(isSlopeOfChannel) ? { activation: 'leaky', slope: slopes } : undefined;
+  if (first === 0) return { activation: 'relu' };
+  if (first === 0.1) return { activation: 'leaky' };
+  const activated: Activated = { activation: 'leaky', slope: first };
+  return isSlope(activated, 1) ? activated : undefined;
+}
+
+/** Cells around a map: top, left, bottom, right. */
+type Padding = [number, number, number, number];
+
+/** Largest side of a kernel that is looked for. */
+const MOST_SIDE = 31;
+
+/**
+ * The smallest square kernel, padded alike on all sides, that puts out as much as one of rows × columns; where that one begins in it.
+ * Undefined if there is none.
+ */
+function squareKernel(
+  { height, width }: Shape,
+  [rows, columns]: readonly [number, number],
+  stride: number,
+  [top, left, bottom, right]: Padding,
+): { size: number; padding: number; top: number; left: number } | undefined {
+  const down = outputExtent(height, top + bottom, rows, stride);
+  const across = outputExtent(width, left + right, columns, stride);
+  for (let size = Math.max(rows, columns); size <= MOST_SIDE; size++)
+    for (let padding = Math.max(top, left); padding <= MOST_SIDE; padding++) {
+      const from = { top: padding - top, left: padding - left };
+      if (from.top + rows > size || from.left + columns > size) break;
+      if (
+        outputExtent(height, 2 * padding, size, stride) === down &&
+        outputExtent(width, 2 * padding, size, stride) === across
+      )
+        return { size, padding, ...from };
+    }
+  return undefined;
+}
 
 class Importer {
   private readonly graph: OnnxGraph;
@@ -127,7 +177,8 @@ class Importer {
     const data = inputs.filter((name) => name !== '' && !this.graph.constants.has(name));
     if (data.length === 0 || !data.every((name) => this.isWired(name))) return;
     const fixed = op === 'Add' && data.length < inputs.length;
-    const neuronsOrWiring = WIRED.has(op) && !fixed;
+    const own = ACTIVATIONS.has(op) ? this.activationOf(node) !== undefined : WIRED.has(op);
+    const neuronsOrWiring = own && !fixed;
     const behindIsland = data.some((name) => this.islands.has(name));
     const island = neuronsOrWiring ? behindIsland && this.staysInIsland(node) : isOperator(op);
     if (!neuronsOrWiring && !island) return;
@@ -271,6 +322,36 @@ class Importer {
     return view;
   }
 
+  /** What neurons compute as a node has it; undefined if only an island can: limits or slopes that they have not. */
+  private activationOf(node: OnnxNode): Activated | undefined {
+    const { op, inputs } = node;
+    const attributes = attributesOf(node);
+    switch (op) {
+      case 'Relu':
+        return { activation: 'relu' };
+      case 'LeakyRelu':
+        return sloped([(attributes.alpha as number | undefined) ?? 0.01]);
+      case 'PRelu': {
+        const slopes = this.constant(inputs[1]);
+        // one a channel: (C, 1, 1)
+        const perChannel = slopes?.dims.slice(-2).every((extent) => extent === 1) && slopes.dims.length >= 3;
+        return slopes && (perChannel || slopes.values.length === 1) ? sloped([...slopes.values]) : undefined;
+      }
+      case 'Clip': {
+        const limit = (name: string, place: number): number | undefined =>
+          this.constant(inputs[place])?.values[0] ?? (attributes[name] as number | undefined);
+        const most = limit('max', 2) ?? Number.POSITIVE_INFINITY;
+        if (limit('min', 1) !== 0) return undefined;
+        // no limit is written as the largest float32
+        return most === 6 ? { activation: 'relu6' } : most > 1e38 ? { activation: 'relu' } : undefined;
+      }
+      case 'Elu':
+        return (attributes.alpha ?? 1) === 1 ? { activation: 'elu' } : undefined;
+      default:
+        return { activation: op.toLowerCase() as CurveActivation };
+    }
+  }
+
   private refusal(node: OnnxNode, reason: string) {
     return onnxError(`node ${node.name} (${node.op}): ${reason}`);
   }
@@ -292,22 +373,14 @@ class Importer {
       case 'BatchNormalization':
         return [this.batchNormalization(node)];
       case 'Relu':
-        return [this.activation(node, 0)];
       case 'LeakyRelu':
-        return [this.activation(node, (attributes.alpha as number | undefined) ?? 0.01)];
+      case 'PRelu':
       case 'Silu':
       case 'HardSwish':
       case 'Mish':
-        return [this.bend(node, node.op.toLowerCase() as CurveActivation)];
       case 'Elu':
-        if ((attributes.alpha ?? 1) !== 1) throw this.refusal(node, 'an alpha other than 1 is not supported');
-        return [this.bend(node, 'elu')];
-      case 'Clip': {
-        const [low, high] = [list('min', 1), list('max', 2)].map((value) => [value].flat()[0]);
-        if (low !== 0 || high !== 6)
-          throw this.refusal(node, `limits of ${low} and ${high} are not supported; expected 0 and 6`);
-        return [this.bend(node, 'relu6')];
-      }
+      case 'Clip':
+        return [this.activation(node)];
       case 'Add': {
         const inputs = node.inputs.map((name) => this.materialise(this.view(name), node));
         return [this.put({ kind: 'add', name: this.nameOf('add'), inputs, activation: 'linear' }, node)];
@@ -413,20 +486,20 @@ class Importer {
     }
   }
 
-  /** Padding of a kernel: what the node says and zeros that were put around its input, [before, after], alike in both directions. */
+  /** Padding of a kernel, what the node says and zeros that were put around its input: [top, left, bottom, right]. */
   private paddingOf(
     node: OnnxNode,
-    size: number,
+    kernel: readonly number[],
     stride: number,
     input: Pick<Shape, 'height' | 'width'>,
     zeros: boolean,
-  ): [number, number] {
+  ): Padding {
     const attributes = attributesOf(node);
     const pads = [...((attributes.pads as number[] | undefined) ?? [0, 0, 0, 0])];
     const auto = attributes.auto_pad ?? 'NOTSET';
     if (auto === 'SAME_UPPER' || auto === 'SAME_LOWER') {
       for (const [i, extent] of [input.height, input.width].entries()) {
-        const total = Math.max(0, (Math.ceil(extent / stride) - 1) * stride + size - extent);
+        const total = Math.max(0, (Math.ceil(extent / stride) - 1) * stride + kernel[i]! - extent);
         const less = Math.floor(total / 2);
         [pads[i], pads[i + 2]] = auto === 'SAME_UPPER' ? [less, total - less] : [total - less, less];
       }
@@ -436,29 +509,22 @@ class Importer {
       if (!zeros) throw this.refusal(node, 'zeros in front of a max-pool are not supported');
       for (const [i, cells] of around.entries()) pads[i]! += cells;
     }
-    const [top, left, bottom, right] = pads as [number, number, number, number];
-    if (top !== left || bottom !== right)
-      throw this.refusal(
-        node,
-        `padding of ${pads.join(', ')} differs between rows and columns, which is not supported`,
-      );
-    return [top, bottom];
+    return pads as Padding;
   }
 
-  /** A kernel that is square and steps alike in both directions; throws `ONNX` for others. */
-  private kernelOf(node: OnnxNode, kernel: readonly number[]): { size: number; stride: number } {
+  /** The stride of a kernel, alike in both directions; throws `ONNX` for others. */
+  private strideOf(node: OnnxNode, kernel: readonly number[]): number {
     const attributes = attributesOf(node);
-    const [height, width] = kernel;
     const [down = 1, right = down] = (attributes.strides as number[] | undefined) ?? [1, 1];
-    if (kernel.length !== 2 || height !== width || down !== right)
+    if (kernel.length !== 2 || down !== right)
       throw this.refusal(
         node,
-        `a kernel of ${kernel.join('×')} with strides of ${down} and ${right} is not supported; expected a square one`,
+        `a kernel of ${kernel.join('×')} with strides of ${down} and ${right} is not supported; expected one stride in both directions`,
       );
     const dilations = (attributes.dilations as number[] | undefined) ?? [1, 1];
     if (dilations.some((dilation) => dilation !== 1))
       throw this.refusal(node, `dilations of ${dilations.join(' and ')} are not supported`);
-    return { size: height!, stride: down };
+    return down;
   }
 
   /**
@@ -499,38 +565,52 @@ class Importer {
     const weights = focus ? this.unfocused(node, taken, given) : given;
     const source = focus ? IMAGE : this.materialise(taken, node);
     const finer = focus ? 2 : 1;
-    const [filters, heard, height, width] = weights.dims as [number, number, number, number];
-    const { size, stride } = this.kernelOf(node, [height, width]);
-    const input = this.shapes.get(source)!;
+    const kernel = given.dims.slice(2);
+    const stride = this.strideOf(node, kernel);
     const own = { height: taken.height, width: taken.width };
-    const [before, after] = this.paddingOf(node, size / finer, stride, own, true);
-    if (before !== after)
-      throw this.refusal(node, `padding of ${before} before and ${after} after is not supported`);
-    const name = this.nameOf('conv');
+    const padding = this.paddingOf(node, kernel, stride, own, true).map((cells) => cells * finer) as Padding;
     const groups = (attributesOf(node).group as number | undefined) ?? 1;
-    const layer: Layer = {
-      kind: 'convolutional',
-      name,
-      inputs: [source],
-      filters,
-      size,
-      stride: stride * finer,
-      padding: before * finer,
-      groups,
-      activation: 'linear',
-    };
+    return this.putConvolution(node, source, weights, bias, { stride: stride * finer, padding, groups });
+  }
+
+  /**
+   * A convolution by weights (filters, heard, rows, columns). Where rows and columns differ, or the padding on the sides, it is the
+   * one of a square kernel with zeros around these weights that puts out the same.
+   */
+  private putConvolution(
+    node: OnnxNode,
+    source: string,
+    weights: Tensor,
+    bias: Tensor | undefined,
+    { stride, padding, groups }: { stride: number; padding: Padding; groups: number },
+  ): View {
+    const input = this.shapes.get(source)!;
+    const [filters, heard, height, width] = weights.dims as [number, number, number, number];
+    const square = squareKernel(input, [height, width], stride, padding);
+    if (!square)
+      throw this.refusal(
+        node,
+        `a kernel of ${height}×${width} with a padding of ${padding.join(', ')} is not supported: no square one puts out as much`,
+      );
     if (heard * groups !== input.channels)
       throw this.refusal(
         node,
         `its weights hear ${heard * groups} channels, its input has ${input.channels}`,
       );
-    const view = this.put(layer, node);
-    const taps = size * size;
-    const packed = new Float32Array(filters * taps * heard);
+    const { size } = square;
+    const name = this.nameOf('conv');
+    const kernel = { filters, size, stride, padding: square.padding, groups };
+    const view = this.put(
+      { kind: 'convolutional', name, inputs: [source], ...kernel, activation: 'linear' },
+      node,
+    );
+    const packed = new Float32Array(filters * size * size * heard);
     for (let j = 0; j < filters; j++)
       for (let c = 0; c < heard; c++)
-        for (let tap = 0; tap < taps; tap++)
-          packed[(j * taps + tap) * heard + c] = weights.values[(j * heard + c) * taps + tap]!;
+        for (let y = 0; y < height; y++)
+          for (let x = 0; x < width; x++)
+            packed[((j * size + y + square.top) * size + x + square.left) * heard + c] =
+              weights.values[((j * heard + c) * height + y) * width + x]!;
     this.parameters.set(name, {
       weights: packed,
       bias: bias ? Float32Array.from(bias.values) : new Float32Array(filters),
@@ -538,55 +618,74 @@ class Importer {
     return view;
   }
 
-  /** The convolution or sum that a value is, if nothing else reads it and it has no activation yet. */
-  private lonely(node: OnnxNode): Extract<Layer, { kind: 'convolutional' | 'add' }> {
+  /**
+   * The convolution or sum that a node's input is, if nothing else reads it and it has no activation yet; else one more layer of
+   * neurons behind it, each of which hears the same channel alone.
+   */
+  private openLayer(node: OnnxNode): {
+    layer: Extract<Layer, { kind: 'convolutional' | 'add' }>;
+    view: View;
+  } {
     const value = node.inputs[0]!;
-    const name = this.materialise(this.view(value), node);
-    const layer = this.layers.find((candidate) => candidate.name === name);
-    if (layer?.kind !== 'convolutional' && layer?.kind !== 'add')
-      throw this.refusal(node, 'it stands behind neither a convolution nor a sum');
-    if (layer.activation !== 'linear' || this.uses.get(value) !== 1)
-      throw this.refusal(node, 'other nodes read what it takes, too');
-    return layer;
+    const view = this.view(value);
+    const source = this.materialise(view, node);
+    const layer = this.layers.find(({ name }) => name === source);
+    const open = layer?.kind === 'convolutional' || layer?.kind === 'add' ? layer : undefined;
+    if (open?.activation === 'linear' && this.uses.get(value) === 1) return { layer: open, view };
+    const { channels } = this.shapes.get(source)!;
+    // a convolution of the image hears all its channels
+    const groups = source === IMAGE ? 1 : channels;
+    const heard = channels / groups;
+    const same = Float64Array.from({ length: channels * heard }, (_, i) =>
+      heard === 1 || i % (channels + 1) === 0 ? 1 : 0,
+    );
+    const weights = { dims: [channels, heard, 1, 1], values: same };
+    const padding: Padding = [0, 0, 0, 0];
+    const behind = this.putConvolution(node, source, weights, undefined, { stride: 1, padding, groups });
+    return { layer: this.layers.at(-1) as Extract<Layer, { kind: 'convolutional' }>, view: behind };
   }
 
   private batchNormalization(node: OnnxNode): View {
-    const layer = this.lonely(node);
+    const { layer, view } = this.openLayer(node);
     const [scale, shift, mean, variance] = node.inputs.slice(1).map((name) => this.constant(name)?.values);
-    if (layer.kind !== 'convolutional' || !scale || !shift || !mean || !variance)
-      throw this.refusal(node, 'it stands behind no convolution, or its parameters are not constants');
+    const own = this.parameters.get(layer.name);
+    if (!own || !scale || !shift || !mean || !variance)
+      throw this.refusal(node, 'it stands behind a sum, or its parameters are not constants');
     const epsilon = (attributesOf(node).epsilon as number | undefined) ?? 1e-5;
-    const { weights, bias } = this.parameters.get(layer.name)!;
+    const { weights, bias } = own;
     const perFilter = weights.length / bias.length;
     for (let j = 0; j < bias.length; j++) {
       const factor = scale[j]! / Math.sqrt(variance[j]! + epsilon);
       for (let i = j * perFilter; i < (j + 1) * perFilter; i++) weights[i]! *= factor;
       bias[j] = shift[j]! + (bias[j]! - mean[j]!) * factor;
     }
-    return this.view(node.inputs[0]!);
+    return view;
   }
 
-  private activation(node: OnnxNode, slope: number): View {
-    const layer = this.lonely(node);
-    layer.activation = slope === 0 ? 'relu' : 'leaky';
-    // files hold float32, in which 0.1 is another number
-    if (slope !== 0 && Math.abs(slope - 0.1) > 1e-6) layer.slope = slope;
-    if (!isSlope(layer))
-      throw this.refusal(node, `a slope of ${slope} is not supported; expected 0.001 to 1`);
-    return this.view(node.inputs[0]!);
-  }
-
-  private bend(node: OnnxNode, activation: CurveActivation): View {
-    this.lonely(node).activation = activation;
-    return this.view(node.inputs[0]!);
+  private activation(node: OnnxNode): View {
+    const { layer, view } = this.openLayer(node);
+    const { activation, slope } = this.activationOf(node)!;
+    const { channels } = this.shapes.get(layer.name)!;
+    if (typeof slope === 'object' && slope.length !== channels)
+      throw this.refusal(node, `it has ${slope.length} slopes for ${channels} channels`);
+    layer.activation = activation;
+    if (slope !== undefined) layer.slope = typeof slope === 'object' ? [...slope] : slope;
+    return view;
   }
 
   private maxPool(node: OnnxNode): View {
     const source = this.materialise(this.view(node.inputs[0]!), node);
     const attributes = attributesOf(node);
-    const { size, stride } = this.kernelOf(node, (attributes.kernel_shape as number[] | undefined) ?? []);
+    const kernel = (attributes.kernel_shape as number[] | undefined) ?? [];
+    const stride = this.strideOf(node, kernel);
     const input = this.shapes.get(source)!;
-    const [before, after] = this.paddingOf(node, size, stride, input, false);
+    const [before, left, after, right] = this.paddingOf(node, kernel, stride, input, false);
+    const [size, columns] = kernel as [number, number];
+    if (size !== columns || before !== left || after !== right)
+      throw this.refusal(
+        node,
+        `a window of ${kernel.join('×')} with a padding of ${[before, left, after, right].join(', ')} is not supported; expected a square one`,
+      );
     const inputs = [source];
     const name = this.nameOf('pool');
     // windows that begin inside count where ceil_mode says so
@@ -601,24 +700,21 @@ class Importer {
   private averagePool(node: OnnxNode): View {
     const source = this.materialise(this.view(node.inputs[0]!), node);
     const attributes = attributesOf(node);
-    const { size, stride } = this.kernelOf(node, (attributes.kernel_shape as number[] | undefined) ?? []);
+    const kernel = (attributes.kernel_shape as number[] | undefined) ?? [];
+    const stride = this.strideOf(node, kernel);
     const input = this.shapes.get(source)!;
     const own = ((attributes.pads as number[] | undefined) ?? []).some((pad) => pad !== 0);
     if ((own && attributes.count_include_pad !== 1) || attributes.ceil_mode)
       throw this.refusal(node, 'an average that leaves out its padding is not supported');
-    const [before, after] = this.paddingOf(node, size, stride, input, true);
-    if (before !== after)
-      throw this.refusal(node, `padding of ${before} before and ${after} after is not supported`);
-    const filters = input.channels;
-    const name = this.nameOf('conv');
-    const kernel = { filters, size, stride, padding: before, groups: filters };
-    const view = this.put(
-      { kind: 'convolutional', name, inputs: [source], ...kernel, activation: 'linear' },
-      node,
-    );
-    const weights = new Float32Array(filters * size * size).fill(1 / (size * size));
-    this.parameters.set(name, { weights, bias: new Float32Array(filters) });
-    return view;
+    const padding = this.paddingOf(node, kernel, stride, input, true);
+    const { channels } = input;
+    const [rows, columns] = kernel as [number, number];
+    const cells = rows * columns;
+    const weights = {
+      dims: [channels, 1, rows, columns],
+      values: new Float64Array(channels * cells).fill(1 / cells),
+    };
+    return this.putConvolution(node, source, weights, undefined, { stride, padding, groups: channels });
   }
 
   private resize(node: OnnxNode): View {

@@ -5,13 +5,13 @@ import type { Operator } from './operator.js';
 
 /** A residual sum (darknet's shortcut): a neuron with one synapse for each input. */
 export const add: Operator<AddLayer> = {
-  isValid: (layer) =>
-    layer.inputs.length >= 2 &&
-    layer.inputs.length <= 16 &&
-    ACTIVATIONS.includes(layer.activation) &&
-    isSlope(layer),
+  isValid: ({ inputs, activation, slope }) =>
+    inputs.length >= 2 &&
+    inputs.length <= 16 &&
+    ACTIVATIONS.includes(activation) &&
+    isSlope({ activation, slope }, Array.isArray(slope) ? slope.length : 1),
 
-  shape(_, inputs) {
+  shape({ slope }, inputs) {
     const [first] = inputs;
     const other = inputs.find(
       ({ height, width, channels }) =>
@@ -21,6 +21,8 @@ export const add: Operator<AddLayer> = {
       throw conversionError(
         `cannot add maps of ${first!.height}×${first!.width}×${first!.channels} and ${other.height}×${other.width}×${other.channels}`,
       );
+    if (typeof slope === 'object' && slope.length !== first!.channels)
+      throw conversionError(`it has ${slope.length} slopes for ${first!.channels} channels`);
     return first!;
   },
 
@@ -35,12 +37,12 @@ export const add: Operator<AddLayer> = {
     };
   },
 
-  forward(layer, inputs, { values }) {
+  forward(layer, inputs, { values, channels }) {
     for (let i = 0; i < values.length; i++) {
       let sum = inputs[0]!.values[i]!;
       for (let k = 1; k < inputs.length; k++) sum = Math.fround(sum + inputs[k]!.values[i]!);
       values[i] = sum;
     }
-    activate(layer, values);
+    activate(layer, values, channels);
   },
 };

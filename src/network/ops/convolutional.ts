@@ -13,7 +13,7 @@ export const convolutional: Operator<ConvolutionalLayer> = {
     isWholeNumber(padding, 0, 31) &&
     isWholeNumber(groups, 1, 65536) &&
     ACTIVATIONS.includes(activated.activation) &&
-    isSlope(activated),
+    isSlope(activated, filters),
 
   shape({ filters, size, stride, padding, groups }, [input]) {
     if (filters % groups !== 0 || input!.channels % groups !== 0)

@@ -1,18 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import { selectBackend } from '../../../src/backend/select.js';
-import { convertNetwork, DEFAULT_CONVERSION, type TrainedNetwork } from '../../../src/conversion/convert.js';
 import { DEFAULT_RUN_OPTIONS, planEngine } from '../../../src/engine/plan.js';
 import { referenceBackend } from '../../../src/engine/reference.js';
 import { Simulation } from '../../../src/engine/simulation.js';
-import { importGraph, networkOf } from '../../../src/formats/onnx/import.js';
+import { importGraph } from '../../../src/formats/onnx/import.js';
 import { readOnnx } from '../../../src/formats/onnx/proto.js';
 import { decodeModel, encodeModel } from '../../../src/model/model-file.js';
 import type { SpikingModel } from '../../../src/model/spiking-model.js';
-import { createFloatNetwork } from '../../../src/network/float-network.js';
 import type { IslandLayer } from '../../../src/network/network.js';
 import { fastBackends } from '../../support/backends.js';
 import { describeWithOnnxruntime, type WrittenGraph, writeOnnx } from '../../support/onnx.js';
-import { Builder, expectAsOnnxruntime, HEIGHT, random, WIDTH } from '../../support/onnx-graphs.js';
+import {
+  Builder,
+  convertGraph,
+  expectAsOnnxruntime,
+  HEIGHT,
+  random,
+  WIDTH,
+} from '../../support/onnx-graphs.js';
 
 /** Enough convolutions that what follows is a small part of the network: a map of 16 channels, 3×5 cells. */
 function trunk(b: Builder): string {
@@ -95,35 +99,11 @@ describeWithOnnxruntime('an island gives what onnxruntime gives', () => {
   });
 });
 
-/** A converted network, with its float network's maps and the image. */
-async function converted(graph: WrittenGraph) {
-  const imported = importGraph(readOnnx(writeOnnx(graph)));
-  const { backend } = selectBackend();
-  const tail = { ...imported.tail };
-  const head = { kind: 'region', input: tail.inputs[0]!, classes: 1, softmax: true } as const;
-  const { input, layers } = networkOf(imported);
-  const network = { input, layers, heads: [{ ...head, anchors: [[1, 1]] as [number, number][] }] };
-  const trained: TrainedNetwork = {
-    network,
-    parameters: imported.parameters,
-    classes: ['a'],
-    cfgSha256: '',
-    weightsSha256: '',
-  };
-  const image = Uint8Array.from(random(HEIGHT * WIDTH * 3, 127.9), (value) => value + 128);
-  async function* photos() {
-    yield image;
-  }
-  const options = { ...DEFAULT_CONVERSION, percentile: 100 };
-  const model = await convertNetwork(trained, photos, options, backend);
-  return { model, image, float: createFloatNetwork(network, imported.parameters, backend) };
-}
-
 describe('an island', () => {
   it.each(gated)(
     'of %s: every back-end the same bits, close to the float network',
     async (_, build, operators) => {
-      const { model, image, float } = await converted(networkWith(build));
+      const { model, image, float } = await convertGraph(networkWith(build));
       const again = decodeModel(encodeModel(model));
       expect(again.network).toEqual(model.network);
       const plan = planEngine(again, { ...DEFAULT_RUN_OPTIONS, schedule: 'layered', steps: 64 });
@@ -158,7 +138,7 @@ describe('an island', () => {
   );
 
   it('cannot run step by step', async () => {
-    const { model } = await converted(networkWith(gated[1]![1]));
+    const { model } = await convertGraph(networkWith(gated[1]![1]));
     expect(() => planEngine(model, { ...DEFAULT_RUN_OPTIONS, schedule: 'steps' })).toThrow(
       /the schedule steps cannot run islands, .*: island1; use the schedule layered/,
     );
@@ -179,7 +159,7 @@ describe('an island', () => {
   it('whose model names another shape, or computes it not, is refused', async () => {
     const b = new Builder();
     const x = trunk(b);
-    const { model } = await converted(b.graph(b.convolution(squeeze(b, x, x, false), [6, 16, 1])));
+    const { model } = await convertGraph(b.graph(b.convolution(squeeze(b, x, x, false), [6, 16, 1])));
     const changed = (change: (layer: IslandLayer) => Partial<IslandLayer>): SpikingModel => ({
       ...model,
       network: {
