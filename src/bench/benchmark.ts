@@ -1,15 +1,15 @@
-import { type ChildProcess, fork, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { type ChildProcess, fork } from 'node:child_process';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { withInputSize } from '../conversion/convert.js';
 import { DEFAULT_RUN_OPTIONS, planEngine } from '../engine/plan.js';
-import { backendError, usageError } from '../errors.js';
+import { backendError } from '../errors.js';
 import { readModelBytes } from '../files.js';
 import { decodeModel } from '../model/model-file.js';
 import { ask } from './ask.js';
 import type { CostModel } from './cost-model.js';
 import { median } from './median.js';
+import { peerFolder } from './peers.js';
 import type { PhotoRow } from './photos.js';
 import type { FromPool, FromRow, RowFacts, RowSpec, RunTimes, ToPool, ToRow } from './row.js';
 
@@ -207,8 +207,6 @@ export async function measureThroughput(
   }
 }
 
-const PEERS: Record<string, string> = { onnxruntime: 'onnxruntime.mjs' };
-
 /** Peers by name at each thread count; installs `bench/peers` on first use. Throws `USAGE` for one that is not known. */
 export async function preparePeers(
   name: string,
@@ -216,20 +214,12 @@ export async function preparePeers(
   model: string,
   size: number,
 ): Promise<{ name: string; script: string; stages: object[]; threads: number }[]> {
-  const file = PEERS[name];
-  if (!file) throw usageError(`there is no peer "${name}"; expected ${Object.keys(PEERS).join(', ')}`);
-  const folder = fileURLToPath(new URL('../../bench/peers/', import.meta.url));
-  if (!existsSync(`${folder}package.json`))
-    throw usageError('peers are measured in a checkout of the repository only');
-  if (!existsSync(`${folder}node_modules`)) {
-    const { status } = spawnSync('npm', ['ci', '--ignore-scripts'], { cwd: folder, stdio: ['ignore', 2, 2] });
-    if (status !== 0) throw backendError(`installing ${folder} failed (npm ci --ignore-scripts)`);
-  }
+  const folder = peerFolder(name);
   const network = withInputSize(decodeModel(await readModelBytes(model)), size);
   const stages = planEngine(network, DEFAULT_RUN_OPTIONS).stages.map((stage) => {
     if (stage.kind !== 'convolution') return stage;
     const { weights: _, bias: __, firing: ___, startPotential: ____, ...geometry } = stage;
     return geometry;
   });
-  return threads.map((count) => ({ name, script: folder + file, stages, threads: count }));
+  return threads.map((count) => ({ name, script: `${folder}${name}.mjs`, stages, threads: count }));
 }

@@ -1,5 +1,6 @@
 import type { Benchmark, Row } from './benchmark.js';
 import type { CostModel } from './cost-model.js';
+import type { ModelBenchmark } from './model-benchmark.js';
 import type { PhotoRow } from './photos.js';
 
 const cells = (values: readonly (string | number)[]) => `| ${values.join(' | ')} |`;
@@ -69,6 +70,35 @@ export function photoTable(rows: readonly PhotoRow[]): string {
       megabytes(addedRssBytes),
     ]),
   );
+}
+
+/** One model on each back-end, beside its peer. */
+export function modelTable({
+  machine,
+  model,
+  input,
+  steps,
+  runs,
+  rows,
+  map,
+}: ModelBenchmark & { machine: Benchmark['machine'] }): string {
+  const floats = rows.filter(({ what }) => what.endsWith(' float32'));
+  const scores = new Map(map?.map(({ what, map11 }) => [what, map11]));
+  const lines = rows.map(({ what, threads, networkMs, boxesMs, spikesPerNeuron }) => {
+    const float = floats.find((each) => each.threads === threads);
+    const score = scores.get(spikesPerNeuron === undefined ? what : 'spiking');
+    return [
+      ...[what, threads, networkMs.toFixed(1), boxesMs?.toFixed(1) ?? '–'],
+      float ? (networkMs / float.networkMs).toFixed(2) : '–',
+      spikesPerNeuron?.toFixed(2) ?? '–',
+      score?.toFixed(3) ?? '–',
+    ];
+  });
+  const head = ['back-end', 'threads', 'network ms', 'boxes ms', '× float32', 'spikes a neuron', 'mAP'];
+  return `${model}, ${input.join('×')}, ${steps} steps layered, medians of ${runs} runs in turns, ${machine.cpu}, ${machine.cores} cores
+
+${table(head, lines)}
+`;
 }
 
 /** Fitted costs beside what they decide. */

@@ -12,14 +12,15 @@ import {
   type Row,
 } from '../bench/benchmark.js';
 import { type CostModel, fitCosts } from '../bench/cost-model.js';
+import { benchmarkModel, INT8_RECIPES } from '../bench/model-benchmark.js';
 import { measurePhotos } from '../bench/photos.js';
-import { photoTable, toMarkdown, toSvg } from '../bench/report.js';
+import { modelTable, photoTable, toMarkdown, toSvg } from '../bench/report.js';
 import type { RowSpec } from '../bench/row.js';
 import { METHODS, type Method } from '../engine/plan.js';
 import { usageError } from '../errors.js';
 import { writeWhole } from '../files.js';
 import { listModels } from '../model/registry.js';
-import { numberArgument } from './options.js';
+import { choice, countArgument, meanOption, numberArgument, orderOption, stdOption } from './options.js';
 import { Progress } from './progress.js';
 
 interface BenchOptions {
@@ -31,7 +32,21 @@ interface BenchOptions {
   peer?: string;
   svg?: string;
   photosOnly?: boolean;
+  model?: string;
+  steps?: number;
+  onnx?: string;
+  order?: 'RGB' | 'BGR';
+  mean?: number[];
+  std?: number[];
+  calibration?: string;
+  recipe?: string;
+  images?: string;
+  annotations?: string;
 }
+
+/** Options that say what a model is compared with: those that go with `--onnx`, and `--onnx` with `--model`. */
+const MODEL_OPTIONS = ['steps', 'onnx', 'images', 'annotations'] as const;
+const PEER_OPTIONS = ['order', 'mean', 'std', 'calibration', 'recipe'] as const;
 
 const samplePhoto = fileURLToPath(new URL('../../samples/cat.jpg', import.meta.url));
 
@@ -51,13 +66,25 @@ export function addBenchCommand(program: Command): void {
     .option('--json', 'one JSON object instead of Markdown tables')
     .option('--photos-only', 'decoding and resizing of photos only')
     .option('--svg <file>', 'also draw the time steps as a bar chart')
+    .option('--model <name|file>', 'this model alone, layer by layer, on every back-end')
+    .option('--steps <n>', 'its time steps (default: what it was tuned for, 16)', countArgument)
+    .option('--onnx <file>', 'with --peer: the file that the model was converted from')
+    .addOption(orderOption())
+    .addOption(meanOption())
+    .addOption(stdOption())
+    .option('--calibration <dir>', 'with --onnx: the peer in int8, too, calibrated on 24 of these photos')
+    .addOption(choice('--recipe <name>', 'what the peer computes in int8 (default conv-add)', INT8_RECIPES))
+    .option('--images <dir>', 'with --model: annotated photos to measure mAP on')
+    .option('--annotations <dir>', 'their PASCAL VOC annotations, one XML file a photo')
     .addHelpText(
       'after',
       `
 Examples:
   spiking-yolo bench --quick                      (the best instruction set, a minute)
   spiking-yolo bench --json > bench.json
-  spiking-yolo bench --peer onnxruntime           (in a checkout: what a tensor library takes on the same cores)`,
+  spiking-yolo bench --peer onnxruntime           (in a checkout: what a tensor library takes on the same cores)
+  spiking-yolo bench --model best.safetensors
+  spiking-yolo bench --model best.safetensors --peer onnxruntime --onnx best.onnx --calibration photos`,
     )
     .action(bench);
 }
@@ -78,14 +105,15 @@ function planRows({ quick, runs, size }: BenchOptions): {
     { weightBits: 16 as const, model: models.get('tiny-yolo-voc-int16') },
   ].flatMap(({ weightBits, model }) => (model ? [{ net: 'tiny-yolo-voc', weightBits, model, size }] : []));
   const shipped = [
-    { net: 'tiny-yolo-voc', weightBits: 8 as const, model: models.get('tiny-yolo-voc')!, size: 288 },
+    { net: 'tiny-yolo-plus', weightBits: 8 as const, model: models.get('tiny-yolo-plus'), size: 320 },
+    { net: 'tiny-yolo-voc', weightBits: 8 as const, model: models.get('tiny-yolo-voc'), size: 288 },
     {
       net: 'tiny-yolo-lite-voc',
       weightBits: 16 as const,
-      model: models.get('tiny-yolo-lite-voc')!,
+      model: models.get('tiny-yolo-lite-voc'),
       size: 256,
     },
-  ];
+  ].flatMap(({ model, ...rest }) => (model ? [{ ...rest, model }] : []));
   let sets: { name: string; supported: boolean; reason: string }[] = [];
   try {
     sets = loadNative().instructionSets;
@@ -145,6 +173,42 @@ async function measureCosts(methods: readonly RowSpec[], photo: string): Promise
   return costs;
 }
 
+/** Measures one model; throws `USAGE` for options that do not go together. */
+async function benchModel(model: string, options: BenchOptions): Promise<void> {
+  const { photo, runs, steps, quick, peer, onnx, calibration, recipe, images, annotations } = options;
+  if (options.svg !== undefined)
+    throw usageError('--svg draws the time steps of tiny-yolo-voc; leave out --model');
+  if ((peer === undefined) !== (onnx === undefined))
+    throw usageError('--peer and --onnx go together with --model: the file that it was converted from');
+  const unused = PEER_OPTIONS.find((name) => options[name] !== undefined);
+  if (onnx === undefined && unused)
+    throw usageError(`--${unused} says how the peer's file is run: add --onnx FILE`);
+  if ((images === undefined) !== (annotations === undefined))
+    throw usageError('--images and --annotations go together');
+  const { order, mean, std } = options;
+  const progress = new Progress(1, true);
+  const result = await benchmarkModel(
+    {
+      ...{ model, photo, runs, steps, quick },
+      ...(peer !== undefined && onnx !== undefined
+        ? {
+            peer: {
+              name: peer,
+              onnx: { onnx, order, mean, std },
+              calibration,
+              recipe: recipe ?? INT8_RECIPES[0]!,
+            },
+          }
+        : {}),
+      ...(images !== undefined && annotations !== undefined ? { photos: { images, annotations } } : {}),
+    },
+    (part, what) => progress.part(part, what),
+  );
+  progress.clear();
+  const found = { machine: machine(), ...result };
+  process.stdout.write(options.json ? `${JSON.stringify(found)}\n` : modelTable(found));
+}
+
 async function bench(given: BenchOptions): Promise<void> {
   const options = given.quick ? { ...given, runs: Math.min(given.runs, 3) } : given;
   const { photo, runs, size } = options;
@@ -155,11 +219,16 @@ async function bench(given: BenchOptions): Promise<void> {
     process.stdout.write(`${options.json ? JSON.stringify(rows) : photoTable(rows)}\n`);
     return;
   }
+  if (options.model !== undefined) return benchModel(options.model, options);
+  const unused = [...MODEL_OPTIONS, ...PEER_OPTIONS].find((name) => options[name] !== undefined);
+  if (unused) throw usageError(`--${unused} says how one model is measured: add --model NAME or FILE`);
   if (!(Number.isInteger(size) && size >= 32 && size <= 2048))
     throw usageError(`--size is ${size}; expected 32 to 2048`);
   const { specs, methods, skipped } = planRows(options);
   const threads = [...new Set(specs.map((spec) => spec.threads))];
-  const peers = options.peer ? await preparePeers(options.peer, threads, specs[0]!.model, size) : [];
+  const peers = options.peer
+    ? await preparePeers(options.peer, threads, specs[0]!.model, specs[0]!.size)
+    : [];
   const progress = new Progress(1, true);
   const measured = await measure(specs, peers, photo, runs, (part, what) => progress.part(part, what));
   progress.clear();
@@ -175,7 +244,7 @@ async function bench(given: BenchOptions): Promise<void> {
     layered: pick(({ schedule }) => schedule === 'layered'),
     peers: measured.peers,
     throughput: await measureThroughput(
-      'tiny-yolo-voc',
+      specs[0]!.net,
       photo,
       workerCounts,
       options.quick ? 8 : 24,

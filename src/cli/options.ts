@@ -201,16 +201,16 @@ const headOption = () =>
   choice('--head <kind>', 'what the ONNX file’s output is (default: recognised by its form)', TABLE_HEADS);
 const sizeOption = () =>
   new Option('--size <px>', 'input size of an ONNX file that leaves it open').argParser(sizeArgument);
-const orderOption = () =>
+export const orderOption = () =>
   choice('--order <channels>', 'channels as the ONNX network was trained (default: the head’s)', [
     'RGB',
     'BGR',
   ]);
-const meanOption = () =>
+export const meanOption = () =>
   new Option('--mean <list>', 'what is taken from each channel’s bytes (default: the head’s)').argParser(
     numberList,
   );
-const stdOption = () =>
+export const stdOption = () =>
   new Option('--std <list>', 'what they are divided by (default: the head’s)').argParser(numberList);
 
 const anchorsOption = () =>

@@ -32,7 +32,7 @@ export interface OnnxFiles {
 }
 
 /** How each head's photos are prepared, as its authors do. */
-export const PREPARATIONS: Readonly<Record<TableHead['kind'], Preparation>> = {
+const PREPARATIONS: Readonly<Record<TableHead['kind'], Preparation>> = {
   nanodet: {
     order: 'BGR',
     mean: [103.53, 116.28, 123.675],
@@ -57,6 +57,20 @@ function perChannel(name: string, values: readonly number[], positive: boolean):
       `${name} is ${values.join(', ')}; expected one number or three${positive ? ', above 0' : ''}`,
     );
   return three as [number, number, number];
+}
+
+/** How the photos of a head are prepared, as its authors do or as is said otherwise; throws `USAGE`. */
+export function preparationOf(
+  kind: TableHead['kind'],
+  { order, mean, std, resize }: Pick<OnnxFiles, 'order' | 'mean' | 'std' | 'resize'>,
+): Preparation {
+  const usual = PREPARATIONS[kind];
+  return {
+    order: order ?? usual.order,
+    mean: mean ? perChannel('mean', mean, false) : usual.mean,
+    deviation: std ? perChannel('std', std, true) : usual.deviation,
+    resize: resize ?? usual.resize,
+  };
 }
 
 /** The kind of head whose form a file's output has; throws `ONNX` if none or several could be meant. */
@@ -154,13 +168,7 @@ export function parseOnnx(
   const kind = anchors ? 'yolov5' : (options.head ?? recogniseHead(graph, imported, classes.length));
   const mismatch = tableMismatch(kind, imported.outputDims[0]!, classes.length, imported.input);
   if (mismatch) throw onnxError(mismatch);
-  const usual = PREPARATIONS[kind];
-  const preparation: Preparation = {
-    order: options.order ?? usual.order,
-    mean: options.mean ? perChannel('mean', options.mean, false) : usual.mean,
-    deviation: options.std ? perChannel('std', options.std, true) : usual.deviation,
-    resize: options.resize ?? usual.resize,
-  };
+  const preparation = preparationOf(kind, options);
   const head: TableHead = { kind, input: imported.tail.outputs[0]!, classes: classes.length };
   const prepared = foldPreparation(
     { ...networkOf(imported), heads: [head] },
