@@ -353,7 +353,8 @@ void checkInput(Napi::Env env, const std::vector<StageReading>& stages, size_t i
   }
   for (size_t i = 0; i < index; i++) {
     const StageSpec& other = stages[i].spec;
-    if (other.isConvolution() && other.input < 0 && (other.height != spec.height || other.width != spec.width || other.channels != spec.channels)) {
+    if (other.isConvolution() && other.input < 0 &&
+        (other.height != spec.height || other.width != spec.width || other.channels != spec.channels)) {
       fail(env, where + "two stages disagree about the image's shape");
     }
   }
@@ -400,7 +401,8 @@ void checkStream(Napi::Env env, const std::vector<StageSpec>& specs, int steps) 
     const StageSpec& spec = specs[i];
     const std::string where = "stage " + std::to_string(i) + ": ";
     if (spec.kind == StageKind::kPool && spec.rule != spiking::PoolRule::kExact) fail(env, where + "a stream's pools are exact");
-    if (spec.isConvolution() && spec.fires && spec.curveEntries == 0 && !spec.hold) fail(env, where + "a stream's neurons have limits of hold");
+    if (spec.isConvolution() && spec.fires && spec.curveEntries == 0 && !spec.hold)
+      fail(env, where + "a stream's neurons have limits of hold");
     if (spec.fires && (spec.isConvolution() || spec.kind == StageKind::kIsland) && spec.startDelay != steps - 1) {
       fail(env, where + "a stream's layers wait for their whole input");
     }
@@ -414,12 +416,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                        {InstanceMethod("begin", &EngineObject::begin), InstanceMethod("run", &EngineObject::run),
                         InstanceMethod("reset", &EngineObject::reset), InstanceMethod("changed", &EngineObject::changed),
                         InstanceMethod("outputPotential", &EngineObject::outputPotential),
-                        InstanceMethod("counts", &EngineObject::counts),
-                        InstanceMethod("emit", &EngineObject::emit),
-                        InstanceMethod("state", &EngineObject::state),
-                        InstanceMethod("statistics", &EngineObject::statistics),
-                        InstanceMethod("load", &EngineObject::load),
-                        InstanceMethod("close", &EngineObject::close)});
+                        InstanceMethod("counts", &EngineObject::counts), InstanceMethod("emit", &EngineObject::emit),
+                        InstanceMethod("state", &EngineObject::state), InstanceMethod("statistics", &EngineObject::statistics),
+                        InstanceMethod("load", &EngineObject::load), InstanceMethod("close", &EngineObject::close)});
   }
 
   explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info) {
@@ -456,9 +455,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return *engine_;
   }
 
-  int stageOf(Napi::Env env, Napi::Value value) {
-    return integerOf(env, value, "stage", 0, engine(env).stageCount() - 1);
-  }
+  int stageOf(Napi::Env env, Napi::Value value) { return integerOf(env, value, "stage", 0, engine(env).stageCount() - 1); }
 
   void begin(const Napi::CallbackInfo& info) {
     Engine& e = engine(info.Env());
@@ -636,10 +633,8 @@ class FloatEngineObject : public Napi::ObjectWrap<FloatEngineObject> {
     const Napi::Env env = info.Env();
     const int index = integerOf(env, info[0], "index", 0, int(entries_.size()) - 1);
     const spiking::FloatConvolution& c = entries_[index].convolution;
-    const float* input =
-        arrayOf<float>(env, info[1], "input", napi_float32_array, size_t(c.height) * c.width * c.channels);
-    float* output =
-        arrayOf<float>(env, info[2], "output", napi_float32_array, size_t(c.outHeight) * c.outWidth * c.filters);
+    const float* input = arrayOf<float>(env, info[1], "input", napi_float32_array, size_t(c.height) * c.width * c.channels);
+    float* output = arrayOf<float>(env, info[2], "output", napi_float32_array, size_t(c.outHeight) * c.outWidth * c.filters);
     kernels_->convolveFloat(c, input, output);
   }
 

@@ -234,7 +234,8 @@ void Engine::planConvolution(Stage& stage) {
     stage.curveScales = Memory(size_t(3) * filters * 8);
     for (int i = 0; i < 3 * filters; i++) {
       const int row = i / filters * 2, f = i % filters;
-      stage.curveScales.as<double>()[i] = std::ldexp(double(c.curveFactors[row * filters + f]), -c.curveFactors[(row + 1) * filters + f]);
+      stage.curveScales.as<double>()[i] =
+          std::ldexp(double(c.curveFactors[row * filters + f]), -c.curveFactors[(row + 1) * filters + f]);
     }
     c.curveScales = stage.curveScales.as<double>();
   }
@@ -390,8 +391,7 @@ void Engine::planOutput(Stage& stage) {
   const size_t outCells = size_t(spec.outHeight) * spec.outWidth;
   stage.spikes = Memory(outCells * channels * blockLength_ * kernels_.spikeBytes(isWide()) + kSlack);
   if (!stream_) stage.counts = Memory(outCells * channels * 4);
-  stage.output = {spec.outHeight,         spec.outWidth, spec.filters, channels, stage.spikes.as<uint8_t>(),
-                  stage.counts.as<int32_t>()};
+  stage.output = {spec.outHeight, spec.outWidth, spec.filters, channels, stage.spikes.as<uint8_t>(), stage.counts.as<int32_t>()};
 }
 
 size_t Engine::neurons(int stage) const {
@@ -595,8 +595,7 @@ void Engine::begin(const uint8_t* pixels) {
     const size_t rowNeurons = size_t(c.outWidth) * c.paddedFilters;
     std::vector<int32_t> largest(workers_.size(), 0);
     shareRows(c.outHeight, [&](int y, int worker) {
-      const int32_t found =
-          kernels_.presentRow(c, y, window, current + y * rowNeurons, workers_[worker].scratch.as<uint8_t>());
+      const int32_t found = kernels_.presentRow(c, y, window, current + y * rowNeurons, workers_[worker].scratch.as<uint8_t>());
       largest[worker] = std::max(largest[worker], found);
     });
     stage.largestCurrent = *std::max_element(largest.begin(), largest.end());
@@ -647,9 +646,8 @@ bool Engine::prefersEvents(Stage& stage, int steps) {
   const int rows = std::min(c.height, kSampledRows);
   const int every = c.height / rows;
   for (Worker& worker : workers_) worker.activity = {};
-  shareRows(rows, [&](int row, int worker) {
-    kernels_.countWords(c, row * every + every / 2, steps, workers_[worker].activity);
-  });
+  shareRows(rows,
+            [&](int row, int worker) { kernels_.countWords(c, row * every + every / 2, steps, workers_[worker].activity); });
   Activity activity{};
   for (Worker& worker : workers_) {
     activity.dense += worker.activity.dense;
@@ -718,7 +716,7 @@ void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
       const auto rowOf = [&](int part) {
         if (!poolStage) return share(c.outHeight, part);
         const Pool& p = poolStage->pool;
-        return part == 0 ? 0
+        return part == 0         ? 0
                : part == threads ? c.outHeight
                                  : std::min(c.outHeight, std::max(0, share(pooledRows, part) * p.stride - p.offset));
       };
@@ -786,8 +784,8 @@ void Engine::endWindow(Stage& stage, int step) {
     int32_t* bias = scaledBias_.as<int32_t>();
     for (int f = 0; !c.current && f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
     runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
-      kernels_.fireWindowRow(c, y, c.current ? nullptr : &window, bias, int32_t(times), strip,
-                             worker.scratch.as<uint8_t>(), worker.counters);
+      kernels_.fireWindowRow(c, y, c.current ? nullptr : &window, bias, int32_t(times), strip, worker.scratch.as<uint8_t>(),
+                             worker.counters);
     });
     return;
   }
@@ -837,8 +835,7 @@ void Engine::sumChannels(const Convolution& c, int y, const Strip& strip, int64_
         const int32_t* counts = c.input->counts + (size_t(row) * c.width + column) * c.input->paddedChannels + strip.firstFilter;
         int64_t* target = sums + size_t(x) * strip.filters;
         for (int h = 0; h < heard; h++) {
-          const int32_t* weights =
-              c.channelWeights + (size_t(i * c.size + j) * heard + h) * c.paddedFilters + strip.firstFilter;
+          const int32_t* weights = c.channelWeights + (size_t(i * c.size + j) * heard + h) * c.paddedFilters + strip.firstFilter;
           for (int f = 0; f < filters; f++) target[f] += int64_t(weights[f]) * counts[size_t(h) * c.filters + f];
         }
       }
@@ -870,12 +867,12 @@ void Engine::runGather(Stage& stage, int steps) {
                             sourceCell(x, spec.scale, spec.width, run.shift & 1);
         const Stage& source = stages_[spec.inputs[run.input]];
         const size_t sourceChannels = source.output.paddedChannels;
-        if (!stage.stale) std::memcpy(stage.output.counts + to * channels + run.to, source.output.counts + from * sourceChannels + run.from,
-                    size_t(run.length) * 4);
+        if (!stage.stale)
+          std::memcpy(stage.output.counts + to * channels + run.to, source.output.counts + from * sourceChannels + run.from,
+                      size_t(run.length) * 4);
         for (int t = 0; t < steps; t++) {
           uint8_t* target = stage.output.data + ((to * steps + t) * channels + run.to) * spikeBytes;
-          const uint8_t* spikes =
-              source.output.data + ((from * steps + t) * sourceChannels + run.from) * spikeBytes;
+          const uint8_t* spikes = source.output.data + ((from * steps + t) * sourceChannels + run.from) * spikeBytes;
           if (source.silent) std::memset(target, 0, run.length * spikeBytes);
           else std::memcpy(target, spikes, run.length * spikeBytes);
         }
@@ -927,8 +924,7 @@ void Engine::outputPotential(int index, double* potential) {
     for (int x = 0; x < c.outWidth; x++) {
       const size_t cell = (size_t(y) * c.outWidth + x) * c.paddedFilters;
       for (int f = 0; f < c.filters; f++) {
-        const int64_t v =
-            onImage ? times * c.current[cell + f] : sums[size_t(x) * c.paddedFilters + f] + times * c.bias[f];
+        const int64_t v = onImage ? times * c.current[cell + f] : sums[size_t(x) * c.paddedFilters + f] + times * c.bias[f];
         row[size_t(x) * c.filters + f] = double(v);
       }
     }

@@ -18,7 +18,7 @@ struct StageSpec {
   // convolution
   int filters, padding;
   bool wide, fires, channelwise, curveLinear;
-  int curveEntries;              // 0 if the neurons have no curve
+  int curveEntries;  // 0 if the neurons have no curve
   const int32_t* curve;
   const int32_t* curveFactors;
   int reach;  // filters that a spike reaches at an output cell
@@ -81,8 +81,8 @@ enum class Method {
 
 class Engine {
  public:
-  Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads,
-         Method method, bool stream = false);
+  Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads, Method method,
+         bool stream = false);
   virtual ~Engine() = default;
 
   virtual void begin(const uint8_t* pixels);
@@ -119,10 +119,10 @@ class Engine {
   };
   struct Stage {
     StageSpec spec;
-    int step = 0;          // steps run since begin
-    bool silent = true;    // no spike in the block at hand, whose buffer is then stale
-    int fusedPool = -1;    // the pool that takes this convolution's rows directly
-    bool fused = false;    // (a pool) run by its convolution
+    int step = 0;        // steps run since begin
+    bool silent = true;  // no spike in the block at hand, whose buffer is then stale
+    int fusedPool = -1;  // the pool that takes this convolution's rows directly
+    bool fused = false;  // (a pool) run by its convolution
     Convolution convolution{};
     Pool pool{};
     SpikeBuffer output{};
@@ -131,12 +131,12 @@ class Engine {
     std::vector<Run> runs;
     Load load{};
     int64_t largestCurrent = 0;
-    int delay = 0;         // steps in which nothing can come out
-    int lastSteps = 0;     // steps of the last block
-    bool stale = false;    // (a gather) counts are still to be written: they are the spikes of its last step
+    int delay = 0;       // steps in which nothing can come out
+    int lastSteps = 0;   // steps of the last block
+    bool stale = false;  // (a gather) counts are still to be written: they are the spikes of its last step
     std::shared_ptr<Memory> weights;
-    Memory curve, curveFactors, curveScales, channelWeights, bias, firing, hold, reciprocals, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
-        fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
+    Memory curve, curveFactors, curveScales, channelWeights, bias, firing, hold, reciprocals, startPotential, potential, counts,
+        current, spikes, lists, listSizes, sums, fanRows, fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 
   void planConvolution(Stage& stage);

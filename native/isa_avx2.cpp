@@ -44,12 +44,8 @@ struct Op8 : Pairs {
   static ShortSum shortZero() { return _mm256_setzero_si256(); }
   static ShortWeights shortLoad(const uint8_t* p) { return Pairs::load(p); }
   static __m256i shortBroadcast(const uint8_t* p) { return Pairs::broadcast(p); }
-  static ShortSum shortDot(ShortSum acc, ShortWeights w, __m256i s) {
-    return _mm256_add_epi16(acc, _mm256_maddubs_epi16(w, s));
-  }
-  static Sum widen(Sum acc, ShortSum part) {
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
-  }
+  static ShortSum shortDot(ShortSum acc, ShortWeights w, __m256i s) { return _mm256_add_epi16(acc, _mm256_maddubs_epi16(w, s)); }
+  static Sum widen(Sum acc, ShortSum part) { return _mm256_add_epi32(acc, _mm256_madd_epi16(part, _mm256_set1_epi16(1))); }
 };
 
 #include "kernels.inl"

@@ -22,12 +22,8 @@ static inline Mask either(Mask a, Mask b) { return a | b; }
 static inline Mask within(Mask a, Mask b) { return a & b; }
 static inline Ints choose(Mask mask, Ints a, Ints b) { return ints(_mm512_mask_blend_epi32(mask, raw(b), raw(a))); }
 static inline Ints zeroUnless(Mask mask, Ints a) { return ints(_mm512_maskz_mov_epi32(mask, raw(a))); }
-static inline Ints addWhere(Ints a, Mask mask, Ints b) {
-  return ints(_mm512_mask_add_epi32(raw(a), mask, raw(a), raw(b)));
-}
-static inline Ints subtractWhere(Ints a, Mask mask, Ints b) {
-  return ints(_mm512_mask_sub_epi32(raw(a), mask, raw(a), raw(b)));
-}
+static inline Ints addWhere(Ints a, Mask mask, Ints b) { return ints(_mm512_mask_add_epi32(raw(a), mask, raw(a), raw(b))); }
+static inline Ints subtractWhere(Ints a, Mask mask, Ints b) { return ints(_mm512_mask_sub_epi32(raw(a), mask, raw(a), raw(b))); }
 static inline Ints moreWhere(Ints a, Mask mask) { return addWhere(a, mask, Ints{} + 1); }
 static inline Ints lessWhere(Ints a, Mask mask) { return subtractWhere(a, mask, Ints{} + 1); }
 static inline Ints maxInts(Ints a, Ints b) { return ints(_mm512_max_epi32(raw(a), raw(b))); }

@@ -1,5 +1,5 @@
 // The kernels' view of a network: plain structures, shared by every instruction set. No STL, no exceptions, no I/O
-// in what implements them (kernels.inl, isa_*.cpp); engine.cpp owns the memory.
+// in what implements them (kernels.inl and its rooms, isa_*.cpp); engine.cpp owns the memory.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,8 +8,8 @@ namespace spiking {
 
 // Filters are handled in groups of 16; channels of a spike buffer are padded to the same multiple.
 constexpr int kFilterGroup = 16;
-constexpr int kMaxGroups = 4;          // filter groups that one tile may cover
-constexpr int kFiringRows = 8;         // rows of ConvolutionStage::firing in src/engine/plan.ts
+constexpr int kMaxGroups = 4;   // filter groups that one tile may cover
+constexpr int kFiringRows = 8;  // rows of ConvolutionStage::firing in src/engine/plan.ts
 constexpr int32_t kPotentialLimit = 1 << 30;
 
 // Spikes of one block of steps, [y][x][step][channel]. Elements are int8 or int16, as the instruction set likes its
@@ -25,8 +25,8 @@ struct SpikeBuffer {
 // image's bytes in one plane. Each [y + padding][x + padding][channel] with silence around.
 struct WindowBuffer {
   uint8_t* data;
-  int32_t* sums;      // per cell, the sum over channels
-  int widthCells;     // cells of a row, the silent ones included
+  int32_t* sums;   // per cell, the sum over channels
+  int widthCells;  // cells of a row, the silent ones included
   int planes;
   size_t planeCells;
 };
@@ -35,38 +35,38 @@ struct WindowBuffer {
 struct Convolution {
   int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
   int paddedFilters;
-  int words;                     // 4-byte words per input cell and step
-  const int32_t* curve;          // each value of g (src/engine/curve.ts) and how much more the next one is, or null
+  int words;             // 4-byte words per input cell and step
+  const int32_t* curve;  // each value of g (src/engine/curve.ts) and how much more the next one is, or null
   int curveEntries;
   bool curveLinear;
-  const int32_t* curveFactors;   // (6, paddedFilters)
-  const double* curveScales;     // (3, paddedFilters): the factors as the numbers that they are
-  bool channelwise;              // filter j hears channels j, filters + j, … alone
-  const int32_t* channelWeights; // (size, size, channels / filters, paddedFilters), if channelwise
-  int tileGroups;                // filter groups of a tile (the last may have fewer)
-  int tileRows;                  // steps or positions of a tile
-  int listRows;                  // steps that share a list of words: tileRows, or 1 (events)
-  bool wide;                     // 16-bit weights
-  bool everyWord;                // take silent words too: the benchmark's dense figure
-  const uint8_t* weights;        // packed, see packWeights
+  const int32_t* curveFactors;    // (6, paddedFilters)
+  const double* curveScales;      // (3, paddedFilters): the factors as the numbers that they are
+  bool channelwise;               // filter j hears channels j, filters + j, … alone
+  const int32_t* channelWeights;  // (size, size, channels / filters, paddedFilters), if channelwise
+  int tileGroups;                 // filter groups of a tile (the last may have fewer)
+  int tileRows;                   // steps or positions of a tile
+  int listRows;                   // steps that share a list of words: tileRows, or 1 (events)
+  bool wide;                      // 16-bit weights
+  bool everyWord;                 // take silent words too: the benchmark's dense figure
+  const uint8_t* weights;         // packed, see packWeights
   const int32_t* bias;
-  const int32_t* firing;         // (8, paddedFilters): the plan's rows, but 1 off the limits (0, 1, 4, 5): fires above
-  const float* reciprocals;      // (2, paddedFilters): 1 / amount taken up from N ≥ 0, and given down from N ≤ 0
-  const int32_t* startPotential; // (paddedFilters)
-  bool settles;                  // a neuron that has fired up from 0 as often as it can does not fire down, and the other way round
-  bool fresh;                    // no neuron has run since begin: potential and counts are still to be written
-  int32_t* potential;            // (outHeight, outWidth, paddedFilters)
-  int32_t* counts;               // the same shape: N
-  const int32_t* current;        // the same shape, of a layer on the image: z of every step, B included; else null
-  const SpikeBuffer* input;      // null on the image
+  const int32_t* firing;          // (8, paddedFilters): the plan's rows, but 1 off the limits (0, 1, 4, 5): fires above
+  const float* reciprocals;       // (2, paddedFilters): 1 / amount taken up from N ≥ 0, and given down from N ≤ 0
+  const int32_t* startPotential;  // (paddedFilters)
+  bool settles;              // a neuron that has fired up from 0 as often as it can does not fire down, and the other way round
+  bool fresh;                // no neuron has run since begin: potential and counts are still to be written
+  int32_t* potential;        // (outHeight, outWidth, paddedFilters)
+  int32_t* counts;           // the same shape: N
+  const int32_t* current;    // the same shape, of a layer on the image: z of every step, B included; else null
+  const SpikeBuffer* input;  // null on the image
   int gamma;
   // Per input cell and listRows steps, the words that are not silent and how many; per cell and step, the sum of spikes.
   uint16_t* lists;
   uint16_t* listSizes;
   int32_t* sums;
-  const uint16_t* allWords;      // 0 … words − 1
-  const int32_t* fanRows;        // output rows that an input row reaches; (height)
-  const int32_t* fanColumns;     // (width)
+  const uint16_t* allWords;   // 0 … words − 1
+  const int32_t* fanRows;     // output rows that an input row reaches; (height)
+  const int32_t* fanColumns;  // (width)
 };
 
 enum class PoolRule : int32_t { kExact = 0, kGateAverage = 1, kGateExponential = 2, kGateFir = 3 };
@@ -74,13 +74,13 @@ enum class PoolRule : int32_t { kExact = 0, kGateAverage = 1, kGateExponential =
 struct Pool {
   int height, width, channels, paddedChannels, outHeight, outWidth, size, stride, offset;
   PoolRule rule;
-  uint8_t* out;                  // spikes, [y][x][step][channel]
+  uint8_t* out;  // spikes, [y][x][step][channel]
   int spikeBytes;
-  int32_t* counts;               // (outHeight, outWidth, paddedChannels): N of the outputs
+  int32_t* counts;  // (outHeight, outWidth, paddedChannels): N of the outputs
   // gate:exp estimates, or gate:fir's last 16 spikes of each input cell, at the start and at the end of a block.
   int32_t* estimateStart;
   int32_t* estimateEnd;
-  int8_t* recentStart;           // (height, width, 16, paddedChannels), slot = step mod 16
+  int8_t* recentStart;  // (height, width, 16, paddedChannels), slot = step mod 16
   int8_t* recentEnd;
 };
 
@@ -88,25 +88,25 @@ struct Pool {
 // of the words (4 bytes of channels) that changed, cell after cell, with their changes. Where counts have 8 bits, a change beyond
 // ±127 takes a second word, or a third.
 enum class RowState : uint8_t {
-  kQuiet,   // nothing changed; what the arrays below hold of the row is of an earlier picture
+  kQuiet,  // nothing changed; what the arrays below hold of the row is of an earlier picture
   kListed,
-  kFull,    // more changed than its list holds
+  kFull,  // more changed than its list holds
 };
 struct Changes {
   int height, width, paddedChannels;
-  uint8_t* values;       // N
-  int capacity;          // words of a row's list
-  uint16_t* words;       // (height, capacity + 16)
-  uint32_t* deltas;      // the same shape
-  int32_t* first;        // (height, width + 1): where a cell's words begin in its row's list
-  int32_t* sums;         // (height, width): the sum of a cell's changes
-  int32_t* sent;         // (height, width): what they are sent as, in spikes; 0 if nothing changed
-  RowState* rows;        // (height)
-  int32_t* listed;       // (height): words of its list
-  int32_t* changedCells; // (height)
-  int32_t* groups;       // (height): groups of 4 channels of a cell that changed
-  double* spikes;        // (height)
-  bool digits;           // spikes are signed digits, not units
+  uint8_t* values;        // N
+  int capacity;           // words of a row's list
+  uint16_t* words;        // (height, capacity + 16)
+  uint32_t* deltas;       // the same shape
+  int32_t* first;         // (height, width + 1): where a cell's words begin in its row's list
+  int32_t* sums;          // (height, width): the sum of a cell's changes
+  int32_t* sent;          // (height, width): what they are sent as, in spikes; 0 if nothing changed
+  RowState* rows;         // (height)
+  int32_t* listed;        // (height): words of its list
+  int32_t* changedCells;  // (height)
+  int32_t* groups;        // (height): groups of 4 channels of a cell that changed
+  double* spikes;         // (height)
+  bool digits;            // spikes are signed digits, not units
 };
 
 // How neurons of a stream fire: a count stays while its potential is within limits, else it becomes the nearest one.
@@ -148,18 +148,18 @@ struct Counters {
 struct FloatConvolution {
   int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
   int paddedFilters;
-  const float* weights;          // (size, size, channels or, channelwise, 1, paddedFilters)
-  const float* bias;             // (paddedFilters)
+  const float* weights;  // (size, size, channels or, channelwise, 1, paddedFilters)
+  const float* bias;     // (paddedFilters)
   float slope;
-  bool channelwise;              // filter j hears channel j alone
+  bool channelwise;  // filter j hears channel j alone
 };
 
 // One instruction set's kernels.
 struct Kernels {
   const char* name;
-  int (*spikeBytes)(bool wide);                   // bytes of a spike; a word holds 4 / spikeBytes channels
-  int (*tileGroups)(bool wide, int groups);       // filter groups of a tile, in a layer of at most so many
-  int (*tileRows)(bool wide, int tileGroups);     // steps (or positions) of such a tile
+  int (*spikeBytes)(bool wide);                // bytes of a spike; a word holds 4 / spikeBytes channels
+  int (*tileGroups)(bool wide, int groups);    // filter groups of a tile, in a layer of at most so many
+  int (*tileRows)(bool wide, int tileGroups);  // steps (or positions) of such a tile
   EventCosts (*eventCosts)(bool wide);
   // (filters, size, size, channels) → tiles of [tap][word][group][64 bytes].
   void (*packWeights)(const Convolution&, const void* weights, uint8_t* packed);
@@ -174,20 +174,18 @@ struct Kernels {
   // Ends a silent window for output row y whose input fits one digit and whose sums fit 32 bits:
   // V = sat(V + W·window + bias) once, bias being times·B; on the image (no window) V = sat(V + times·current). Then it
   // fires into step 0. Neurons whose activation is a curve fire by what came in alone, which stays as V.
-  void (*fireWindowRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int32_t times,
-                        const Strip&, uint8_t* scratch, Counters&);
+  void (*fireWindowRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int32_t times, const Strip&,
+                        uint8_t* scratch, Counters&);
   // The same without those limits, in two parts: W·window for output row y and some filters as sums (outWidth, filters),
   // exact, which a read-out needs too; then V = sat(V + sums + times·(B or current)) once, or the curve of what came in.
-  void (*sumRow)(const Convolution&, int y, const WindowBuffer&, int firstFilter, int filters, int64_t* sums,
-                 uint8_t* scratch);
+  void (*sumRow)(const Convolution&, int y, const WindowBuffer&, int firstFilter, int filters, int64_t* sums, uint8_t* scratch);
   void (*fireSumsRow)(const Convolution&, int y, const int64_t* sums, int64_t times, const Strip&, Counters&);
   // Of a channelwise convolution: convolves and fires output row y over a block of steps, or as fireWindowRow does, with the
   // input's counts in place of a window, or its spikes where no others have come.
   void (*fireChannelsRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
   void (*fireChannelsWindowRow)(const Convolution&, int y, bool bySpikes, const int32_t* bias, const Strip&, Counters&);
   // Pools output row y over a block of steps, from the strip's rows and their filters' N, to the pool's output.
-  void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts,
-                  uint8_t* scratch);
+  void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts, uint8_t* scratch);
   void (*convolveFloat)(const FloatConvolution&, const float* input, float* output);
   // Of a stream, for output row y. Sums of some filters from what changed of the input, whose rows are quiet or listed: adds W·Δ and
   // marks the cells that a change reached.
@@ -197,7 +195,8 @@ struct Kernels {
   void (*sumInputRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int firstFilter, int filters,
                       int32_t* sums, uint8_t* scratch);
   // Fires the cells that are marked (null: all), and lists what changes.
-  void (*fireHeldRow)(const Convolution&, const HoldRule&, int y, const int32_t* sums, const uint8_t* reached, const Changes& output);
+  void (*fireHeldRow)(const Convolution&, const HoldRule&, int y, const int32_t* sums, const uint8_t* reached,
+                      const Changes& output);
   // Sets row y of kept counts, of 16 bits (wide) or 8, to `now` in the cells that are marked (null: all), and lists what changes.
   void (*compareRow)(const Changes&, bool wide, int y, const uint8_t* now, const uint8_t* marked);
   // The largest counts of the windows of output row y that are marked.

@@ -4,9 +4,7 @@ constexpr int kVectorBytes = 16;
 typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
 typedef Ints Mask;
 
-static inline Ints choose(Mask mask, Ints a, Ints b) {
-  return Ints(vbslq_s32(uint32x4_t(mask), int32x4_t(a), int32x4_t(b)));
-}
+static inline Ints choose(Mask mask, Ints a, Ints b) { return Ints(vbslq_s32(uint32x4_t(mask), int32x4_t(a), int32x4_t(b))); }
 static inline Ints maxInts(Ints a, Ints b) { return Ints(vmaxq_s32(int32x4_t(a), int32x4_t(b))); }
 static inline Ints minInts(Ints a, Ints b) { return Ints(vminq_s32(int32x4_t(a), int32x4_t(b))); }
 

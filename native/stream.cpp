@@ -15,14 +15,16 @@ struct ChangeCosts {
 constexpr ChangeCosts kCosts = {2, 8};
 constexpr ChangeCosts kChannelCosts = {2.5, 2};
 
-int32_t saturate(int64_t v) {
-  return int32_t(std::min<int64_t>(std::max<int64_t>(v, -kPotentialLimit), kPotentialLimit));
-}
+int32_t saturate(int64_t v) { return int32_t(std::min<int64_t>(std::max<int64_t>(v, -kPotentialLimit), kPotentialLimit)); }
 
 }  // namespace
 
-Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int threads, int steps, int hold, bool digits)
-    : Engine(kernels, specs, gamma, 1, threads, Method::kMeasured, true), steps_(steps), hold_(hold), wide_(kernels.spikeBytes(isWide()) == 2) {
+Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int threads, int steps, int hold,
+               bool digits)
+    : Engine(kernels, specs, gamma, 1, threads, Method::kMeasured, true),
+      steps_(steps),
+      hold_(hold),
+      wide_(kernels.spikeBytes(isWide()) == 2) {
   kept_.resize(stages_.size());
   routes_.resize(stages_.size());
   image_.changes.digits = false;
@@ -47,7 +49,8 @@ Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
       for (int f = 0; f < spec.filters; f++) {
         int64_t sum = std::abs(int64_t(spec.bias[f]));
         for (size_t w = f * perFilter; w < (f + 1) * perFilter; w++) {
-          sum += 255 * std::abs(spec.wide ? static_cast<const int16_t*>(spec.weights)[w] : static_cast<const int8_t*>(spec.weights)[w]);
+          sum += 255 *
+                 std::abs(spec.wide ? static_cast<const int16_t*>(spec.weights)[w] : static_cast<const int8_t*>(spec.weights)[w]);
         }
         largest = std::max(largest, sum);
       }
@@ -102,7 +105,8 @@ void Stream::reset() {
     kept_[i].fresh = true;
     stage.counters = {};
     stage.synapticOperations = 0;
-    if (stage.spec.fires) std::memset(stage.output.data, 0, neurons(int(i)) / stage.spec.filters * stage.output.paddedChannels * (wide_ ? 2 : 1));
+    if (stage.spec.fires)
+      std::memset(stage.output.data, 0, neurons(int(i)) / stage.spec.filters * stage.output.paddedChannels * (wide_ ? 2 : 1));
     if (kept_[i].changes.rows) std::memset(kept_[i].changes.rows, 0, kept_[i].changes.height);
   }
 }
@@ -173,7 +177,8 @@ void Stream::begin(const uint8_t* pixels) {
     stage.synapticOperations = 0;
   }
   if (pixels_.size() == 0) return;
-  shareRows(image_.changes.height, [&](int y, int) { wide_ ? compareImage<int16_t>(pixels, y) : compareImage<int8_t>(pixels, y); });
+  shareRows(image_.changes.height,
+            [&](int y, int) { wide_ ? compareImage<int16_t>(pixels, y) : compareImage<int8_t>(pixels, y); });
 }
 
 const char* Stream::run(int index, int step, int steps) {
@@ -187,7 +192,8 @@ const char* Stream::run(int index, int step, int steps) {
   if (stage.spec.isConvolution()) runConvolution(index);
   else if (stage.spec.kind == StageKind::kPool) runPool(index);
   else if (stage.spec.kind == StageKind::kGather) runGather(index);
-  else for (int y = 0; y < stage.spec.outHeight; y++) endQuietRow(kept_[index], y);
+  else
+    for (int y = 0; y < stage.spec.outHeight; y++) endQuietRow(kept_[index], y);
   stage.step = picture_;
   if (stage.spec.kind != StageKind::kIsland) {
     kept_[index].fresh = false;
@@ -268,7 +274,8 @@ void Stream::runConvolution(int index) {
   if (kept.fresh && spec.fires) {
     int32_t* nearest = nearest_.as<int32_t>();
     const int rows[] = {0, 1, 4, 5};
-    for (int i = 0; i < 4; i++) std::memcpy(nearest + i * c.paddedFilters, c.firing + rows[i] * c.paddedFilters, size_t(c.paddedFilters) * 4);
+    for (int i = 0; i < 4; i++)
+      std::memcpy(nearest + i * c.paddedFilters, c.firing + rows[i] * c.paddedFilters, size_t(c.paddedFilters) * 4);
     rule.limits = nearest;
   }
 
@@ -292,7 +299,8 @@ void Stream::runConvolution(int index) {
       for (int y = 0; y < c.outHeight; y++) {
         int32_t* row = sums + y * rowSums;
         if (ways[y] == Way::kAfresh) kernels_.sumInputRow(c, y, &window, bias, filter, filters, row, scratch);
-        if (ways[y] == Way::kChanges) kernels_.addChangesRow(c, input, y, filter, filters, row, marked_[worker].as<uint8_t>(), scratch);
+        if (ways[y] == Way::kChanges)
+          kernels_.addChangesRow(c, input, y, filter, filters, row, marked_[worker].as<uint8_t>(), scratch);
       }
     });
   }
@@ -306,7 +314,8 @@ void Stream::runConvolution(int index) {
     if (!spec.fires) return;
     if (ways[y] == Way::kQuiet) return endQuietRow(kept, y);
     if (ways[y] == Way::kChanges && !atOnce) {
-      for (int x = 0; x < c.outWidth; x++) reached[x] = changedWithin(input, y * c.stride - c.padding, c.size, x * c.stride - c.padding, c.size);
+      for (int x = 0; x < c.outWidth; x++)
+        reached[x] = changedWithin(input, y * c.stride - c.padding, c.size, x * c.stride - c.padding, c.size);
     }
     kernels_.fireHeldRow(c, rule, y, row, ways[y] == Way::kChanges ? reached : nullptr, kept.changes);
   });
@@ -346,7 +355,8 @@ void Stream::planRoutes(int index) {
   const StageSpec& spec = stage.spec;
   std::vector<Route>& routes = routes_[index];
   for (const Run& run : stage.runs) {
-    auto found = std::find_if(routes.begin(), routes.end(), [&](const Route& r) { return r.input == spec.inputs[run.input] && r.shift == run.shift; });
+    auto found = std::find_if(routes.begin(), routes.end(),
+                              [&](const Route& r) { return r.input == spec.inputs[run.input] && r.shift == run.shift; });
     if (found == routes.end()) found = routes.insert(routes.end(), Route{spec.inputs[run.input], run.shift, {}, {}, {}});
     found->runs.push_back(run);
   }
@@ -368,7 +378,8 @@ template <class Spike>
 void Stream::follow(const Route& route, bool fresh, int row, int column, uint8_t* now) const {
   const SpikeBuffer& source = stages_[route.input].output;
   const Changes& input = kept_[route.input].changes;
-  const Spike* values = reinterpret_cast<const Spike*>(source.data) + (size_t(row) * input.width + column) * source.paddedChannels;
+  const Spike* values =
+      reinterpret_cast<const Spike*>(source.data) + (size_t(row) * input.width + column) * source.paddedChannels;
   Spike* target = reinterpret_cast<Spike*>(now);
   if (fresh || input.rows[row] == RowState::kFull) {
     for (const Run& run : route.runs) {

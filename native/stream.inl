@@ -50,9 +50,7 @@ class ChangeWriter {
     c_.sums[cell_ + x] = c_.sent[cell_ + x] = 0;
   }
 
-  uint8_t* valuesAt(int x, int channel) const {
-    return c_.values + ((cell_ + x) * c_.paddedChannels + channel) * sizeof(Spike);
-  }
+  uint8_t* valuesAt(int x, int channel) const { return c_.values + ((cell_ + x) * c_.paddedChannels + channel) * sizeof(Spike); }
 
   // Sets the 16 counts from `channel` on, at `values`, to those at `now`.
   void put(int channel, uint8_t* values, const uint8_t* now) {
@@ -378,15 +376,14 @@ static void sumInputRowOf(const Convolution& c, int y, const WindowBuffer* windo
     }
     return;
   }
-  windowTiles<Op>(c, y, *window, firstFilter, filters, scratch,
-                  [&](int x, int count, int f, int groups, int, const int32_t* z) {
-                    for (int r = 0; r < count; r++) {
-                      int32_t* target = sums + size_t(x + r) * c.paddedFilters + firstFilter + f;
-                      for (int i = 0; i < groups * 16; i += kLanes) {
-                        storeInts(target + i, loadInts(z + r * groups * 16 + i) + loadInts(bias + firstFilter + f + i));
-                      }
-                    }
-                  });
+  windowTiles<Op>(c, y, *window, firstFilter, filters, scratch, [&](int x, int count, int f, int groups, int, const int32_t* z) {
+    for (int r = 0; r < count; r++) {
+      int32_t* target = sums + size_t(x + r) * c.paddedFilters + firstFilter + f;
+      for (int i = 0; i < groups * 16; i += kLanes) {
+        storeInts(target + i, loadInts(z + r * groups * 16 + i) + loadInts(bias + firstFilter + f + i));
+      }
+    }
+  });
 }
 
 // New counts of 16 neurons from `filter` on. Returns false if none is new; `now` is then not written.
@@ -450,7 +447,8 @@ static inline bool holdOrBend(const Convolution& c, const HoldRule& rule, int fi
   alignas(64) int32_t counts[16], kept[16];
   for (int i = 0; i < 16; i++) kept[i] = old[i];
   for (int i = 0; i < 16; i += kHalf) {
-    Doubles part = rule.far ? loadDoubles(far + i) : curveParts(c, filter + i, doublesOf(loadHalf(sums + i)) * double(rule.times));
+    Doubles part =
+        rule.far ? loadDoubles(far + i) : curveParts(c, filter + i, doublesOf(loadHalf(sums + i)) * double(rule.times));
     part = between(part, -most, most);
     const HalfInts n = loadHalf(kept + i);
     const HalfInts nearest = intsOf(floorOf((part + 128) * 0x1p-8));
@@ -495,8 +493,8 @@ static void addChangesRow(const Convolution& c, const Changes& input, int y, int
   c.wide ? addChangesRowOf<Op16>(c, input, y, firstFilter, filters, sums, reached, scratch)
          : addChangesRowOf<Op8>(c, input, y, firstFilter, filters, sums, reached, scratch);
 }
-static void sumInputRow(const Convolution& c, int y, const WindowBuffer* window, const int32_t* bias, int firstFilter, int filters,
-                        int32_t* sums, uint8_t* scratch) {
+static void sumInputRow(const Convolution& c, int y, const WindowBuffer* window, const int32_t* bias, int firstFilter,
+                        int filters, int32_t* sums, uint8_t* scratch) {
   c.wide ? sumInputRowOf<Op16>(c, y, window, bias, firstFilter, filters, sums, scratch)
          : sumInputRowOf<Op8>(c, y, window, bias, firstFilter, filters, sums, scratch);
 }

@@ -1,0 +1,288 @@
+// What neurons do with their sums: step by step (eq. 7), at once, or by a curve. A room of kernels.inl.
+
+// Spikes sent and neurons held back, in integers; folded into doubles once a row.
+struct Tally {
+  Ints sent;
+  int64_t clipped;
+};
+
+// From this Γ on, a neuron's spikes of one direction are first counted by division.
+constexpr int kBurst = 8;
+
+// How many spikes a distance ≥ 0 to the limit amounts to, at most Γ: one, and one more for each whole amount in it. Never
+// too many: the float32 quotient is off by less than 2^-15 where it matters, so 2^-10 less of it is on the safe side; in
+// rare cases one too few, which the loop behind makes good.
+static inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+
+static inline Ints burst(Ints distance, Floats reciprocal, int gamma) {
+  const Floats most = Floats{} + float(gamma - 1);
+  Floats quotient = __builtin_convertvector(distance, Floats) * reciprocal - 0x1p-10f;
+  quotient = quotient < most ? quotient : most;
+  quotient = quotient > 0 ? quotient : Floats{};
+  return __builtin_convertvector(quotient, Ints) + 1;
+}
+
+// What fireLanes works on: neighbouring neurons, a vector of kLanes each. Vector p has its potential and count at
+// p·kLanes, z of row r at z + r·zStride + p·kLanes, its filter and its place in the output at the offsets below.
+struct Neurons {
+  int32_t* potential;
+  int32_t* counts;
+  const int32_t* z;
+  size_t zStride;
+  const int32_t* bias;  // per filter, or null
+  uint8_t* out;
+  size_t stepBytes;
+};
+
+// V = sat(V + z), then the neuron rule up to Γ times, for VECTORS vectors over `rows` steps (docs/engine.md; eq. 7).
+// Several vectors share one loop so that its branches are taken for all of them at once.
+template <class Spike, bool BURST, int VECTORS>
+static inline void fireLanes(const Convolution& c, const Neurons& neurons, const int* filters, const size_t* places, int rows,
+                             Tally& tally) {
+  const size_t stride = c.paddedFilters;
+  const Ints limit = allInts(kPotentialLimit);
+  const int32_t* table[VECTORS];
+  Ints v[VECTORS], n[VECTORS], bias[VECTORS];
+  for (int p = 0; p < VECTORS; p++) {
+    table[p] = c.firing + filters[p];
+    // neurons that have not run yet are at their start potential, whatever is in memory
+    v[p] = loadInts(c.fresh ? c.startPotential + filters[p] : neurons.potential + p * kLanes);
+    n[p] = c.fresh ? Ints{} : loadInts(neurons.counts + p * kLanes);
+    bias[p] = neurons.bias ? loadInts(neurons.bias + filters[p]) : Ints{};
+  }
+  for (int r = 0; r < rows; r++) {
+    Ints before[VECTORS], left[VECTORS];
+    for (int p = 0; p < VECTORS; p++) {
+      const Ints z = loadInts(neurons.z + r * neurons.zStride + p * kLanes) + bias[p];
+      v[p] = minInts(maxInts(v[p] + z, -limit), limit);
+      before[p] = n[p];
+      left[p] = allInts(c.gamma);
+      if (BURST) {
+        // up from N ≥ 0 and down from N ≤ 0 the limits stay the same from spike to spike
+        const Ints take = loadInts(table[p] + 2 * stride);
+        const Ints give = loadInts(table[p] + 7 * stride);
+        const Ints upLimit = loadInts(table[p]);
+        const Ints downLimit = loadInts(table[p] + 5 * stride);
+        const Mask up = within(above(n[p], allInts(-1)), above(v[p], upLimit));
+        const Mask down = within(above(allInts(1), n[p]), above(-v[p], downLimit));
+        const Ints ups =
+            zeroUnless(up, burst(v[p] - minInts(upLimit + 1, limit), loadFloats(c.reciprocals + filters[p]), c.gamma));
+        const Ints downs = zeroUnless(
+            down, burst(-v[p] - minInts(downLimit + 1, limit), loadFloats(c.reciprocals + stride + filters[p]), c.gamma));
+        v[p] += downs * give - ups * take;
+        n[p] += ups - downs;
+        left[p] -= ups + downs;
+      }
+    }
+    for (int k = 0;; k++) {
+      Mask up[VECTORS], down[VECTORS], notNegative[VECTORS], positive[VECTORS];
+      Mask fires = {};
+      Mask allowed = {};
+      for (int p = 0; p < VECTORS; p++) {
+        notNegative[p] = above(n[p], allInts(-1));
+        positive[p] = above(n[p], Ints{});
+        up[p] = above(v[p], choose(notNegative[p], loadInts(table[p]), loadInts(table[p] + stride)));
+        down[p] = above(-v[p], choose(positive[p], loadInts(table[p] + 4 * stride), loadInts(table[p] + 5 * stride)));
+        if (BURST) allowed = either(allowed, within(either(up[p], down[p]), above(left[p], Ints{})));
+        fires = either(fires, either(up[p], down[p]));
+      }
+      if (!any(fires)) break;
+      if (BURST ? !any(allowed) : k == c.gamma) {
+        for (int p = 0; p < VECTORS; p++) tally.clipped += countOf(either(up[p], down[p]));
+        break;
+      }
+      for (int p = 0; p < VECTORS; p++) {
+        if (BURST) {
+          up[p] = within(up[p], above(left[p], Ints{}));
+          down[p] = within(down[p], above(left[p], Ints{}));
+          left[p] -= allInts(1);
+        }
+        const Ints take = choose(notNegative[p], loadInts(table[p] + 2 * stride), loadInts(table[p] + 3 * stride));
+        const Ints give = choose(positive[p], loadInts(table[p] + 6 * stride), loadInts(table[p] + 7 * stride));
+        v[p] = addWhere(subtractWhere(v[p], up[p], take), down[p], give);
+        n[p] = lessWhere(moreWhere(n[p], up[p]), down[p]);
+      }
+    }
+    for (int p = 0; p < VECTORS; p++) {
+      const Ints s = n[p] - before[p];
+      tally.sent += maxInts(s, -s);
+      storeSpikes<Spike>(neurons.out + r * neurons.stepBytes + places[p], s);
+    }
+  }
+  for (int p = 0; p < VECTORS; p++) {
+    storeInts(neurons.potential + p * kLanes, v[p]);
+    storeInts(neurons.counts + p * kLanes, n[p]);
+  }
+}
+
+// Fires `count` neighbouring neurons, a multiple of 16: filters from `filter` on, or, of a layer with 16 filters only,
+// cell after cell (their spikes cellBytes apart).
+template <class Spike>
+static inline void fire(const Convolution& c, Neurons neurons, int filter, int count, int rows, size_t cellBytes, Tally& tally) {
+  constexpr int kTogether = 4;
+  const int perCell = c.paddedFilters == 16 ? 16 : count;
+  for (int first = 0; first < count;) {
+    int filters[kTogether];
+    size_t places[kTogether];
+    const int left = (count - first) / kLanes;
+    const int vectors = left >= kTogether ? kTogether : left >= 2 ? 2 : 1;
+    for (int p = 0; p < vectors; p++) {
+      const int at = first + p * kLanes;
+      filters[p] = filter + at % perCell;
+      places[p] = at / perCell * cellBytes + at % perCell * sizeof(Spike);
+    }
+    if (vectors == kTogether) {
+      if (c.gamma >= kBurst) fireLanes<Spike, true, kTogether>(c, neurons, filters, places, rows, tally);
+      else fireLanes<Spike, false, kTogether>(c, neurons, filters, places, rows, tally);
+    } else if (vectors == 2) {
+      if (c.gamma >= kBurst) fireLanes<Spike, true, 2>(c, neurons, filters, places, rows, tally);
+      else fireLanes<Spike, false, 2>(c, neurons, filters, places, rows, tally);
+    } else {
+      if (c.gamma >= kBurst) fireLanes<Spike, true, 1>(c, neurons, filters, places, rows, tally);
+      else fireLanes<Spike, false, 1>(c, neurons, filters, places, rows, tally);
+    }
+    neurons.potential += vectors * kLanes;
+    neurons.counts += vectors * kLanes;
+    neurons.z += vectors * kLanes;
+    first += vectors * kLanes;
+  }
+}
+
+// Half as many lanes as a vector of integers has, in double width.
+constexpr int kHalf = kLanes / 2;
+typedef int32_t HalfInts __attribute__((vector_size(kVectorBytes / 2)));
+typedef double Doubles __attribute__((vector_size(kVectorBytes)));
+
+static inline HalfInts loadHalf(const int32_t* p) {
+  HalfInts v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline void storeHalf(int32_t* p, HalfInts v) { __builtin_memcpy(p, &v, sizeof v); }
+static inline Doubles loadDoubles(const double* p) {
+  Doubles v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline Doubles doublesOf(HalfInts v) { return __builtin_convertvector(v, Doubles); }
+static inline HalfInts intsOf(Doubles v) { return __builtin_convertvector(v, HalfInts); }
+static inline Doubles between(Doubles v, double low, double high) {
+  const Doubles least = Doubles{} + low, most = Doubles{} + high;
+  v = v > least ? v : least;
+  return v < most ? v : most;
+}
+
+// ⌊256·x⌋ of neurons of the filters from `filter` on whose activation is a curve (src/engine/curve.ts), by sums within 32 bits. In
+// float64, which holds every product here exactly: a factor has 22 bits, or 28 for a table's value of 21.
+static inline Doubles curveParts(const Convolution& c, int filter, Doubles sum) {
+  const double middle = double(int64_t(c.curveEntries - 1) << 14);
+  // far beyond what counts can be, and within what floorOf takes
+  const double far = 0x1p50;
+  const double* scales = c.curveScales + filter;
+  const Doubles place = floorOf(between(sum * loadDoubles(scales), -far, far)) + middle;
+  const HalfInts inside = intsOf(between(place, 0, 2 * middle - 1));
+  const HalfInts entry = inside >> 15;
+  HalfInts low, rise;
+  gatherPairs(c.curve, entry, low, rise);
+  const Doubles value = doublesOf(low + ((rise * (inside & 32767)) >> 15));
+  Doubles part = floorOf(value * loadDoubles(scales + 2 * size_t(c.paddedFilters)));
+  if (c.curveLinear) part += floorOf(between(sum * loadDoubles(scales + c.paddedFilters), 0, far));
+  return floorOf(part * 0x1p-14);
+}
+
+// Neurons whose activation is a curve, `count` of one cell from `filter` on, by z + bias in 32 bits: they fire once.
+template <class Spike>
+static inline void fireCurve(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+  const double gamma = c.gamma;
+  Doubles over = {};
+  HalfInts sent = {};
+  for (int i = 0; i < count; i += kHalf) {
+    HalfInts s = loadHalf(neurons.z + i);
+    if (neurons.bias) s += loadHalf(neurons.bias + filter + i);
+    // the nearest count, halves upward
+    const Doubles wanted = floorOf((curveParts(c, filter + i, doublesOf(s)) + 128) * 0x1p-8);
+    const Doubles given = between(wanted, -gamma, gamma);
+    over += wanted == given ? Doubles{} : Doubles{} + 1;
+    const HalfInts n = intsOf(given);
+    sent += n < 0 ? -n : n;
+    HalfInts v = s > kPotentialLimit ? HalfInts{} + kPotentialLimit : s;
+    v = v < -kPotentialLimit ? HalfInts{} - kPotentialLimit : v;
+    storeHalf(neurons.potential + i, v);
+    storeHalf(neurons.counts + i, n);
+  }
+  for (int i = 0; i < count; i += kLanes) {
+    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), loadInts(neurons.counts + i));
+  }
+  for (int i = 0; i < kHalf; i++) {
+    tally.sent[i] += sent[i];
+    tally.clipped += int64_t(over[i]);
+  }
+}
+
+// How many spikes neurons want to send by a whole window, if none after those of the first direction (c.settles): at a potential V
+// within its limits ⌊(|V| − limit) / amount⌋ + 1 towards 0 if V is at its limit or beyond. Numbers above Γ are not exact.
+struct Wanted {
+  Ints spikes, amount;
+  Mask positive;
+};
+static inline Wanted wantedSpikes(const Convolution& c, int filter, Ints v) {
+  const size_t stride = c.paddedFilters;
+  const Ints limit = allInts(kPotentialLimit);
+  const Floats most = Floats{} + float(c.gamma + 1);
+  const int32_t* table = c.firing + filter;
+  const float* reciprocals = c.reciprocals + filter;
+  const Mask positive = above(v, Ints{});
+  const Ints reached = choose(positive, loadInts(table), loadInts(table + 5 * stride));
+  const Ints amount = choose(positive, loadInts(table + 2 * stride), loadInts(table + 7 * stride));
+  const Ints size = maxInts(v, -v);
+  const Mask fires = above(size, reached);
+  // what is left after the first spike's limit; limits that nothing reaches do not overflow, as `fires` is false then
+  const Ints distance = zeroUnless(fires, size - minInts(reached, limit) - 1);
+  const Floats up = loadFloats(reciprocals), down = loadFloats(reciprocals + stride);
+  const Ints ups = __builtin_convertvector(smaller(__builtin_convertvector(distance, Floats) * up, most), Ints);
+  const Ints downs = __builtin_convertvector(smaller(__builtin_convertvector(distance, Floats) * down, most), Ints);
+  // of at most Γ + 1 ≤ 128 amounts a quotient in floats is right to one
+  Ints quotient = choose(positive, ups, downs);
+  const Ints rest = distance - quotient * amount;
+  quotient = lessWhere(quotient, above(Ints{}, rest));
+  quotient = moreWhere(quotient, above(rest, amount - 1));
+  return {zeroUnless(fires, quotient + 1), amount, positive};
+}
+
+// Neurons that have not fired yet, `count` of one cell from `filter` on, by a whole window: V = sat(start + z + bias), then what
+// they want to send, at most Γ.
+template <class Spike>
+static inline void fireFresh(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+  const Ints limit = allInts(kPotentialLimit);
+  const Ints gamma = allInts(c.gamma);
+  for (int i = 0; i < count; i += kLanes) {
+    Ints z = loadInts(neurons.z + i);
+    if (neurons.bias) z += loadInts(neurons.bias + filter + i);
+    Ints v = minInts(maxInts(loadInts(c.startPotential + filter + i) + z, -limit), limit);
+    const auto [wanted, amount, positive] = wantedSpikes(c, filter + i, v);
+    const Ints sent = minInts(wanted, gamma);
+    tally.clipped += countOf(above(wanted, gamma));
+    tally.sent += sent;
+    const Ints taken = sent * amount;
+    v = choose(positive, v - taken, v + taken);
+    const Ints n = choose(positive, sent, -sent);
+    storeInts(neurons.potential + i, v);
+    storeInts(neurons.counts + i, n);
+    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), n);
+  }
+}
+
+// Fires `count` neurons of one cell once, by a whole window. Not inlined: the compiler's limits for a file would then leave out
+// what the loops over steps need.
+template <class Spike>
+__attribute__((noinline)) static void fireOnce(const Convolution& c, const Neurons& neurons, int filter, int count,
+                                               Tally& tally) {
+  if (c.curve) fireCurve<Spike>(c, neurons, filter, count, tally);
+  else if (c.fresh && c.settles) fireFresh<Spike>(c, neurons, filter, count, tally);
+  else fire<Spike>(c, neurons, filter, count, 1, 0, tally);
+}
+
+static void add(Counters& counters, const Tally& tally) {
+  for (int i = 0; i < kLanes; i++) counters.spikes += tally.sent[i];
+  counters.clipped += double(tally.clipped);
+}

@@ -1,0 +1,128 @@
+// Output rows by their whole input at once: the image, the end of a start delay, layer-synchronous layers, read-outs. A room of
+// kernels.inl.
+
+// Tiles whose rows are neighbouring output positions, all words taken: what a whole silent window adds, the image's
+// current, or a read-out. Calls use(x, positions, filter, groups, plane, z) for each, z (positions, groups·16) int32.
+template <class Op, class Use>
+static void windowTiles(const Convolution& c, int y, const WindowBuffer& window, int firstFilter, int filters, uint8_t* scratch,
+                        Use use) {
+  Tap* taps = reinterpret_cast<Tap*>(scratch);
+  int32_t* z = reinterpret_cast<int32_t*>(scratch + size_t(c.size) * c.size * sizeof(Tap));
+  const int rows = c.tileRows;
+  const size_t cellBytes = size_t(c.words) * 4;
+  const size_t groupBytes = size_t(c.size) * c.size * c.words * 64;
+  for (int x = 0; x < c.outWidth; x += rows) {
+    const int count = c.outWidth - x < rows ? c.outWidth - x : rows;
+    for (int plane = 0; plane < window.planes; plane++) {
+      int tapCount = 0;
+      for (int i = 0; i < c.size; i++) {
+        for (int j = 0; j < c.size; j++) {
+          const size_t cell = plane * window.planeCells + size_t(y * c.stride + i) * window.widthCells + (x * c.stride + j);
+          taps[tapCount++] = {window.data + cell * cellBytes, c.allWords, window.sums + cell, c.words, i * c.size + j};
+        }
+      }
+      for (int f = 0; f < filters;) {
+        const int group = (firstFilter + f) / 16;
+        const int tileGroups = groupsFrom(c, group);
+        tileOf<Op>(tileGroups, rows, taps, tapCount, c.weights + group * groupBytes, c.words, c.stride * cellBytes, c.stride, 0,
+                   z);
+        use(x, count, f, tileGroups, plane, z);
+        f += tileGroups * 16;
+      }
+    }
+  }
+}
+
+template <class Op>
+static void sumRowOf(const Convolution& c, int y, const WindowBuffer& window, int firstFilter, int filters, int64_t* sums,
+                     uint8_t* scratch) {
+  for (size_t i = 0; i < size_t(c.outWidth) * filters; i++) sums[i] = 0;
+  windowTiles<Op>(c, y, window, firstFilter, filters, scratch,
+                  [&](int x, int count, int f, int groups, int plane, const int32_t* z) {
+                    const int width = groups * 16;
+                    for (int r = 0; r < count; r++) {
+                      int64_t* target = sums + size_t(x + r) * filters + f;
+                      for (int i = 0; i < width; i++) {
+                        target[i] += int64_t(z[r * width + i]) * (int64_t(1) << (7 * plane));
+                      }
+                    }
+                  });
+}
+
+template <class Op>
+static int32_t presentRowOf(const Convolution& c, int y, const WindowBuffer& window, int32_t* current, uint8_t* scratch) {
+  Ints largest = {};
+  windowTiles<Op>(c, y, window, 0, c.paddedFilters, scratch, [&](int x, int count, int f, int groups, int, const int32_t* z) {
+    for (int r = 0; r < count; r++) {
+      int32_t* target = current + size_t(x + r) * c.paddedFilters + f;
+      for (int i = 0; i < groups * 16; i += kLanes) {
+        const Ints value = loadInts(c.bias + f + i) + loadInts(z + r * groups * 16 + i);
+        storeInts(target + i, value);
+        largest = maxInts(largest, maxInts(value, -value));
+      }
+    }
+  });
+  int32_t found = 0;
+  for (int i = 0; i < kLanes; i++) found = largest[i] > found ? largest[i] : found;
+  return found;
+}
+
+template <class Op>
+static void fireWindowRowOf(const Convolution& c, int y, const WindowBuffer* window, const int32_t* bias, int32_t times,
+                            const Strip& strip, uint8_t* scratch, Counters& counters) {
+  using Spike = typename Op::Spike;
+  Tally tally = {};
+  const size_t row = size_t(y) * c.outWidth * c.paddedFilters;
+  uint8_t* outRow = strip.data + (y % strip.rowCount) * strip.rowBytes;
+  if (!window) {
+    alignas(64) int32_t z[64];
+    for (int x = 0; x < c.outWidth; x++) {
+      for (int f = 0; f < strip.filters; f += 64) {
+        const int count = strip.filters - f < 64 ? strip.filters - f : 64;
+        const size_t neuron = row + size_t(x) * c.paddedFilters + strip.firstFilter + f;
+        for (int i = 0; i < count; i += kLanes) storeInts(z + i, loadInts(c.current + neuron + i) * times);
+        fireOnce<Spike>(c,
+                        {c.potential + neuron, c.counts + neuron, z, 0, nullptr, outRow + x * strip.cellBytes + f * sizeof(Spike),
+                         strip.stepBytes},
+                        strip.firstFilter + f, count, tally);
+      }
+    }
+  } else {
+    windowTiles<Op>(c, y, *window, strip.firstFilter, strip.filters, scratch,
+                    [&](int x, int count, int f, int groups, int, const int32_t* z) {
+                      for (int r = 0; r < count; r++) {
+                        const int filter = strip.firstFilter + f;
+                        const size_t neuron = row + size_t(x + r) * c.paddedFilters + filter;
+                        uint8_t* out = outRow + (x + r) * strip.cellBytes + f * sizeof(Spike);
+                        fireOnce<Spike>(
+                            c, {c.potential + neuron, c.counts + neuron, z + r * groups * 16, 0, bias, out, strip.stepBytes},
+                            filter, groups * 16, tally);
+                      }
+                    });
+  }
+  add(counters, tally);
+}
+
+template <class Op>
+static void fireSlopesRowOf(const Convolution& c, int y, const int64_t* sums, int64_t times, const Strip& strip,
+                            Counters& counters) {
+  using Spike = typename Op::Spike;
+  Tally tally = {};
+  const int32_t silent[16] = {};
+  uint8_t* outRow = strip.data + (y % strip.rowCount) * strip.rowBytes;
+  for (int x = 0; x < c.outWidth; x++) {
+    for (int f = 0; f < strip.filters; f += 16) {
+      const int filter = strip.firstFilter + f;
+      const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
+      for (int i = 0; i < 16; i++) {
+        const int64_t constant = c.current ? c.current[neuron + i] : c.bias[filter + i];
+        const int64_t v = c.potential[neuron + i] + (sums ? sums[size_t(x) * strip.filters + f + i] : 0) + times * constant;
+        c.potential[neuron + i] = int32_t(v > kPotentialLimit ? kPotentialLimit : v < -kPotentialLimit ? -kPotentialLimit : v);
+      }
+      uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
+      fire<Spike>(c, {c.potential + neuron, c.counts + neuron, silent, 0, nullptr, out, strip.stepBytes}, filter, 16, 1, 0,
+                  tally);
+    }
+  }
+  add(counters, tally);
+}
