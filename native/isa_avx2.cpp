@@ -1,6 +1,7 @@
 // AVX2: vpmaddwd on pairs of channels with 16-bit weights, 8 filters a vector. With 8-bit weights vpmaddubsw on quads of
 // channels, summed in 16 bits while they hold it: that instruction saturates, but never here, its operands being at most
-// 255 and Γ. Spikes too large for that, and digits of counts, go by vpmaddwd on the even and the odd channels.
+// 255 and Γ. Spikes too large for that go by vpmaddwd on the even and the odd channels; whole counts by vpmaddubsw on their
+// magnitudes, pair by pair, of at most 2·128·127.
 #include <immintrin.h>
 
 #include "kernels.h"
@@ -46,6 +47,22 @@ struct Op8 : Pairs {
   static __m256i shortBroadcast(const uint8_t* p) { return Pairs::broadcast(p); }
   static ShortSum shortDot(ShortSum acc, ShortWeights w, __m256i s) { return _mm256_add_epi16(acc, _mm256_maddubs_epi16(w, s)); }
   static Sum widen(Sum acc, ShortSum part) { return _mm256_add_epi32(acc, _mm256_madd_epi16(part, _mm256_set1_epi16(1))); }
+
+  // Of whole counts the magnitudes are the unsigned operand, their signs the weights'.
+  struct Whole : Pairs {
+    struct Counts {
+      __m256i magnitude, sign;
+    };
+    static Weights load(const uint8_t* p) { return _mm256_xor_si256(Pairs::load(p), _mm256_set1_epi8(-128)); }
+    static Counts broadcast(const uint8_t* p) {
+      const __m256i counts = Pairs::broadcast(p);
+      return {_mm256_abs_epi8(counts), counts};
+    }
+    static Sum dot(Sum acc, Weights w, const Counts& counts) {
+      const __m256i pairs = _mm256_maddubs_epi16(counts.magnitude, _mm256_sign_epi8(w, counts.sign));
+      return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+  };
 };
 
 #include "kernels.inl"

@@ -5,7 +5,7 @@
 //   store, position): a multiply-add of one 4-byte word of spikes with the weights of 16 / kParts filters; kChains is how
 //   many sums of one step run side by side, as one multiply-add waits for the last. With kShortLimit > 0 also one that sums
 //   in 16 bits (ShortSum, ShortWeights, shortZero, shortLoad, shortBroadcast, shortDot, widen), exact for kShortLimit / Γ
-//   words.
+//   words. Op::Whole, where it is there, takes Op's place for whole counts (windows) of −128 to 127.
 // Everything here is exact integer arithmetic, or float arithmetic in one fixed order without fused multiply-add.
 
 #include "tile.inl"

@@ -155,42 +155,42 @@ static inline void tile(const Tap* taps, int tapCount, const uint8_t* packed, in
 }
 
 template <int N>
-struct Groups {
+struct Number {
   static constexpr int value = N;
 };
 
-// Calls work(Groups<n>) for as many filter groups as there are at run time.
+// Calls work(Number<n>) for as many filter groups as there are at run time.
 template <class Op, class Work>
 static inline void withGroups(int groups, Work work) {
   if constexpr (Op::kMaxGroups >= 4) {
-    if (groups == 4) return work(Groups<4>());
+    if (groups == 4) return work(Number<4>());
   }
   if constexpr (Op::kMaxGroups >= 3) {
-    if (groups == 3) return work(Groups<3>());
+    if (groups == 3) return work(Number<3>());
   }
   if constexpr (Op::kMaxGroups >= 2) {
-    if (groups == 2) return work(Groups<2>());
+    if (groups == 2) return work(Number<2>());
   }
-  work(Groups<1>());
+  work(Number<1>());
 }
 
-template <class Op, int ROWS>
-static inline void tileOfGroups(int groups, const Tap* taps, int tapCount, const uint8_t* packed, int words, size_t rowBytes,
-                                size_t sumStride, int run, int32_t* z) {
-  withGroups<Op>(groups, [&](auto count) {
-    tile<Op, decltype(count)::value, ROWS>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
-  });
-}
-
-// A layer's tiles all have the rows of its widest one; each instruction set has two such numbers at most.
-template <class Op>
-static inline void tileOf(int groups, int rows, const Tap* taps, int tapCount, const uint8_t* packed, int words, size_t rowBytes,
-                          size_t sumStride, int run, int32_t* z) {
+// The same for the rows of a tile, too: a layer's tiles all have those of its widest one; each instruction set has two such numbers
+// at most.
+template <class Op, class Work>
+static inline void withTile(int groups, int rows, Work work) {
   constexpr int kNarrow = Op::rowsOf(1);
   constexpr int kWide = Op::rowsOf(Op::kMaxGroups);
   if (kNarrow != kWide && rows == kNarrow) {
-    tileOfGroups<Op, kNarrow>(groups, taps, tapCount, packed, words, rowBytes, sumStride, run, z);
+    withGroups<Op>(groups, [&](auto count) { work(count, Number<kNarrow>()); });
   } else {
-    tileOfGroups<Op, kWide>(groups, taps, tapCount, packed, words, rowBytes, sumStride, run, z);
+    withGroups<Op>(groups, [&](auto count) { work(count, Number<kWide>()); });
   }
+}
+
+template <class Op>
+static inline void tileOf(int groups, int rows, const Tap* taps, int tapCount, const uint8_t* packed, int words, size_t rowBytes,
+                          size_t sumStride, int run, int32_t* z) {
+  withTile<Op>(groups, rows, [&](auto wide, auto high) {
+    tile<Op, decltype(wide)::value, decltype(high)::value>(taps, tapCount, packed, words, rowBytes, sumStride, run, z);
+  });
 }

@@ -1,31 +1,77 @@
 // Output rows by their whole input at once: the image, the end of a start delay, layer-synchronous layers, read-outs. A room of
 // kernels.inl.
 
+// What multiplies whole counts, all words of them: Op itself, or what it names for that.
+template <class Op>
+static typename Op::Whole wholeOf(int);
+template <class Op>
+static Op wholeOf(long);
+template <class Op>
+using Whole = decltype(wholeOf<Op>(0));
+
+// z of ROWS neighbouring output positions × GROUPS filter groups: (ROWS, GROUPS·16) int32. A kernel's row of input cells is one line
+// of words, its weights in the order of all lines.
+template <class Op, int GROUPS, int ROWS>
+static inline void windowTile(const uint8_t* input, int lines, size_t lineBytes, int lineWords, const uint8_t* weights,
+                              size_t rowBytes, int32_t* z) {
+  constexpr int kVectors = GROUPS * Op::kParts;
+  typename Op::Sum acc[ROWS][kVectors];
+  for (int r = 0; r < ROWS; r++)
+    for (int v = 0; v < kVectors; v++) acc[r][v] = Op::zero();
+  for (int line = 0; line < lines; line++) {
+    const uint8_t* a = input + line * lineBytes;
+    for (int i = 0; i < lineWords; i++, a += 4, weights += GROUPS * 64) {
+      typename Op::Weights w[kVectors];
+      for (int v = 0; v < kVectors; v++) w[v] = Op::load(weights + v * (64 / Op::kParts));
+      for (int r = 0; r < ROWS; r++) {
+        const auto counts = Op::broadcast(a + r * rowBytes);
+        for (int v = 0; v < kVectors; v++) acc[r][v] = Op::dot(acc[r][v], w[v], counts);
+      }
+    }
+  }
+  for (int r = 0; r < ROWS; r++)
+    for (int v = 0; v < kVectors; v++) Op::store(z + r * GROUPS * 16 + v * (16 / Op::kParts), acc[r][v]);
+}
+
+// Takes from a tile what kOffset added to every weight, by the sums of its cells: `size` cells of each line.
+template <class Op>
+static inline void takeWindowOffset(const Convolution& c, const int32_t* sums, size_t lineCells, int count, int width,
+                                    int32_t* z) {
+  for (int r = 0; r < count; r++) {
+    int32_t sum = 0;
+    for (int i = 0; i < c.size; i++)
+      for (int j = 0; j < c.size; j++) sum += sums[i * lineCells + r * c.stride + j];
+    for (int f = 0; f < width; f += kLanes) {
+      int32_t* to = z + r * width + f;
+      storeInts(to, loadInts(to) - allInts(Op::kOffset * sum));
+    }
+  }
+}
+
 // Tiles whose rows are neighbouring output positions, all words taken: what a whole silent window adds, the image's
 // current, or a read-out. Calls use(x, positions, filter, groups, plane, z) for each, z (positions, groups·16) int32.
 template <class Op, class Use>
 static void windowTiles(const Convolution& c, int y, const WindowBuffer& window, int firstFilter, int filters, uint8_t* scratch,
                         Use use) {
-  Tap* taps = reinterpret_cast<Tap*>(scratch);
-  int32_t* z = reinterpret_cast<int32_t*>(scratch + size_t(c.size) * c.size * sizeof(Tap));
+  int32_t* z = reinterpret_cast<int32_t*>(scratch);
   const int rows = c.tileRows;
   const size_t cellBytes = size_t(c.words) * 4;
   const size_t groupBytes = size_t(c.size) * c.size * c.words * 64;
   for (int x = 0; x < c.outWidth; x += rows) {
     const int count = c.outWidth - x < rows ? c.outWidth - x : rows;
     for (int plane = 0; plane < window.planes; plane++) {
-      int tapCount = 0;
-      for (int i = 0; i < c.size; i++) {
-        for (int j = 0; j < c.size; j++) {
-          const size_t cell = plane * window.planeCells + size_t(y * c.stride + i) * window.widthCells + (x * c.stride + j);
-          taps[tapCount++] = {window.data + cell * cellBytes, c.allWords, window.sums + cell, c.words, i * c.size + j};
-        }
-      }
+      const size_t cell = plane * window.planeCells + size_t(y) * c.stride * window.widthCells + size_t(x) * c.stride;
+      const uint8_t* input = window.data + cell * cellBytes;
       for (int f = 0; f < filters;) {
         const int group = (firstFilter + f) / 16;
         const int tileGroups = groupsFrom(c, group);
-        tileOf<Op>(tileGroups, rows, taps, tapCount, c.weights + group * groupBytes, c.words, c.stride * cellBytes, c.stride, 0,
-                   z);
+        const uint8_t* weights = c.weights + group * groupBytes;
+        withTile<Op>(tileGroups, rows, [&](auto wide, auto high) {
+          windowTile<Whole<Op>, decltype(wide)::value, decltype(high)::value>(input, c.size, window.widthCells * cellBytes,
+                                                                              c.size * c.words, weights, c.stride * cellBytes, z);
+        });
+        if (Whole<Op>::kOffset != 0)
+          takeWindowOffset<Whole<Op>>(c, window.sums + cell, window.widthCells, count, tileGroups * 16, z);
         use(x, count, f, tileGroups, plane, z);
         f += tileGroups * 16;
       }
