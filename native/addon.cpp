@@ -431,6 +431,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     const int threads = integerOf(env, info[2], "threads", 1, 256);
     const Napi::Value stream = plan.Get("stream");
     const Napi::Value coding = plan.Get("coding");
+    const Napi::Value onDemand = plan.Get("statesOnDemand");
+    const bool statesOnDemand = onDemand.IsBoolean() && onDemand.As<Napi::Boolean>().Value();
     int steps = 0, hold = 0;
     if (!stream.IsUndefined()) {
       const Napi::Object object = objectOf(env, stream, "stream");
@@ -440,7 +442,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     const bool digits = coding.IsString() && coding.As<Napi::String>().Utf8Value() == "phase";
     const std::vector<StageSpec> specs = readStages(env, plan.Get("stages"));
     if (steps == 0) {
-      engine_ = guarded(env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength, threads, method); });
+      engine_ = guarded(
+          env, [&] { return std::make_unique<Engine>(kernels, specs, gamma, blockLength, threads, method, statesOnDemand); });
       return;
     }
     checkStream(env, specs, steps);

@@ -121,11 +121,12 @@ std::shared_ptr<Memory> sharedWeights(const Kernels& kernels, const Convolution&
 }  // namespace
 
 Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads,
-               Method method, bool stream)
+               Method method, bool onDemand, bool stream)
     : kernels_(kernels),
       gamma_(gamma),
       blockLength_(blockLength),
       method_(method),
+      onDemand_(onDemand),
       stream_(stream),
       pool_(threads),
       workers_(threads) {
@@ -146,6 +147,8 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
       stage.fused = true;
     }
   }
+  for (size_t i = 0; i < specs.size(); i++)
+    if (specs[i].isConvolution() && specs[i].input >= 0) stages_[specs[i].input].readers.push_back(int(i));
   int words = 1;
   int size = 1;
   for (size_t i = 0; i < specs.size(); i++) {
@@ -427,7 +430,7 @@ void writeDigits(const uint8_t* from, size_t count, int64_t, int8_t* to) {
   for (size_t i = 0; i < count; i++) to[i] = int8_t(from[i] - kPixelOffset);
 }
 
-// Sums over the channels of some cells. No kernel with 16-bit spikes asks for such.
+// Sums over the channels of some cells.
 void sumCells(const uint8_t* cells, int count, int channels, int32_t* sums) {
   for (int x = 0; x < count; x++) {
     const int8_t* cell = reinterpret_cast<const int8_t*>(cells) + size_t(x) * channels;
@@ -475,7 +478,8 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
   const size_t bytes = window.planeCells * window.planes * cellBytes + kSlack;
   if (bytes > window_.size()) window_ = Memory(bytes);
   window.data = window_.as<uint8_t>();
-  window.sums = sumsOf(window.planeCells * window.planes);
+  const bool sums = kernels_.sumsWindows(c.wide);
+  if (sums) window.sums = sumsOf(window.planeCells * window.planes);
   // rows of cells with the same number of channels on both sides are one run of values
   const int run = sourceChannels == channels ? c.width : 1;
   shareRows(rows * window.planes, [&](int row, int) {
@@ -491,7 +495,7 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
       if (spikeBytes == 2) writeDigits(from, count, unit, reinterpret_cast<int16_t*>(to));
       else writeDigits(from, count, unit, reinterpret_cast<int8_t*>(to));
     }
-    if (spikeBytes == 1) sumCells(cells, window.widthCells, channels, window.sums + size_t(row) * window.widthCells);
+    if (sums) sumCells(cells, window.widthCells, channels, window.sums + size_t(row) * window.widthCells);
   });
   return window;
 }
@@ -509,7 +513,7 @@ WindowBuffer Engine::spikesAsWindow(const Convolution& c, const uint8_t* needed)
   window.planes = 1;
   window.widthCells = c.width;
   window.planeCells = size_t(c.height) * c.width;
-  if (kernels_.spikeBytes(c.wide) == 2) return window;
+  if (!kernels_.sumsWindows(c.wide)) return window;
   window.sums = sumsOf(window.planeCells);
   const size_t rowCells = c.width;
   shareRows(c.height, [&](int y, int) {
@@ -526,6 +530,7 @@ bool Engine::sentNowOnly(const Stage& stage) const {
 // Writes the state that neurons start from, for readers of a stage that has not run yet, and counts that are still to be.
 void Engine::settle(Stage& stage) {
   Convolution& c = stage.convolution;
+  restore(stage);
   if (stage.stale) {
     const SpikeBuffer& out = stage.output;
     const size_t count = size_t(out.height) * out.width * out.paddedChannels;
@@ -542,6 +547,19 @@ void Engine::settle(Stage& stage) {
     std::memcpy(c.potential + cell * c.paddedFilters, c.startPotential, size_t(c.paddedFilters) * 4);
   }
   c.fresh = false;
+}
+
+void Engine::restore(Stage& stage) {
+  if (!stage.unkept) return;
+  stage.unkept = false;
+  stage.convolution.fresh = true;
+  const Counters counters = stage.counters;
+  endWindow(stage, stage.step - 1, true);
+  stage.counters = counters;
+}
+
+void Engine::restoreReaders(const Stage& stage) {
+  for (int reader : stage.readers) restore(stages_[reader]);
 }
 
 // The largest count of a stage's input, or more than that if it is a digit all the same.
@@ -580,6 +598,7 @@ void Engine::begin(const uint8_t* pixels) {
     stage.synapticOperations = 0;
     stage.load = {};
     stage.convolution.fresh = true;
+    stage.unkept = false;
     stage.stale = false;
     stage.lastSteps = 0;
     if (stage.spec.isConvolution()) continue;
@@ -616,6 +635,10 @@ const char* Engine::run(int index, int step, int steps) {
   if (step < delay && step + steps > delay) return "a block must end where a start delay does";
   const bool window = delay > 0 || stage.convolution.curve;
   if (window && step == delay && steps != 1) return "the step in which a start delay ends must come alone";
+  // what was computed from spikes that are overwritten now, and is continued
+  restoreReaders(stage);
+  if (stage.fusedPool >= 0) restoreReaders(stages_[stage.fusedPool]);
+  restore(stage);
   if (stage.spec.kind == StageKind::kPool) runPool(stage, step, steps);
   else if (stage.spec.kind == StageKind::kGather) runGather(stage, steps);
   else if (stage.spec.kind == StageKind::kIsland) stage.silent = true;
@@ -703,7 +726,7 @@ void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
       if (!poolStage) continue;
       const Pool& p = poolStage->pool;
       while (pooled < endPooled && std::min(p.height - 1, pooled * p.stride - p.offset + p.size - 1) <= y) {
-        kernels_.poolRow(p, pooled++, step, steps, strip, c.counts, worker.scratch.as<uint8_t>());
+        kernels_.poolRow(p, pooled++, step, steps, strip, c.keeps ? c.counts : nullptr, worker.scratch.as<uint8_t>());
       }
     }
   };
@@ -732,7 +755,10 @@ void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
     stage.counters.clipped += worker.counters.clipped;
   }
   c.fresh = false;
-  if (poolStage) swapEstimates(*poolStage);
+  stage.unkept = !c.keeps;
+  if (!poolStage) return;
+  poolStage->stale = !c.keeps;
+  swapEstimates(*poolStage);
 }
 
 void Engine::swapEstimates(Stage& stage) {
@@ -757,7 +783,7 @@ void Engine::runConvolution(Stage& stage, int step, int steps) {
   }
   stage.silent = false;
   if (window) {
-    endWindow(stage, step);
+    endWindow(stage, step, !onDemand_);
     return;
   }
   const auto fireRow = c.channelwise ? kernels_.fireChannelsRow : kernels_.fireRow;
@@ -765,24 +791,29 @@ void Engine::runConvolution(Stage& stage, int step, int steps) {
   if (c.channelwise && stages_[stage.spec.input].silent) {
     std::memset(c.input->data, 0, size_t(c.height) * c.width * c.words * 4 * steps);
   }
+  c.keeps = true;
   runRows(stage, step, steps, [&](int y, const Strip& strip, Worker& worker) {
     fireRow(c, y, steps, strip, worker.scratch.as<uint8_t>(), worker.counters);
   });
 }
 
-// The step in which a start delay ends: the whole input so far at once, in 32 bits where that is enough.
-void Engine::endWindow(Stage& stage, int step) {
+// The step in which a start delay ends: the whole input so far at once, in 32 bits where that is enough. Without `keep`, neurons that
+// have not fired yet keep their spikes alone, where their pool can do with those.
+void Engine::endWindow(Stage& stage, int step, bool keep) {
   Convolution& c = stage.convolution;
+  const bool spikesDo = stage.fusedPool < 0 || stages_[stage.fusedPool].pool.rule == PoolRule::kExact;
+  const bool once = c.curve || c.settles;
   const int64_t times = int64_t(step) + 1;
   const int64_t start = largestMagnitude(stage.startPotential.as<int32_t>(), c.paddedFilters);
   const int64_t constant = c.current ? stage.largestCurrent : largestMagnitude(c.bias, c.paddedFilters);
   const bool narrow = times * constant + start < kPotentialLimit;
-  if (c.channelwise) return endChannelsWindow(stage, times, narrow);
+  if (c.channelwise) return endChannelsWindow(stage, times, narrow, keep || !c.fresh || !once || !spikesDo);
   WindowBuffer window{};
   if (!c.current) window = countsWindow(stage);
   if (narrow && window.planes <= 1) {
     int32_t* bias = scaledBias_.as<int32_t>();
     for (int f = 0; !c.current && f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
+    c.keeps = keep || !c.fresh || !once || !spikesDo;
     runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
       kernels_.fireWindowRow(c, y, c.current ? nullptr : &window, bias, int32_t(times), strip, worker.scratch.as<uint8_t>(),
                              worker.counters);
@@ -790,6 +821,7 @@ void Engine::endWindow(Stage& stage, int step) {
     return;
   }
   settle(stage);
+  c.keeps = true;
   runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
     int64_t* sums = c.current ? nullptr : worker.sums.as<int64_t>();
     if (sums) {
@@ -800,13 +832,14 @@ void Engine::endWindow(Stage& stage, int step) {
 }
 
 // The same for a channelwise convolution, which takes the counts as they are.
-void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow) {
+void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow, bool keep) {
   Convolution& c = stage.convolution;
   const int step = int(times) - 1;
   const bool bySpikes = sentNowOnly(stages_[stage.spec.input]);
   if (narrow && (bySpikes || largestCount(stage) <= 127)) {
     int32_t* bias = scaledBias_.as<int32_t>();
     for (int f = 0; f < c.paddedFilters; f++) bias[f] = int32_t(times * c.bias[f]);
+    c.keeps = keep;
     runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
       kernels_.fireChannelsWindowRow(c, y, bySpikes, bias, strip, worker.counters);
     });
@@ -814,6 +847,7 @@ void Engine::endChannelsWindow(Stage& stage, int64_t times, bool narrow) {
   }
   settle(stages_[stage.spec.input]);
   settle(stage);
+  c.keeps = true;
   runRows(stage, step, 1, [&](int y, const Strip& strip, Worker& worker) {
     int64_t* sums = worker.sums.as<int64_t>();
     sumChannels(c, y, strip, sums);
@@ -885,8 +919,10 @@ void Engine::runPool(Stage& stage, int step, int steps) {
   Stage& source = stages_[stage.spec.input];
   stage.silent = source.silent;
   if (stage.fused || stage.silent) return;
-  settle(source);
   const Pool& p = stage.pool;
+  stage.stale = p.rule == PoolRule::kExact && sentNowOnly(source);
+  if (!stage.stale) settle(source);
+  const int32_t* counts = stage.stale ? nullptr : source.output.counts;
   Strip strip{};
   strip.data = source.output.data;
   strip.firstFilter = 0;
@@ -896,7 +932,7 @@ void Engine::runPool(Stage& stage, int step, int steps) {
   strip.rowBytes = strip.cellBytes * p.width;
   strip.rowCount = p.height;
   const auto poolRow = [&](int y, int worker) {
-    kernels_.poolRow(p, y, step, steps, strip, source.output.counts, workers_[worker].scratch.as<uint8_t>());
+    kernels_.poolRow(p, y, step, steps, strip, counts, workers_[worker].scratch.as<uint8_t>());
   };
   // estimates of a cell that several windows share are written by each of them
   const bool estimates = p.rule == PoolRule::kGateExponential || p.rule == PoolRule::kGateFir;
@@ -933,9 +969,19 @@ void Engine::outputPotential(int index, double* potential) {
 
 void Engine::counts(int index, int32_t* counts) {
   Stage& stage = stages_[index];
-  settle(stage);
   const SpikeBuffer& out = stage.output;
   const size_t cells = size_t(out.height) * out.width;
+  if (stage.unkept && stage.fusedPool < 0) {
+    const bool wide = kernels_.spikeBytes(isWide()) == 2;
+    for (size_t cell = 0; cell < cells; cell++) {
+      for (int channel = 0; channel < out.channels; channel++) {
+        const size_t at = cell * out.paddedChannels + channel;
+        *counts++ = wide ? reinterpret_cast<int16_t*>(out.data)[at] : reinterpret_cast<int8_t*>(out.data)[at];
+      }
+    }
+    return;
+  }
+  settle(stage);
   for (size_t cell = 0; cell < cells; cell++) {
     std::memcpy(counts + cell * out.channels, out.counts + cell * out.paddedChannels, size_t(out.channels) * 4);
   }

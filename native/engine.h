@@ -81,8 +81,9 @@ enum class Method {
 
 class Engine {
  public:
+  // `onDemand`: what neurons keep beyond spikes that they send once is computed again when it is asked for.
   Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int blockLength, int threads, Method method,
-         bool stream = false);
+         bool onDemand = false, bool stream = false);
   virtual ~Engine() = default;
 
   virtual void begin(const uint8_t* pixels);
@@ -131,9 +132,11 @@ class Engine {
     std::vector<Run> runs;
     Load load{};
     int64_t largestCurrent = 0;
-    int delay = 0;       // steps in which nothing can come out
-    int lastSteps = 0;   // steps of the last block
-    bool stale = false;  // (a gather) counts are still to be written: they are the spikes of its last step
+    int delay = 0;             // steps in which nothing can come out
+    int lastSteps = 0;         // steps of the last block
+    bool stale = false;        // (a gather or a pool) counts are still to be written: they are the spikes of its last step
+    bool unkept = false;       // (a convolution) it has fired once and kept neither counts nor potential
+    std::vector<int> readers;  // convolutions that take its spikes
     std::shared_ptr<Memory> weights;
     Memory curve, curveFactors, curveScales, channelWeights, bias, firing, hold, reciprocals, startPotential, potential, counts,
         current, spikes, lists, listSizes, sums, fanRows, fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
@@ -146,7 +149,7 @@ class Engine {
   void planGather(Stage& stage);
   void planOutput(Stage& stage);
   void runGather(Stage& stage, int steps);
-  void endChannelsWindow(Stage& stage, int64_t times, bool narrow);
+  void endChannelsWindow(Stage& stage, int64_t times, bool narrow, bool keep);
   void sumChannels(const Convolution& c, int y, const Strip& strip, int64_t* sums);
   bool isWide() const;
   int64_t largestCount(const Stage& stage);
@@ -167,7 +170,7 @@ class Engine {
     });
   }
   void swapEstimates(Stage& stage);
-  void endWindow(Stage& stage, int step);
+  void endWindow(Stage& stage, int step, bool keep);
   // `needed`: of each input row whether it will be read; null for all of them.
   template <class Value>
   WindowBuffer windowOf(const Stage& stage, const Value* values, int sourceChannels, int planes, int8_t silence,
@@ -179,11 +182,15 @@ class Engine {
   WindowBuffer spikesAsWindow(const Convolution& c, const uint8_t* needed);
   WindowBuffer countsWindow(const Stage& stage);
   void settle(Stage& stage);
+  // What neurons have not kept, before spikes that it is computed from are overwritten, or for readers.
+  void restore(Stage& stage);
+  void restoreReaders(const Stage& stage);
 
   const Kernels& kernels_;
   const int gamma_;
   const int blockLength_;
   const Method method_;
+  const bool onDemand_;
   const bool stream_;  // a Stream, which keeps counts as the spikes that they are
   size_t pixelBytes_ = 0;
   std::vector<Stage> stages_;

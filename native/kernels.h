@@ -55,6 +55,7 @@ struct Convolution {
   const int32_t* startPotential;  // (paddedFilters)
   bool settles;              // a neuron that has fired up from 0 as often as it can does not fire down, and the other way round
   bool fresh;                // no neuron has run since begin: potential and counts are still to be written
+  bool keeps;                // potential and counts are written as neurons fire
   int32_t* potential;        // (outHeight, outWidth, paddedFilters)
   int32_t* counts;           // the same shape: N
   const int32_t* current;    // the same shape, of a layer on the image: z of every step, B included; else null
@@ -161,6 +162,7 @@ struct Kernels {
   int (*tileGroups)(bool wide, int groups);    // filter groups of a tile, in a layer of at most so many
   int (*tileRows)(bool wide, int tileGroups);  // steps (or positions) of such a tile
   EventCosts (*eventCosts)(bool wide);
+  bool (*sumsWindows)(bool wide);  // whole counts are computed with by their cells' sums, too
   // (filters, size, size, channels) → tiles of [tap][word][group][64 bytes].
   void (*packWeights)(const Convolution&, const void* weights, uint8_t* packed);
   // Adds what the lists of input row y would come to.
@@ -176,6 +178,7 @@ struct Kernels {
   // fires into step 0. Neurons whose activation is a curve fire by what came in alone, which stays as V.
   void (*fireWindowRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int32_t times, const Strip&,
                         uint8_t* scratch, Counters&);
+  // What neurons keep beyond their spikes is left out where `keeps` is false.
   // The same without those limits, in two parts: W·window for output row y and some filters as sums (outWidth, filters),
   // exact, which a read-out needs too; then V = sat(V + sums + times·(B or current)) once, or the curve of what came in.
   void (*sumRow)(const Convolution&, int y, const WindowBuffer&, int firstFilter, int filters, int64_t* sums, uint8_t* scratch);
@@ -184,7 +187,8 @@ struct Kernels {
   // input's counts in place of a window, or its spikes where no others have come.
   void (*fireChannelsRow)(const Convolution&, int y, int steps, const Strip&, uint8_t* scratch, Counters&);
   void (*fireChannelsWindowRow)(const Convolution&, int y, bool bySpikes, const int32_t* bias, const Strip&, Counters&);
-  // Pools output row y over a block of steps, from the strip's rows and their filters' N, to the pool's output.
+  // Pools output row y over a block of steps, from the strip's rows and their filters' N, to the pool's output. Without N (null) the
+  // spikes of one step are N, the pool is exact, and its own N is left out.
   void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts, uint8_t* scratch);
   void (*convolveFloat)(const FloatConvolution&, const float* input, float* output);
   // Of a stream, for output row y. Sums of some filters from what changed of the input, whose rows are quiet or listed: adds W·Δ and

@@ -191,27 +191,30 @@ static inline Doubles curveParts(const Convolution& c, int filter, Doubles sum) 
 }
 
 // Neurons whose activation is a curve, `count` of one cell from `filter` on, by z + bias in 32 bits: they fire once.
-template <class Spike>
+template <class Spike, bool KEEPS>
 static inline void fireCurve(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
   const double gamma = c.gamma;
   Doubles over = {};
   HalfInts sent = {};
+  int32_t given[64];
+  int32_t* counts = KEEPS ? neurons.counts : given;
   for (int i = 0; i < count; i += kHalf) {
     HalfInts s = loadHalf(neurons.z + i);
     if (neurons.bias) s += loadHalf(neurons.bias + filter + i);
     // the nearest count, halves upward
     const Doubles wanted = floorOf((curveParts(c, filter + i, doublesOf(s)) + 128) * 0x1p-8);
-    const Doubles given = between(wanted, -gamma, gamma);
-    over += wanted == given ? Doubles{} : Doubles{} + 1;
-    const HalfInts n = intsOf(given);
+    const Doubles clipped = between(wanted, -gamma, gamma);
+    over += wanted == clipped ? Doubles{} : Doubles{} + 1;
+    const HalfInts n = intsOf(clipped);
     sent += n < 0 ? -n : n;
+    storeHalf(counts + i, n);
+    if (!KEEPS) continue;
     HalfInts v = s > kPotentialLimit ? HalfInts{} + kPotentialLimit : s;
     v = v < -kPotentialLimit ? HalfInts{} - kPotentialLimit : v;
     storeHalf(neurons.potential + i, v);
-    storeHalf(neurons.counts + i, n);
   }
   for (int i = 0; i < count; i += kLanes) {
-    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), loadInts(neurons.counts + i));
+    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), loadInts(counts + i));
   }
   for (int i = 0; i < kHalf; i++) {
     tally.sent[i] += sent[i];
@@ -251,35 +254,41 @@ static inline Wanted wantedSpikes(const Convolution& c, int filter, Ints v) {
 
 // Neurons that have not fired yet, `count` of one cell from `filter` on, by a whole window: V = sat(start + z + bias), then what
 // they want to send, at most Γ.
-template <class Spike>
+template <class Spike, bool KEEPS>
 static inline void fireFresh(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
   const Ints limit = allInts(kPotentialLimit);
   const Ints gamma = allInts(c.gamma);
   for (int i = 0; i < count; i += kLanes) {
     Ints z = loadInts(neurons.z + i);
     if (neurons.bias) z += loadInts(neurons.bias + filter + i);
-    Ints v = minInts(maxInts(loadInts(c.startPotential + filter + i) + z, -limit), limit);
+    const Ints v = minInts(maxInts(loadInts(c.startPotential + filter + i) + z, -limit), limit);
     const auto [wanted, amount, positive] = wantedSpikes(c, filter + i, v);
     const Ints sent = minInts(wanted, gamma);
     tally.clipped += countOf(above(wanted, gamma));
     tally.sent += sent;
-    const Ints taken = sent * amount;
-    v = choose(positive, v - taken, v + taken);
     const Ints n = choose(positive, sent, -sent);
-    storeInts(neurons.potential + i, v);
-    storeInts(neurons.counts + i, n);
     storeSpikes<Spike>(neurons.out + i * sizeof(Spike), n);
+    if (!KEEPS) continue;
+    const Ints taken = sent * amount;
+    storeInts(neurons.potential + i, choose(positive, v - taken, v + taken));
+    storeInts(neurons.counts + i, n);
   }
 }
 
-// Fires `count` neurons of one cell once, by a whole window. Not inlined: the compiler's limits for a file would then leave out
-// what the loops over steps need.
+// Fires `count` neurons of one cell once, at most 64, by a whole window. Not inlined: the compiler's limits for a file would then
+// leave out what the loops over steps need.
 template <class Spike>
 __attribute__((noinline)) static void fireOnce(const Convolution& c, const Neurons& neurons, int filter, int count,
                                                Tally& tally) {
-  if (c.curve) fireCurve<Spike>(c, neurons, filter, count, tally);
-  else if (c.fresh && c.settles) fireFresh<Spike>(c, neurons, filter, count, tally);
-  else fire<Spike>(c, neurons, filter, count, 1, 0, tally);
+  if (c.curve) {
+    if (c.keeps) fireCurve<Spike, true>(c, neurons, filter, count, tally);
+    else fireCurve<Spike, false>(c, neurons, filter, count, tally);
+  } else if (c.fresh && c.settles) {
+    if (c.keeps) fireFresh<Spike, true>(c, neurons, filter, count, tally);
+    else fireFresh<Spike, false>(c, neurons, filter, count, tally);
+  } else {
+    fire<Spike>(c, neurons, filter, count, 1, 0, tally);
+  }
 }
 
 static void add(Counters& counters, const Tally& tally) {

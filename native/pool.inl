@@ -123,9 +123,37 @@ static void gateCell(const Pool& p, const PoolCell* cells, int cellCount, int ch
   for (int i = 0; i < cellCount; i++) p.estimateEnd[cells[i].index * stride + channel] = estimates[i];
 }
 
+// Exact, of spikes that are all that has been sent: the largest of each window.
+template <class Spike>
+static void largestSpikesRow(const Pool& p, int y, const Strip& strip) {
+  typedef Spike Lanes __attribute__((vector_size(16)));
+  constexpr int kSpikes = 16 / sizeof(Spike);
+  const int firstRow = y * p.stride - p.offset < 0 ? 0 : y * p.stride - p.offset;
+  const int endRow = y * p.stride - p.offset + p.size > p.height ? p.height : y * p.stride - p.offset + p.size;
+  for (int x = 0; x < p.outWidth; x++) {
+    const int firstColumn = x * p.stride - p.offset < 0 ? 0 : x * p.stride - p.offset;
+    const int endColumn = x * p.stride - p.offset + p.size > p.width ? p.width : x * p.stride - p.offset + p.size;
+    uint8_t* out = p.out + ((size_t(y) * p.outWidth + x) * p.paddedChannels + strip.firstFilter) * sizeof(Spike);
+    for (int f = 0; f < strip.filters; f += kSpikes) {
+      Lanes largest;
+      for (int row = firstRow; row < endRow; row++) {
+        const uint8_t* cells = strip.data + (row % strip.rowCount) * strip.rowBytes + f * sizeof(Spike);
+        for (int column = firstColumn; column < endColumn; column++) {
+          Lanes spikes;
+          __builtin_memcpy(&spikes, cells + column * strip.cellBytes, sizeof spikes);
+          const bool first = row == firstRow && column == firstColumn;
+          largest = first ? spikes : (spikes > largest ? spikes : largest);
+        }
+      }
+      __builtin_memcpy(out + f * sizeof(Spike), &largest, sizeof largest);
+    }
+  }
+}
+
 template <class Spike>
 static void poolRowOf(const Pool& p, int y, int firstStep, int steps, const Strip& strip, const int32_t* inputCounts,
                       uint8_t* scratch) {
+  if (!inputCounts) return largestSpikesRow<Spike>(p, y, strip);
   PoolCell* cells = reinterpret_cast<PoolCell*>(scratch);
   Shorts* n = reinterpret_cast<Shorts*>(scratch + size_t(p.size) * p.size * sizeof(PoolCell) / 64 * 64 + 64);
   const size_t outStepBytes = size_t(p.paddedChannels) * sizeof(Spike);

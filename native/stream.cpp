@@ -21,7 +21,7 @@ int32_t saturate(int64_t v) { return int32_t(std::min<int64_t>(std::max<int64_t>
 
 Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int gamma, int threads, int steps, int hold,
                bool digits)
-    : Engine(kernels, specs, gamma, 1, threads, Method::kMeasured, true),
+    : Engine(kernels, specs, gamma, 1, threads, Method::kMeasured, false, true),
       steps_(steps),
       hold_(hold),
       wide_(kernels.spikeBytes(isWide()) == 2) {

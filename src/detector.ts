@@ -40,7 +40,7 @@ import type { DetectorPool } from './workers/pool.js';
 
 /** How a {@link Detector} is made. Every field may be left out. */
 export interface DetectorOptions extends DetectionChoices {
-  /** A name of `models/registry.json`, the path of a `.safetensors` file, or its bytes. Default: `tiny-yolo-voc`. */
+  /** A name of `models/registry.json`, the path of a `.safetensors` file, or its bytes. Default: `tiny-yolo-plus`. */
   model?: string | Uint8Array;
   backend?: 'native' | 'wasm' | 'reference';
   /** Instruction set of the native back-end, e.g. `avx2`. */
@@ -279,7 +279,12 @@ export class Detector {
     }
     const network = ann
       ? FloatDetector.ofModel(model!, backend)
-      : new SpikingDetector(model!, settings, backend, threads);
+      : new SpikingDetector(
+          model!,
+          { ...settings, keepsStates: options.checksum === true },
+          backend,
+          threads,
+        );
     return new Detector(
       network,
       { name: source!.name, classes: model!.classes, resize: model!.resize },

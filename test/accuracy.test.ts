@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { expect, it } from 'vitest';
 import { DEFAULT_MODEL } from '../src/model/registry.js';
-import { describeWithShared, root, shared, tinyYoloVoc } from './support/shared.js';
+import { describeWithShared, plus, root, shared } from './support/shared.js';
 
 describeWithShared('the default model', () => {
   it('keeps at least 95 % of its trained float network’s mAP over the test photos', {
@@ -21,16 +21,7 @@ describeWithShared('the default model', () => {
           '--annotations',
           `${photos}/Annotations`,
         ],
-        ...[
-          '--cfg',
-          tinyYoloVoc.cfg,
-          '--weights',
-          tinyYoloVoc.weights,
-          '--names',
-          tinyYoloVoc.names,
-          '--format',
-          'json',
-        ],
+        ...['--onnx', plus.onnx, '--names', plus.names, ...plus.preparation, '--format', 'json'],
       ],
       { encoding: 'utf8', maxBuffer: 2 ** 24 },
     );

@@ -255,7 +255,7 @@ class Tuner {
       { network: alone, layers, classes: [], resize: 'stretch', provenance: {} as Provenance },
       { ...DEFAULT_RUN_OPTIONS, schedule: 'layered', steps: TUNED_STEPS, blockLength: TUNED_STEPS - 1 },
     );
-    return { stages: plan.stages, instance: backend.instantiate(plan), layers };
+    return { stages: plan.stages, instance: backend.instantiate({ ...plan, statesOnDemand: false }), layers };
   }
 
   private source(name: string): IslandLayer {

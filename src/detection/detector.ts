@@ -184,12 +184,12 @@ export class SpikingDetector extends HeadedDetector {
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
   /**
-   * Throws `USAGE` for options outside docs/engine.md. With `hold` the network is that of a stream: each picture goes on from what the
+   * Throws `USAGE` for options outside docs/engine.md. With `keepsStates` a checksum after each photo costs no second pass. With `hold` the network is that of a stream: each picture goes on from what the
    * last one left.
    */
   constructor(
     model: SpikingModel,
-    options: RunOptions & { decode: Decoder; readoutDelay: number },
+    options: RunOptions & { decode: Decoder; readoutDelay: number; keepsStates?: boolean },
     backend: Backend,
     threads = 1,
     hold?: number,
@@ -209,7 +209,7 @@ export class SpikingDetector extends HeadedDetector {
     });
     this.options = options;
     this.backend = backend;
-    const plan = planEngine(model, options);
+    const plan = { ...planEngine(model, options), ...(options.keepsStates ? { statesOnDemand: false } : {}) };
     const delays = plan.stages.flatMap((stage) =>
       stage.kind === 'convolution' && stage.fires ? [stage.startDelay] : [],
     );

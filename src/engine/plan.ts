@@ -209,6 +209,11 @@ export interface EnginePlan {
   coding?: Coding;
   /** Set if the network is kept from picture to picture (see streamPlan): T, and h in 256ths of a count. */
   stream?: { steps: number; hold: number };
+  /**
+   * True to compute what neurons keep beyond spikes that they send once (N and V) again when it is asked for, instead of writing it as
+   * they fire: no effect on results. Pays where it is rarely asked for.
+   */
+  statesOnDemand?: boolean;
   /** Forces how native convolutions compute, which has no effect on results; default: as the input's activity has it. */
   method?: Method;
 }
@@ -496,6 +501,7 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
     gamma: layered ? LAYERED_STEPS : options.gamma,
     blockLength: options.blockLength,
     coding: options.coding,
+    ...(layered ? { statesOnDemand: true } : {}),
   };
 }
 

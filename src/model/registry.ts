@@ -6,7 +6,8 @@ const folder = fileURLToPath(new URL('../../models/', import.meta.url));
 
 interface Registry {
   default: string;
-  models: Record<string, { file: string; about: string }>;
+  /** `repositoryOnly`: too large for the package. */
+  models: Record<string, { file: string; about: string; repositoryOnly?: true }>;
 }
 
 const registry: Registry = JSON.parse(readFileSync(`${folder}registry.json`, 'utf8'));
@@ -30,7 +31,7 @@ export interface RegisteredModel {
  * ```ts
  * import { listModels } from 'spiking-yolo';
  *
- * console.log(listModels()[0].name); // tiny-yolo-voc
+ * console.log(listModels()[0].name); // tiny-yolo-plus
  * ```
  */
 export function listModels(): RegisteredModel[] {
@@ -44,6 +45,11 @@ export function resolveModel(nameOrPath: string): { name: string; path: string }
   const registered = listModels().find(({ name }) => name === nameOrPath);
   if (registered) return registered;
   if (existsSync(nameOrPath)) return { name: nameOrPath, path: nameOrPath };
+  const absent = Object.hasOwn(registry.models, nameOrPath) ? registry.models[nameOrPath] : undefined;
+  if (absent?.repositoryOnly)
+    throw usageError(
+      `model "${nameOrPath}" is not in the package for its size: take models/${absent.file} from the repository and give its path`,
+    );
   const names = listModels().map(({ name }) => name);
   throw usageError(`model "${nameOrPath}" is neither a file nor one of ${names.join(', ')}`);
 }

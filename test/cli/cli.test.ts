@@ -244,6 +244,13 @@ describe('bad usage', () => {
     [['eval', '--ann', '--images', 'samples', '--annotations', 'samples'], /unknown option/],
     [['bench', '--runs', '0'], /runs is 0/],
     [['bench', '--quick', '--peer', 'nobody'], /there is no peer "nobody"/],
+    [['bench', '--onnx', 'x.onnx'], /--onnx says how one model is measured: add --model/],
+    [['bench', ...LITE, '--onnx', 'x.onnx'], /--peer and --onnx go together/],
+    [['bench', ...LITE, '--calibration', 'samples'], /--calibration says how the peer's file is run/],
+    [['bench', ...LITE, '--images', 'samples'], /--images and --annotations go together/],
+    [['bench', ...LITE, '--svg', 'x.svg'], /leave out --model/],
+    [['bench', ...LITE, '--steps', '128'], /at most 127 steps/],
+    [['bench', ...LITE, '--peer', 'onnxruntime', '--onnx', cat], /not converted from an ONNX file/],
     [['detect', cat, '--format', 'yaml'], /Allowed choices/],
     [['detect', cat, '--backend', 'wasm', '--isa', 'avx2'], /for native only/],
     [['convert', '--cfg', lite.cfg], /required option/],
@@ -425,7 +432,7 @@ describe('info', () => {
       /^back-end: wasm\ninstruction set: simd128\n/,
     );
     expect(run(['info', '--backend', 'reference']).stdout).toMatch(/^back-end: reference\n/);
-    expect(run(['info']).stdout).toMatch(/tiny-yolo-voc .*\(default\)/);
+    expect(run(['info']).stdout).toMatch(/tiny-yolo-plus .*\(default\)/);
   });
 });
 

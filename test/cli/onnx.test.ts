@@ -1,9 +1,13 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ModelBenchmark } from '../../src/bench/model-benchmark.js';
+import { decodeModel } from '../../src/model/model-file.js';
 import { expectError, run } from '../support/command.js';
-import { writeOnnx, yolov8Graph } from '../support/onnx.js';
+import { describeWithOnnxruntime, writeOnnx, yolov8Graph } from '../support/onnx.js';
+import { plus, root } from '../support/shared.js';
 
 let folder: string;
 let onnx: string;
@@ -104,5 +108,61 @@ describe('an ONNX file on the command line', () => {
     expectError(convert('--onnx', onnx, '--cfg', 'x.cfg'), 2, /--cfg/);
     expectError(run(['detect', 'samples/cat.jpg', '--onnx', onnx]), 2, /float network only \(--ann\)/);
     expect(existsSync(out)).toBe(false);
+  }, 60_000);
+});
+
+describe('the default model', () => {
+  it('is what the ONNX file of the repository was converted to, and finds what that finds', () => {
+    const { stdout, status } = run(['info', plus.onnx, '--names', plus.names, ...plus.preparation]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^input: 320×320, stretch\nclasses: 80 \(person, .*\nheads: nanodet, /);
+    const model = decodeModel(readFileSync(`${root}models/tiny-yolo-plus.safetensors`));
+    expect(model.provenance.weightsSha256).toBe(
+      createHash('sha256').update(readFileSync(plus.onnx)).digest('hex'),
+    );
+    const best = (...args: string[]) =>
+      JSON.parse(run(['detect', 'samples/cat.jpg', '--format', 'json', ...args]).stdout)[0].detections[0];
+    const float = best('--ann', '--onnx', plus.onnx, '--names', plus.names, ...plus.preparation);
+    const spiking = best('--model', 'tiny-yolo-plus');
+    expect(spiking.class).toBe(float.class);
+    expect(Math.abs(spiking.score - float.score)).toBeLessThan(0.05);
+    for (const side of ['x1', 'y1', 'x2', 'y2'])
+      expect(Math.abs(spiking.box[side] - float.box[side])).toBeLessThan(10);
+  }, 60_000);
+});
+
+describeWithOnnxruntime('a model measured beside its ONNX file', () => {
+  it('has the same spikes on every back-end, and its rivals at each number of threads with their mAP', () => {
+    const model = join(folder, 'measured.safetensors');
+    expect(run(['convert', '--onnx', onnx, '--calibration', 'samples', '--out', model]).status).toBe(0);
+    const annotations = join(folder, 'annotations');
+    mkdirSync(annotations);
+    for (const name of ['cat', 'astronaut'])
+      writeFileSync(
+        join(annotations, `${name}.xml`),
+        '<annotation><object><name>cat</name><bndbox><xmin>48</xmin><ymin>60</ymin><xmax>420</xmax><ymax>299</ymax></bndbox></object></annotation>',
+      );
+    const bench = (...args: string[]) => run(['bench', '--model', model, '--runs', '1', '--json', ...args]);
+    const peer = ['--peer', 'onnxruntime', '--onnx', onnx, '--calibration', 'samples'];
+    const { stdout, status } = bench(...peer, '--images', 'samples', '--annotations', annotations);
+    expect(status).toBe(0);
+    const { rows, map, steps, input } = JSON.parse(stdout) as ModelBenchmark;
+    expect([steps, input]).toEqual([16, [32, 32]]);
+    const peers = rows.filter(({ spikeChecksum }) => spikeChecksum === undefined);
+    expect(new Set(peers.map(({ what }) => what))).toEqual(
+      new Set(['onnxruntime float32', 'onnxruntime int8']),
+    );
+    const spiking = rows.filter(({ spikeChecksum }) => spikeChecksum !== undefined);
+    expect(spiking.map(({ what }) => what)).toContain('wasm');
+    expect(new Set(spiking.map(({ spikeChecksum }) => spikeChecksum)).size).toBe(1);
+    for (const { networkMs } of rows) expect(networkMs).toBeGreaterThan(0);
+    expect(map!.map(({ what }) => what)).toEqual(['spiking', 'onnxruntime float32', 'onnxruntime int8']);
+    const table = run(['bench', '--model', model, '--runs', '1', '--quick']);
+    expect(table.stdout).toMatch(/, 32×32, 16 steps layered, .*\n\n\| back-end \|/);
+    const other = join(folder, 'other.onnx');
+    writeFileSync(other, writeOnnx(yolov8Graph(undefined, true)));
+    const { stderr, status: refused } = bench('--peer', 'onnxruntime', '--onnx', other);
+    expect(stderr).toMatch(/other\.onnx: not the file that this model was converted from/);
+    expect(refused).toBe(2);
   }, 60_000);
 });

@@ -166,6 +166,7 @@ export function makePlan(stream) {
     steps,
     blockLength: 1 + stream.below(20),
   });
+  plan.statesOnDemand = stream.pick([true, false]);
   const method = stream.pick([undefined, 'dense', 'events', 'every-word']);
   const made = { ...plan, ...(method && { method }), coding: stream.pick(['count', 'phase']) };
   const { input } = model.network;

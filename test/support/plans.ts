@@ -396,6 +396,7 @@ function buildCase(
       stages,
       gamma: curves ? 127 : gamma,
       blockLength: whole(1, 16),
+      statesOnDemand: random() < 0.5,
       ...(method === undefined ? {} : { method }),
     },
     pixels: Uint8Array.from({ length: image.height * image.width * image.channels }, () => whole(0, 255)),

@@ -33,3 +33,10 @@ export const lite = {
   weights: `${root}models/darknet/tiny-yolo-lite-voc.weights`,
   names: `${root}models/darknet/voc.names`,
 };
+
+/** The default model's ONNX file, in the repository, and how its photos are prepared. */
+export const plus = {
+  onnx: `${root}models/onnx/tiny-yolo-plus.onnx`,
+  names: `${root}models/onnx/coco.names`,
+  preparation: ['--order', 'RGB', '--mean', '0', '--std', '255'],
+};

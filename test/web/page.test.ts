@@ -246,7 +246,7 @@ describeWithProgram('chromium')('the page', () => {
     page.off('request', onRequest);
     await page.setRequestInterception(false);
     // charts are drawn again while another network loads
-    await page.select('#model', 'Tiny YOLO (16 MB)');
+    await page.select('#model', 'Tiny YOLO plus (5 MB)');
     await page.setViewport({ width: 1000, height: 700 });
     await settled();
     await page.select('#model', 'Tiny YOLO lite (2.7 MB)');

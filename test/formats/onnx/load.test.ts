@@ -24,7 +24,7 @@ import {
   writeOnnx,
   yolov8Graph,
 } from '../../support/onnx.js';
-import { hasShared, root, shared } from '../../support/shared.js';
+import { hasShared, plus, root, shared } from '../../support/shared.js';
 import { runGraph } from '../../support/tensor.js';
 
 let folder: string;
@@ -131,8 +131,8 @@ describeWithOnnxruntime('a file and its preparation give what onnxruntime gives'
     [
       'tiny-yolo-plus',
       {
-        onnx: `${shared}models/tiny-yolo-plus/tiny-yolo-plus.onnx`,
-        names: `${shared}models/tiny-yolo-plus/coco.names`,
+        onnx: plus.onnx,
+        names: plus.names,
         order: 'RGB',
         mean: [0],
         std: [255],
