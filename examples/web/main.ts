@@ -20,7 +20,7 @@ const MODELS = [
     name: 'Tiny YOLO lite (2.7 MB)',
     url: new URL('../../models/tiny-yolo-lite-voc.safetensors', import.meta.url),
   },
-  { name: 'Tiny YOLO (16 MB)', url: new URL('../../models/tiny-yolo-voc.int8.safetensors', import.meta.url) },
+  { name: 'Tiny YOLO plus (5 MB)', url: new URL('../../models/tiny-yolo-plus.safetensors', import.meta.url) },
 ];
 const OWN = 'your own';
 const SAMPLES = [
