@@ -15,6 +15,9 @@ static inline Ints minInts(Ints a, Ints b) { return ints(_mm256_min_epi32(raw(a)
 static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
 
 static inline __m256d floorOf(__m256d x) { return _mm256_floor_pd(x); }
+static inline Ints gatherInts(const int32_t* numbers, Ints places) {
+  return ints(_mm256_i32gather_epi32(numbers, raw(places), 4));
+}
 typedef int32_t Places __attribute__((vector_size(kVectorBytes / 2)));
 static inline void gatherPairs(const int32_t* pairs, Places places, Places& first, Places& second) {
   const __m256i both = _mm256_i32gather_epi64(reinterpret_cast<const long long*>(pairs), reinterpret_cast<__m128i>(places), 8);

@@ -241,6 +241,7 @@ void Engine::planConvolution(Stage& stage) {
           std::ldexp(double(c.curveFactors[row * filters + f]), -c.curveFactors[(row + 1) * filters + f]);
     }
     c.curveScales = stage.curveScales.as<double>();
+    planShortCurve(stage);
   }
   if (spec.channelwise) {
     const int taps = spec.size * spec.size * (spec.channels / spec.filters);
@@ -324,6 +325,33 @@ void Engine::planConvolution(Stage& stage) {
     const size_t rowBytes = size_t(spec.outWidth) * filters * blockLength_ * spikeBytes;
     stripBytes_ = std::max(stripBytes_, rowBytes * stages_[stage.fusedPool].spec.size);
   }
+}
+
+// The curve in float32, if its values and steps fit 20 and 12 bits. How far off a count may be: a halved value is up to 1 of the
+// table's units below it, the exact value was floored, and both places are off by at most 4 roundings of float32, which the steepest
+// part of the table multiplies; what is left are roundings of counts up to 128, and of the sums of those.
+void Engine::planShortCurve(Stage& stage) {
+  Convolution& c = stage.convolution;
+  stage.curveShort = Memory(size_t(c.curveEntries) * 4);
+  int steepest = 0;
+  for (int i = 0; i < c.curveEntries; i++) {
+    const int32_t value = c.curve[2 * i] >> 1, rise = i < c.curveEntries - 1 ? c.curve[2 * i + 1] : 0;
+    if (value < -(1 << 19) || value >= 1 << 19 || rise < -(1 << 11) || rise >= 1 << 11) return;
+    stage.curveShort.as<int32_t>()[i] = int32_t(uint32_t(value) << 12 | (uint32_t(rise) & 0xfff));
+    steepest = std::max(steepest, std::abs(rise));
+  }
+  const size_t filters = c.paddedFilters;
+  stage.curveFloats = Memory(4 * filters * 4);
+  float* floats = stage.curveFloats.as<float>();
+  for (size_t f = 0; f < filters; f++) {
+    const double unit = std::ldexp(c.curveScales[2 * filters + f], -22);
+    floats[f] = float(std::ldexp(c.curveScales[f], -15));
+    floats[filters + f] = float(std::ldexp(c.curveScales[filters + f], -22));
+    floats[2 * filters + f] = float(2 * unit);
+    floats[3 * filters + f] = float(unit * (4 + std::ldexp(double(c.curveEntries) * steepest, -22)) + 0x1p-12);
+  }
+  c.curveShort = stage.curveShort.as<int32_t>();
+  c.curveFloats = floats;
 }
 
 void Engine::planPool(Stage& stage) {
@@ -877,6 +905,33 @@ void Engine::sumChannels(const Convolution& c, int y, const Strip& strip, int64_
   }
 }
 
+// Copies spikes of one step from maps of the same size, of counts that are written when they are asked for. Of a shuffle's many
+// runs of single channels none is worth a call.
+template <class Spike>
+void Engine::gatherSpikes(Stage& stage) {
+  const StageSpec& spec = stage.spec;
+  for (int input : spec.inputs) {
+    const Stage& source = stages_[input];
+    const size_t bytes = size_t(spec.height) * spec.width * source.output.paddedChannels * sizeof(Spike);
+    if (source.silent) std::memset(source.output.data, 0, bytes);
+  }
+  const size_t channels = stage.output.paddedChannels;
+  shareRows(spec.outHeight, [&](int y, int) {
+    Spike* row = reinterpret_cast<Spike*>(stage.output.data) + size_t(y) * spec.outWidth * channels;
+    for (const Run& run : stage.runs) {
+      const SpikeBuffer& source = stages_[spec.inputs[run.input]].output;
+      const size_t stride = source.paddedChannels;
+      const Spike* from = reinterpret_cast<const Spike*>(source.data) + size_t(y) * spec.width * stride + run.from;
+      Spike* to = row + run.to;
+      if (run.length == 1) {
+        for (int x = 0; x < spec.outWidth; x++) to[x * channels] = from[x * stride];
+      } else {
+        for (int x = 0; x < spec.outWidth; x++) std::memcpy(to + x * channels, from + x * stride, run.length * sizeof(Spike));
+      }
+    }
+  });
+}
+
 // Copies spikes and counts to their places; a silent stage's spikes are not there to be copied.
 void Engine::runGather(Stage& stage, int steps) {
   const StageSpec& spec = stage.spec;
@@ -893,6 +948,11 @@ void Engine::runGather(Stage& stage, int steps) {
   }
   const size_t spikeBytes = kernels_.spikeBytes(isWide());
   const size_t channels = stage.output.paddedChannels;
+  if (steps == 1 && stage.stale && spec.scale == 1) {
+    if (spikeBytes == 1) gatherSpikes<uint8_t>(stage);
+    else gatherSpikes<uint16_t>(stage);
+    return;
+  }
   shareRows(spec.outHeight, [&](int y, int) {
     for (int x = 0; x < spec.outWidth; x++) {
       const size_t to = size_t(y) * spec.outWidth + x;

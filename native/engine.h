@@ -138,17 +138,21 @@ class Engine {
     bool unkept = false;       // (a convolution) it has fired once and kept neither counts nor potential
     std::vector<int> readers;  // convolutions that take its spikes
     std::shared_ptr<Memory> weights;
-    Memory curve, curveFactors, curveScales, channelWeights, bias, firing, hold, reciprocals, startPotential, potential, counts,
-        current, spikes, lists, listSizes, sums, fanRows, fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
+    Memory curve, curveFactors, curveScales, curveShort, curveFloats, channelWeights, bias, firing, hold, reciprocals,
+        startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows, fanColumns, estimateStart,
+        estimateEnd, recentStart, recentEnd;
   };
 
   void planConvolution(Stage& stage);
+  void planShortCurve(Stage& stage);
   void planPool(Stage& stage);
   void runConvolution(Stage& stage, int step, int steps);
   void runPool(Stage& stage, int step, int steps);
   void planGather(Stage& stage);
   void planOutput(Stage& stage);
   void runGather(Stage& stage, int steps);
+  template <class Spike>
+  void gatherSpikes(Stage& stage);
   void endChannelsWindow(Stage& stage, int64_t times, bool narrow, bool keep);
   void sumChannels(const Convolution& c, int y, const Strip& strip, int64_t* sums);
   bool isWide() const;

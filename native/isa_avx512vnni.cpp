@@ -32,6 +32,9 @@ static inline int countOf(Mask mask) { return __builtin_popcount(mask); }
 static inline bool any(Mask mask) { return mask != 0; }
 
 static inline __m512d floorOf(__m512d x) { return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+static inline Ints gatherInts(const int32_t* numbers, Ints places) {
+  return ints(_mm512_i32gather_epi32(raw(places), numbers, 4));
+}
 typedef int32_t Places __attribute__((vector_size(kVectorBytes / 2)));
 static inline void gatherPairs(const int32_t* pairs, Places places, Places& first, Places& second) {
   const __m512i both = _mm512_i32gather_epi64(reinterpret_cast<__m256i>(places), pairs, 8);

@@ -39,8 +39,12 @@ struct Convolution {
   const int32_t* curve;  // each value of g (src/engine/curve.ts) and how much more the next one is, or null
   int curveEntries;
   bool curveLinear;
-  const int32_t* curveFactors;    // (6, paddedFilters)
-  const double* curveScales;      // (3, paddedFilters): the factors as the numbers that they are
+  const int32_t* curveFactors;  // (6, paddedFilters)
+  const double* curveScales;    // (3, paddedFilters): the factors as the numbers that they are
+  // What sees most counts of a curve in float32, or null: values of the table (halved, 20 bits) and how much more the next is (12), and
+  // (4, paddedFilters): S to a place, S to counts, a halved value's unit to counts, and how far off that may be at most, in counts.
+  const int32_t* curveShort;
+  const float* curveFloats;
   bool channelwise;               // filter j hears channels j, filters + j, … alone
   const int32_t* channelWeights;  // (size, size, channels / filters, paddedFilters), if channelwise
   int tileGroups;                 // filter groups of a tile (the last may have fewer)

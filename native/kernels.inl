@@ -1,6 +1,6 @@
 // The kernels, written once and compiled once per instruction set. The including file defines, in its own namespace:
 //   kVectorBytes and Ints; Mask and its operations (masks.inl where vectors of −1 and 0 serve); storeBytes; floorOf,
-//   gatherPairs and widenBytes (lanes.inl where nothing better is there);
+//   gatherInts, gatherPairs and widenBytes (lanes.inl where nothing better is there);
 //   Op16, Op8 (Spike, kParts, kMaxGroups, rowsOf, kOffset, kEventCosts, kChains, zero, load, broadcast, dot, addMagnitude,
 //   store, position): a multiply-add of one 4-byte word of spikes with the weights of 16 / kParts filters; kChains is how
 //   many sums of one step run side by side, as one multiply-add waits for the last. With kShortLimit > 0 also one that sums

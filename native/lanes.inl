@@ -8,7 +8,12 @@ static inline Vector floorOf(Vector x) {
   return nearest > x ? nearest - 1 : nearest;
 }
 
-// The pairs of numbers at some places.
+// The numbers, and the pairs of them, at some places.
+static inline Ints gatherInts(const int32_t* numbers, Ints places) {
+  Ints found;
+  for (int i = 0; i < kVectorBytes / 4; i++) found[i] = numbers[places[i]];
+  return found;
+}
 template <class Vector>
 static inline void gatherPairs(const int32_t* pairs, Vector places, Vector& first, Vector& second) {
   for (size_t i = 0; i < sizeof(Vector) / 4; i++) {

@@ -13,6 +13,7 @@ constexpr int kBurst = 8;
 // too many: the float32 quotient is off by less than 2^-15 where it matters, so 2^-10 less of it is on the safe side; in
 // rare cases one too few, which the loop behind makes good.
 static inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 
 static inline Ints burst(Ints distance, Floats reciprocal, int gamma) {
   const Floats most = Floats{} + float(gamma - 1);
@@ -190,35 +191,61 @@ static inline Doubles curveParts(const Convolution& c, int filter, Doubles sum) 
   return floorOf(part * 0x1p-14);
 }
 
+// The nearest counts, halves upward, of neurons of the filters from `filter` on whose activation is a curve; beyond Γ + 1 no matter what.
+static inline Ints curveCounts(const Convolution& c, int filter, Ints sum) {
+  const double most = c.gamma + 1;
+  int32_t sums[kLanes], counts[kLanes];
+  storeInts(sums, sum);
+  for (int half = 0; half < kLanes; half += kHalf) {
+    const Doubles parts = curveParts(c, filter + half, doublesOf(loadHalf(sums + half)));
+    storeHalf(counts + half, intsOf(between(floorOf((parts + 128) * 0x1p-8), -most, most)));
+  }
+  return loadInts(counts);
+}
+
+// The same in float32 (Convolution::curveShort). False if one is so near to a half that it may be off.
+static inline bool seeCurveCounts(const Convolution& c, int filter, Ints sum, Ints& counts) {
+  const size_t stride = c.paddedFilters;
+  const float* scales = c.curveFloats + filter;
+  const float last = float(c.curveEntries - 1);
+  const Floats s = __builtin_convertvector(sum, Floats);
+  const Floats middle = Floats{} + last / 2;
+  const Floats place = larger(smaller(s * loadFloats(scales) + middle, Floats{} + last), Floats{});
+  const Ints entry = minInts(__builtin_convertvector(place, Ints), allInts(c.curveEntries - 2));
+  const Floats fraction = place - __builtin_convertvector(entry, Floats);
+  const Ints packed = gatherInts(c.curveShort, entry);
+  const Floats value =
+      __builtin_convertvector(packed >> 12, Floats) + __builtin_convertvector((packed << 20) >> 20, Floats) * (fraction * 0.5f);
+  Floats x = value * loadFloats(scales + 2 * stride);
+  if (c.curveLinear) x += larger(s, Floats{}) * loadFloats(scales + stride);
+  const float most = float(c.gamma + 2);
+  const Floats shifted = smaller(larger(x, Floats{} - most), Floats{} + most) + 0.5f;
+  const Ints towardsZero = __builtin_convertvector(shifted, Ints);
+  const Floats whole = __builtin_convertvector(towardsZero, Floats);
+  counts = towardsZero + Ints(whole > shifted);
+  const Floats over = shifted - __builtin_convertvector(counts, Floats);
+  const Floats off = loadFloats(scales + 3 * stride);
+  const Ints near = Ints(over < off) | Ints(over > 1 - off);
+  return !any(above(Ints{}, near));
+}
+
 // Neurons whose activation is a curve, `count` of one cell from `filter` on, by z + bias in 32 bits: they fire once.
 template <class Spike, bool KEEPS>
 static inline void fireCurve(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
-  const double gamma = c.gamma;
-  Doubles over = {};
-  HalfInts sent = {};
-  int32_t given[64];
-  int32_t* counts = KEEPS ? neurons.counts : given;
-  for (int i = 0; i < count; i += kHalf) {
-    HalfInts s = loadHalf(neurons.z + i);
-    if (neurons.bias) s += loadHalf(neurons.bias + filter + i);
-    // the nearest count, halves upward
-    const Doubles wanted = floorOf((curveParts(c, filter + i, doublesOf(s)) + 128) * 0x1p-8);
-    const Doubles clipped = between(wanted, -gamma, gamma);
-    over += wanted == clipped ? Doubles{} : Doubles{} + 1;
-    const HalfInts n = intsOf(clipped);
-    sent += n < 0 ? -n : n;
-    storeHalf(counts + i, n);
-    if (!KEEPS) continue;
-    HalfInts v = s > kPotentialLimit ? HalfInts{} + kPotentialLimit : s;
-    v = v < -kPotentialLimit ? HalfInts{} - kPotentialLimit : v;
-    storeHalf(neurons.potential + i, v);
-  }
+  const Ints gamma = allInts(c.gamma), limit = allInts(kPotentialLimit);
   for (int i = 0; i < count; i += kLanes) {
-    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), loadInts(counts + i));
-  }
-  for (int i = 0; i < kHalf; i++) {
-    tally.sent[i] += sent[i];
-    tally.clipped += int64_t(over[i]);
+    Ints s = loadInts(neurons.z + i);
+    if (neurons.bias) s += loadInts(neurons.bias + filter + i);
+    Ints wanted;
+    if (!c.curveShort || !seeCurveCounts(c, filter + i, s, wanted)) wanted = curveCounts(c, filter + i, s);
+    const Ints n = maxInts(minInts(wanted, gamma), -gamma);
+    const Ints size = maxInts(n, -n);
+    tally.clipped += countOf(above(maxInts(wanted, -wanted), size));
+    tally.sent += size;
+    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), n);
+    if (!KEEPS) continue;
+    storeInts(neurons.potential + i, minInts(maxInts(s, -limit), limit));
+    storeInts(neurons.counts + i, n);
   }
 }
 
