@@ -299,6 +299,7 @@ void Engine::planConvolution(Stage& stage) {
   }
   c.reciprocals = reciprocals;
   c.settles = settles(spec);
+  planSlopes(stage);
   stage.startPotential = copyPadded(spec.startPotential, spec.filters, filters, 1, 0);
   c.startPotential = stage.startPotential.as<int32_t>();
   if (stream_) return planOutput(stage);
@@ -352,6 +353,26 @@ void Engine::planShortCurve(Stage& stage) {
   }
   c.curveShort = stage.curveShort.as<int32_t>();
   c.curveFloats = floats;
+}
+
+// Spikes of neurons that have not fired in float32: with |V| at its limit they send one, and one more for each amount beyond. Half a
+// unit of V keeps whole numbers apart from what is just below them. Limits far above an amount would leave too few digits.
+void Engine::planSlopes(Stage& stage) {
+  Convolution& c = stage.convolution;
+  const size_t filters = c.paddedFilters;
+  stage.slopes = Memory(4 * filters * 4);
+  float* slopes = stage.slopes.as<float>();
+  for (size_t f = 0; f < filters; f++) {
+    const int rows[2][2] = {{0, 2}, {5, 7}};
+    for (int side = 0; side < 2; side++) {
+      const int64_t limit = int64_t(c.firing[rows[side][0] * filters + f]) + 1, amount = c.firing[rows[side][1] * filters + f];
+      const bool never = limit > kPotentialLimit;
+      if (!never && (limit < 0 || amount < 1 || limit > 2 * amount)) return;
+      slopes[2 * side * filters + f] = never ? 0 : float(1.0 / double(amount));
+      slopes[(2 * side + 1) * filters + f] = never ? 0.5f : float((0.5 - double(limit)) / double(amount) + 1);
+    }
+  }
+  c.slopes = slopes;
 }
 
 void Engine::planPool(Stage& stage) {

@@ -138,13 +138,14 @@ class Engine {
     bool unkept = false;       // (a convolution) it has fired once and kept neither counts nor potential
     std::vector<int> readers;  // convolutions that take its spikes
     std::shared_ptr<Memory> weights;
-    Memory curve, curveFactors, curveScales, curveShort, curveFloats, channelWeights, bias, firing, hold, reciprocals,
+    Memory curve, curveFactors, curveScales, curveShort, curveFloats, channelWeights, bias, firing, hold, reciprocals, slopes,
         startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows, fanColumns, estimateStart,
         estimateEnd, recentStart, recentEnd;
   };
 
   void planConvolution(Stage& stage);
   void planShortCurve(Stage& stage);
+  void planSlopes(Stage& stage);
   void planPool(Stage& stage);
   void runConvolution(Stage& stage, int step, int steps);
   void runPool(Stage& stage, int step, int steps);

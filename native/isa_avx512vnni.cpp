@@ -28,7 +28,6 @@ static inline Ints moreWhere(Ints a, Mask mask) { return addWhere(a, mask, Ints{
 static inline Ints lessWhere(Ints a, Mask mask) { return subtractWhere(a, mask, Ints{} + 1); }
 static inline Ints maxInts(Ints a, Ints b) { return ints(_mm512_max_epi32(raw(a), raw(b))); }
 static inline Ints minInts(Ints a, Ints b) { return ints(_mm512_min_epi32(raw(a), raw(b))); }
-static inline int countOf(Mask mask) { return __builtin_popcount(mask); }
 static inline bool any(Mask mask) { return mask != 0; }
 
 static inline __m512d floorOf(__m512d x) { return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }

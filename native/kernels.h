@@ -32,6 +32,9 @@ struct WindowBuffer {
 };
 
 // Integrate-and-fire convolution. Arrays per filter have paddedFilters values.
+// How far off a neuron's spikes by Convolution::slopes may be: 4 roundings of numbers up to 130.
+constexpr float kSlopesOff = 0x1p-13f;
+
 struct Convolution {
   int height, width, channels, outHeight, outWidth, filters, size, stride, padding;
   int paddedFilters;
@@ -54,8 +57,11 @@ struct Convolution {
   bool everyWord;                 // take silent words too: the benchmark's dense figure
   const uint8_t* weights;         // packed, see packWeights
   const int32_t* bias;
-  const int32_t* firing;          // (8, paddedFilters): the plan's rows, but 1 off the limits (0, 1, 4, 5): fires above
-  const float* reciprocals;       // (2, paddedFilters): 1 / amount taken up from N ≥ 0, and given down from N ≤ 0
+  const int32_t* firing;     // (8, paddedFilters): the plan's rows, but 1 off the limits (0, 1, 4, 5): fires above
+  const float* reciprocals;  // (2, paddedFilters): 1 / amount taken up from N ≥ 0, and given down from N ≤ 0
+  // What sees most spikes of a neuron that has not fired in float32, or null; (4, paddedFilters): that at |V| above 0 it sends
+  // ⌊|V|·(row 0) + (row 1)⌋, below 0 by rows 2 and 3, where that is no nearer to a whole number than kSlopesOff.
+  const float* slopes;
   const int32_t* startPotential;  // (paddedFilters)
   bool settles;              // a neuron that has fired up from 0 as often as it can does not fire down, and the other way round
   bool fresh;                // no neuron has run since begin: potential and counts are still to be written

@@ -9,11 +9,6 @@ static inline Ints addWhere(Ints a, Mask mask, Ints b) { return a + (b & mask); 
 static inline Ints subtractWhere(Ints a, Mask mask, Ints b) { return a - (b & mask); }
 static inline Ints moreWhere(Ints a, Mask mask) { return a - mask; }
 static inline Ints lessWhere(Ints a, Mask mask) { return a + mask; }
-static inline int countOf(Mask mask) {
-  int count = 0;
-  for (int i = 0; i < kVectorBytes / 4; i++) count -= mask[i];
-  return count;
-}
 
 // The low bytes of a vector; an instruction set may have something better.
 template <class Vector>

@@ -1,9 +1,8 @@
 // What neurons do with their sums: step by step (eq. 7), at once, or by a curve. A room of kernels.inl.
 
-// Spikes sent and neurons held back, in integers; folded into doubles once a row.
+// Spikes sent and neurons held back, lane by lane; folded into doubles once a row.
 struct Tally {
-  Ints sent;
-  int64_t clipped;
+  Ints sent, clipped;
 };
 
 // From this Γ on, a neuron's spikes of one direction are first counted by division.
@@ -89,7 +88,7 @@ static inline void fireLanes(const Convolution& c, const Neurons& neurons, const
       }
       if (!any(fires)) break;
       if (BURST ? !any(allowed) : k == c.gamma) {
-        for (int p = 0; p < VECTORS; p++) tally.clipped += countOf(either(up[p], down[p]));
+        for (int p = 0; p < VECTORS; p++) tally.clipped = moreWhere(tally.clipped, either(up[p], down[p]));
         break;
       }
       for (int p = 0; p < VECTORS; p++) {
@@ -204,7 +203,7 @@ static inline Ints curveCounts(const Convolution& c, int filter, Ints sum) {
 }
 
 // The same in float32 (Convolution::curveShort). False if one is so near to a half that it may be off.
-static inline bool seeCurveCounts(const Convolution& c, int filter, Ints sum, Ints& counts) {
+__attribute__((always_inline)) static inline bool seeCurveCounts(const Convolution& c, int filter, Ints sum, Ints& counts) {
   const size_t stride = c.paddedFilters;
   const float* scales = c.curveFloats + filter;
   const float last = float(c.curveEntries - 1);
@@ -240,7 +239,7 @@ static inline void fireCurve(const Convolution& c, const Neurons& neurons, int f
     if (!c.curveShort || !seeCurveCounts(c, filter + i, s, wanted)) wanted = curveCounts(c, filter + i, s);
     const Ints n = maxInts(minInts(wanted, gamma), -gamma);
     const Ints size = maxInts(n, -n);
-    tally.clipped += countOf(above(maxInts(wanted, -wanted), size));
+    tally.clipped = moreWhere(tally.clipped, above(maxInts(wanted, -wanted), size));
     tally.sent += size;
     storeSpikes<Spike>(neurons.out + i * sizeof(Spike), n);
     if (!KEEPS) continue;
@@ -255,12 +254,22 @@ struct Wanted {
   Ints spikes, amount;
   Mask positive;
 };
-static inline Wanted wantedSpikes(const Convolution& c, int filter, Ints v) {
-  const size_t stride = c.paddedFilters;
+// What it takes of a layer, by value: stores of spikes could be stores into what is pointed to.
+struct Slopes {
+  const int32_t* firing;
+  const float* reciprocals;
+  size_t stride;
+  float most;
+};
+static inline Slopes slopesOf(const Convolution& c) {
+  return {c.firing, c.reciprocals, size_t(c.paddedFilters), float(c.gamma + 1)};
+}
+__attribute__((always_inline)) static inline Wanted wantedSpikes(const Slopes& slopes, int filter, Ints v) {
+  const size_t stride = slopes.stride;
   const Ints limit = allInts(kPotentialLimit);
-  const Floats most = Floats{} + float(c.gamma + 1);
-  const int32_t* table = c.firing + filter;
-  const float* reciprocals = c.reciprocals + filter;
+  const Floats most = Floats{} + slopes.most;
+  const int32_t* table = slopes.firing + filter;
+  const float* reciprocals = slopes.reciprocals + filter;
   const Mask positive = above(v, Ints{});
   const Ints reached = choose(positive, loadInts(table), loadInts(table + 5 * stride));
   const Ints amount = choose(positive, loadInts(table + 2 * stride), loadInts(table + 7 * stride));
@@ -279,27 +288,53 @@ static inline Wanted wantedSpikes(const Convolution& c, int filter, Ints v) {
   return {zeroUnless(fires, quotient + 1), amount, positive};
 }
 
+// The same in float32 (Convolution::slopes) by |V|, at most Γ + 1. False if one is so near to a whole number that it may be off.
+__attribute__((always_inline)) static inline bool seeWantedSpikes(const float* slopes, size_t stride, float most, Ints size,
+                                                                  Mask positive, Ints& spikes) {
+  const Floats factor = chooseFloats(positive, loadFloats(slopes), loadFloats(slopes + 2 * stride));
+  const Floats offset = chooseFloats(positive, loadFloats(slopes + stride), loadFloats(slopes + 3 * stride));
+  const Floats x = __builtin_convertvector(size, Floats) * factor + offset;
+  const Floats clipped = smaller(larger(x, Floats{} + 0.5f), Floats{} + most);
+  spikes = __builtin_convertvector(clipped, Ints);
+  const Floats over = clipped - __builtin_convertvector(spikes, Floats);
+  const Ints near = Ints(over < kSlopesOff) | Ints(over > 1 - kSlopesOff);
+  return !any(above(Ints{}, near));
+}
+
 // Neurons that have not fired yet, `count` of one cell from `filter` on, by a whole window: V = sat(start + z + bias), then what
 // they want to send, at most Γ.
 template <class Spike, bool KEEPS>
 static inline void fireFresh(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
   const Ints limit = allInts(kPotentialLimit);
   const Ints gamma = allInts(c.gamma);
+  const Slopes slopes = slopesOf(c);
+  const float* seen = c.slopes ? c.slopes + filter : nullptr;
+  const int32_t* start = c.startPotential + filter;
+  const int32_t* bias = neurons.bias ? neurons.bias + filter : nullptr;
+  const int32_t* sums = neurons.z;
+  uint8_t* out = neurons.out;
+  Ints clipped = tally.clipped, total = tally.sent;
   for (int i = 0; i < count; i += kLanes) {
-    Ints z = loadInts(neurons.z + i);
-    if (neurons.bias) z += loadInts(neurons.bias + filter + i);
-    const Ints v = minInts(maxInts(loadInts(c.startPotential + filter + i) + z, -limit), limit);
-    const auto [wanted, amount, positive] = wantedSpikes(c, filter + i, v);
+    Ints z = loadInts(sums + i);
+    if (bias) z += loadInts(bias + i);
+    const Ints v = minInts(maxInts(loadInts(start + i) + z, -limit), limit);
+    const Mask positive = above(v, Ints{});
+    Ints wanted;
+    if (!seen || !seeWantedSpikes(seen + i, slopes.stride, slopes.most + 0.5f, maxInts(v, -v), positive, wanted))
+      wanted = wantedSpikes(slopes, filter + i, v).spikes;
     const Ints sent = minInts(wanted, gamma);
-    tally.clipped += countOf(above(wanted, gamma));
-    tally.sent += sent;
+    clipped = moreWhere(clipped, above(wanted, gamma));
+    total += sent;
     const Ints n = choose(positive, sent, -sent);
-    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), n);
+    storeSpikes<Spike>(out + i * sizeof(Spike), n);
     if (!KEEPS) continue;
+    const int32_t* amounts = slopes.firing + filter + i;
+    const Ints amount = choose(positive, loadInts(amounts + 2 * slopes.stride), loadInts(amounts + 7 * slopes.stride));
     const Ints taken = sent * amount;
     storeInts(neurons.potential + i, choose(positive, v - taken, v + taken));
     storeInts(neurons.counts + i, n);
   }
+  tally = {total, clipped};
 }
 
 // Fires `count` neurons of one cell once, at most 64, by a whole window. Not inlined: the compiler's limits for a file would then
@@ -319,6 +354,8 @@ __attribute__((noinline)) static void fireOnce(const Convolution& c, const Neuro
 }
 
 static void add(Counters& counters, const Tally& tally) {
-  for (int i = 0; i < kLanes; i++) counters.spikes += tally.sent[i];
-  counters.clipped += double(tally.clipped);
+  for (int i = 0; i < kLanes; i++) {
+    counters.spikes += tally.sent[i];
+    counters.clipped += tally.clipped[i];
+  }
 }

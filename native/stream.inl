@@ -414,7 +414,7 @@ static inline bool holdOrFire(const Convolution& c, const HoldRule& rule, int fi
   }
   if (!any(anyFires)) return false;
   for (int p = 0; p < 16 / kLanes; p++) {
-    const auto [wanted, amount, positive] = wantedSpikes(c, filter + p * kLanes, s[p]);
+    const auto [wanted, amount, positive] = wantedSpikes(slopesOf(c), filter + p * kLanes, s[p]);
     const Ints sent = minInts(wanted, allInts(c.gamma));
     storeSpikes<Spike>(now + p * kLanes * sizeof(Spike), choose(fires[p], choose(positive, sent, -sent), n[p]));
   }
