@@ -63,6 +63,47 @@ function tile(tapCount: i32, taps: usize, packed: usize, words: i32, rowBytes: u
   v128.store(z, b3, 112);
 }
 
+/**
+ * The same of a window's words, all of them: a kernel's row of input cells is one line of words, its weights in the order of all lines.
+ */
+function windowTile(lines: i32, input: usize, lineBytes: usize, lineWords: i32, weights: usize, rowBytes: usize, z: usize): void {
+  let a0 = i32x4.splat(0);
+  let a1 = a0;
+  let a2 = a0;
+  let a3 = a0;
+  let b0 = a0;
+  let b1 = a0;
+  let b2 = a0;
+  let b3 = a0;
+  for (let line = 0; line < lines; line++, input += lineBytes) {
+    const end = input + <usize>lineWords * 4;
+    for (let word = input; word < end; word += 4, weights += 64) {
+      const w0 = v128.load(weights);
+      const w1 = v128.load(weights, 16);
+      const w2 = v128.load(weights, 32);
+      const w3 = v128.load(weights, 48);
+      const s = v128.load32_splat(word);
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(w0, s));
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(w1, s));
+      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(w2, s));
+      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(w3, s));
+      const t = v128.load32_splat(word + rowBytes);
+      b0 = i32x4.add(b0, i32x4.dot_i16x8_s(w0, t));
+      b1 = i32x4.add(b1, i32x4.dot_i16x8_s(w1, t));
+      b2 = i32x4.add(b2, i32x4.dot_i16x8_s(w2, t));
+      b3 = i32x4.add(b3, i32x4.dot_i16x8_s(w3, t));
+    }
+  }
+  v128.store(z, a0);
+  v128.store(z, a1, 16);
+  v128.store(z, a2, 32);
+  v128.store(z, a3, 48);
+  v128.store(z, b0, 64);
+  v128.store(z, b1, 80);
+  v128.store(z, b2, 96);
+  v128.store(z, b3, 112);
+}
+
 /** Counts synaptic operations, and, if `listed`, lists the words of each input cell that are not silent over a tile of steps. */
 export function observe(pointer: usize, steps: i32, listed: bool): void {
   const c = changetype<Convolution>(pointer);
@@ -194,6 +235,152 @@ function fire(
   store<f64>(c.statistics, load<f64>(c.statistics, 8) + <f64>clipped, 8);
 }
 
+/** How far off a neuron's spikes by slopes in float32 may be; see native/kernels.h. */
+const SLOPES_OFF: f32 = 1.0 / 8192.0;
+
+/** What neurons start from, where nothing else has been written since `begin`. */
+export function settle(pointer: usize): void {
+  const c = changetype<Convolution>(pointer);
+  if (c.fresh == 0) return;
+  c.fresh = 0;
+  const cells = <usize>(c.outHeight * c.outWidth);
+  const bytes = <usize>c.filters * 4;
+  memory.fill(c.counts, 0, cells * bytes);
+  for (let cell: usize = 0; cell < cells; cell++) memory.copy(c.potential + cell * bytes, c.startPotential, bytes);
+}
+
+/** Adds what one call has sent and clipped to the row's tally. */
+// @ts-ignore: decorator
+@inline
+function count(c: Convolution, sent: v128, clipped: v128): void {
+  v128.store(c.tally, i32x4.add(v128.load(c.tally), sent));
+  v128.store(c.tally, i32x4.add(v128.load(c.tally, 16), clipped), 16);
+}
+
+/** Adds the row's tally to the statistics, and begins another. */
+function fold(c: Convolution): void {
+  let sent: i32 = 0;
+  let clipped: i32 = 0;
+  for (let lane: usize = 0; lane < 16; lane += 4) {
+    sent += load<i32>(c.tally + lane);
+    clipped += load<i32>(c.tally + lane, 16);
+  }
+  memory.fill(c.tally, 0, 32);
+  store<f64>(c.statistics, load<f64>(c.statistics) + <f64>sent);
+  store<f64>(c.statistics, load<f64>(c.statistics, 8) + <f64>clipped, 8);
+}
+
+/** 16 neurons that have not fired yet, by a whole window: V = sat(start + z + bias), then what they want to send, at most Γ. */
+function fireFresh(c: Convolution, z: usize, bias: usize, neuron: usize, filter: usize, output: usize): void {
+  const stride = <usize>c.filters * 4;
+  const zero = i32x4.splat(0);
+  const gamma = i32x4.splat(c.gamma);
+  const most = f32x4.splat(<f32>c.gamma + 1.5);
+  let sent = zero;
+  let clipped = zero;
+  let near = zero;
+  for (let lane: usize = 0; lane < 16; lane += 4) {
+    const at = (filter + lane) * 4;
+    let v = i32x4.add(v128.load(z + lane * 4), v128.load(c.startPotential + at));
+    if (bias != 0) v = i32x4.add(v, v128.load(bias + at));
+    v = i32x4.min_s(i32x4.max_s(v, i32x4.splat(-LIMIT)), i32x4.splat(LIMIT));
+    const positive = i32x4.gt_s(v, zero);
+    const slopes = c.slopes + at;
+    const factor = v128.bitselect(v128.load(slopes), v128.load(slopes + 2 * stride), positive);
+    const offset = v128.bitselect(v128.load(slopes + stride), v128.load(slopes + 3 * stride), positive);
+    let x = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(i32x4.abs(v)), factor), offset);
+    x = f32x4.min(f32x4.max(x, f32x4.splat(0.5)), most);
+    const wanted = i32x4.trunc_sat_f32x4_s(x);
+    const over = f32x4.sub(x, f32x4.convert_i32x4_s(wanted));
+    near = v128.or(near, v128.or(f32x4.lt(over, f32x4.splat(SLOPES_OFF)), f32x4.gt(over, f32x4.splat(1 - SLOPES_OFF))));
+    const spikes = i32x4.min_s(wanted, gamma);
+    clipped = i32x4.sub(clipped, i32x4.gt_s(wanted, gamma));
+    sent = i32x4.add(sent, spikes);
+    const n = v128.bitselect(spikes, i32x4.neg(spikes), positive);
+    const firing = c.firing + at;
+    const amount = v128.bitselect(v128.load(firing + 2 * stride), v128.load(firing + 7 * stride), positive);
+    v128.store(c.potential + (neuron + lane) * 4, i32x4.sub(v, i32x4.mul(n, amount)));
+    v128.store(c.counts + (neuron + lane) * 4, n);
+    v128.store64_lane(output + lane * 2, i16x8.narrow_i32x4_s(n, n), 0);
+  }
+  if (!v128.any_true(near)) {
+    count(c, sent, clipped);
+    return;
+  }
+  // one is so near to a whole number that float32 may be off
+  memory.copy(c.potential + neuron * 4, c.startPotential + filter * 4, 64);
+  memory.fill(c.counts + neuron * 4, 0, 64);
+  fire(c, z, 0, bias, 1, neuron, filter, output, 0);
+}
+
+/** 16 neurons whose activation is a curve, by a whole window: S = z + bias, which stays as V. */
+function fireCurve(c: Convolution, z: usize, bias: usize, neuron: usize, filter: usize, output: usize): void {
+  const stride = <usize>c.filters * 4;
+  const zero = i32x4.splat(0);
+  const gamma = i32x4.splat(c.gamma);
+  const least = i32x4.neg(gamma);
+  const most = f32x4.splat(<f32>(c.gamma + 2));
+  const last = <f32>(c.curveEntries - 1);
+  const lastEntry = i32x4.splat(c.curveEntries - 2);
+  let sent = zero;
+  let clipped = zero;
+  let near = zero;
+  for (let lane: usize = 0; lane < 16; lane += 4) {
+    let s = v128.load(z + lane * 4);
+    if (bias != 0) s = i32x4.add(s, v128.load(bias + (filter + lane) * 4));
+    const scales = c.curveFloats + (filter + lane) * 4;
+    const sum = f32x4.convert_i32x4_s(s);
+    let place = f32x4.add(f32x4.mul(sum, v128.load(scales)), f32x4.splat(last / 2));
+    place = f32x4.max(f32x4.min(place, f32x4.splat(last)), f32x4.splat(0));
+    const entry = i32x4.min_s(i32x4.trunc_sat_f32x4_s(place), lastEntry);
+    const fraction = f32x4.sub(place, f32x4.convert_i32x4_s(entry));
+    let packed = i32x4.splat(load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 0) * 4));
+    packed = i32x4.replace_lane(packed, 1, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 1) * 4));
+    packed = i32x4.replace_lane(packed, 2, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 2) * 4));
+    packed = i32x4.replace_lane(packed, 3, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 3) * 4));
+    const rise = f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(packed, 20), 20));
+    const value = f32x4.add(
+      f32x4.convert_i32x4_s(i32x4.shr_s(packed, 12)), f32x4.mul(rise, f32x4.mul(fraction, f32x4.splat(0.5))));
+    let x = f32x4.mul(value, v128.load(scales + 2 * stride));
+    if (c.curveLinear) x = f32x4.add(x, f32x4.mul(f32x4.max(sum, f32x4.splat(0)), v128.load(scales + stride)));
+    const shifted = f32x4.add(f32x4.min(f32x4.max(x, f32x4.neg(most)), most), f32x4.splat(0.5));
+    const whole = f32x4.floor(shifted);
+    const over = f32x4.sub(shifted, whole);
+    const off = v128.load(scales + 3 * stride);
+    near = v128.or(near, v128.or(f32x4.lt(over, off), f32x4.gt(over, f32x4.sub(f32x4.splat(1), off))));
+    const wanted = i32x4.trunc_sat_f32x4_s(whole);
+    const n = i32x4.min_s(i32x4.max_s(wanted, least), gamma);
+    clipped = i32x4.sub(clipped, i32x4.ne(wanted, n));
+    sent = i32x4.add(sent, i32x4.abs(n));
+    const v = i32x4.min_s(i32x4.max_s(s, i32x4.splat(-LIMIT)), i32x4.splat(LIMIT));
+    v128.store(c.potential + (neuron + lane) * 4, v);
+    v128.store(c.counts + (neuron + lane) * 4, n);
+    v128.store64_lane(output + lane * 2, i16x8.narrow_i32x4_s(n, n), 0);
+  }
+  if (!v128.any_true(near)) {
+    count(c, sent, clipped);
+    return;
+  }
+  for (let i: usize = 0; i < 16; i++) {
+    let s = load<i32>(z + i * 4);
+    if (bias != 0) s += load<i32>(bias + (filter + i) * 4);
+    const wanted = (curvePart(c, filter + i, <i64>s) + 128) >> 8;
+    const n = <i32>min<i64>(max<i64>(wanted, -(<i64>c.gamma)), <i64>c.gamma);
+    count(c, i32x4.replace_lane(zero, 0, abs<i32>(n)), i32x4.replace_lane(zero, 0, <i32>(<i64>n != wanted)));
+    store<i32>(c.counts + (neuron + i) * 4, n);
+    store<i16>(output + i * 2, <i16>n);
+  }
+}
+
+/** Neurons that fire once, by a window's sums in 32 bits. */
+// @ts-ignore: decorator
+@inline
+function fireOnce(c: Convolution, z: usize, bias: usize, neuron: usize, filter: usize, output: usize): void {
+  if (c.curve != 0) fireCurve(c, z, bias, neuron, filter, output);
+  else if (c.fresh != 0) fireFresh(c, z, bias, neuron, filter, output);
+  else fire(c, z, 0, bias, 1, neuron, filter, output, 0);
+}
+
 /** Convolves and fires output row y over a block of steps. */
 function fireRow(c: Convolution, y: i32, steps: i32): void {
   const filterBytes = <usize>c.filters * 2;
@@ -322,40 +509,48 @@ function scaleBias(c: Convolution, times: i32): void {
     v128.store(c.sums + f * 4, i32x4.mul(v128.load(c.bias + f * 4), i32x4.splat(times)));
 }
 
-/** Kernel positions of the tile at (y, x) of a window's plane, to c.taps: every word of each cell. */
+/** z of the tile at (y, x) of a window's plane, of the 16 filters whose weights these are. */
 // @ts-ignore: decorator
 @inline
-function windowTaps(c: Convolution, y: i32, x: i32, plane: i32): void {
+function tileOfWindow(c: Convolution, y: i32, x: i32, plane: i32, weights: usize): void {
   const cellBytes = <usize>c.words * 4;
-  for (let i = 0; i < c.size; i++) {
-    for (let j = 0; j < c.size; j++) {
-      const cell = <usize>(plane * c.windowCells + (y * c.stride + i) * c.windowWidth + x * c.stride + j);
-      const tap = c.taps + <usize>(i * c.size + j) * 16;
-      store<u32>(tap, <u32>(c.window + cell * cellBytes));
-      store<u32>(tap, <u32>allWords(c), 4);
-      store<u32>(tap, <u32>c.words, 8);
-      store<u32>(tap, <u32>(i * c.size + j), 12);
-    }
-  }
+  const cell = <usize>(plane * c.windowCells + y * c.stride * c.windowWidth + x * c.stride);
+  const lineBytes = <usize>c.windowWidth * cellBytes;
+  windowTile(c.size, c.window + cell * cellBytes, lineBytes, c.size * c.words, weights, <usize>c.stride * cellBytes, c.z);
 }
 
 /** A window's row by sums of 32 bits, fired at once; biases as scaleBias has them. */
 function fireNarrowRow(c: Convolution, y: i32): void {
-  const cellBytes = <usize>c.words * 4;
   const groupBytes = <usize>(c.size * c.size * c.words) * 64;
   const outBytes = <usize>c.filters * 2;
   const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * outBytes;
   for (let x = 0; x < c.outWidth; x += ROWS) {
     const rows = min<i32>(ROWS, c.outWidth - x);
-    windowTaps(c, y, x, 0);
     for (let f: usize = 0; f < <usize>c.filters; f += 16) {
-      tile(c.size * c.size, c.taps, c.weights + (f >> 4) * groupBytes, c.words, <usize>c.stride * cellBytes, c.z);
+      tileOfWindow(c, y, x, 0, c.weights + (f >> 4) * groupBytes);
       for (let r = 0; r < rows; r++) {
         const neuron = <usize>(y * c.outWidth + x + r) * <usize>c.filters + f;
-        fire(c, c.z + <usize>r * 64, 0, c.sums, 1, neuron, f, outRow + <usize>(x + r) * outBytes + f * 2, outBytes);
+        fireOnce(c, c.z + <usize>r * 64, c.sums, neuron, f, outRow + <usize>(x + r) * outBytes + f * 2);
       }
     }
   }
+  fold(c);
+}
+
+/** A row of a layer on the image, whose current fits 32 bits over all steps. */
+function fireNarrowCurrentRow(c: Convolution, y: i32, times: i32): void {
+  const outBytes = <usize>c.filters * 2;
+  const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * outBytes;
+  const factor = i32x4.splat(times);
+  for (let x = 0; x < c.outWidth; x++) {
+    for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+      const neuron = <usize>(y * c.outWidth + x) * <usize>c.filters + f;
+      for (let lane: usize = 0; lane < 64; lane += 16)
+        v128.store(c.z + lane, i32x4.mul(v128.load(c.current + neuron * 4 + lane), factor));
+      fireOnce(c, c.z, 0, neuron, f, outRow + <usize>x * outBytes + f * 2);
+    }
+  }
+  fold(c);
 }
 
 /** True if no input's count is above one digit. */
@@ -404,34 +599,50 @@ function fireNarrowChannelsRow(c: Convolution, y: i32): void {
     for (let f: usize = 0; f < <usize>c.filters; f += 16) {
       sumChannels(c, y, x, f);
       const neuron = <usize>(y * c.outWidth + x) * <usize>c.filters + f;
-      fire(c, c.z, 0, c.sums, 1, neuron, f, outRow + <usize>x * outBytes + f * 2, outBytes);
+      fireOnce(c, c.z, c.sums, neuron, f, outRow + <usize>x * outBytes + f * 2);
+    }
+  }
+  fold(c);
+}
+
+/** The image's bytes into the window's one plane, zeros around. */
+function imageWindow(c: Convolution, pixels: usize): void {
+  const channels = <usize>c.words * 2;
+  memory.fill(c.window, 0, <usize>c.windowCells * channels * 2);
+  for (let y = 0; y < c.height; y++) {
+    for (let x = 0; x < c.width; x++) {
+      const to = c.window + <usize>((y + c.padding) * c.windowWidth + x + c.padding) * channels * 2;
+      for (let channel: usize = 0; channel < <usize>c.channels; channel++, pixels++) store<i16>(to + channel * 2, <i16>load<u8>(pixels));
     }
   }
 }
 
-/** Writes whole numbers as base-128 digits into the window's planes, zeros around; returns how many planes there are. */
-function windowOf(c: Convolution, pixels: usize): i32 {
-  const cells = <usize>(c.height * c.width);
+/** The input's counts as base-128 digits in the window's planes, zeros around; returns how many planes there are. */
+function windowOf(c: Convolution): i32 {
   const channels = <usize>c.words * 2;
-  const sourceChannels: usize = pixels != 0 ? <usize>c.channels : channels;
-  let largest: i32 = 0;
-  for (let i: usize = 0; i < cells * sourceChannels; i++) {
-    largest = max(largest, pixels != 0 ? <i32>load<u8>(pixels + i) : abs<i32>(load<i32>(c.inputCounts + (i << 2))));
-  }
+  const values = <usize>(c.height * c.width) * channels;
+  let highest = i32x4.splat(0);
+  for (let i: usize = 0; i < values; i += 4) highest = i32x4.max_s(highest, i32x4.abs(v128.load(c.inputCounts + i * 4)));
+  let largest = max<i32>(
+    max<i32>(i32x4.extract_lane(highest, 0), i32x4.extract_lane(highest, 1)),
+    max<i32>(i32x4.extract_lane(highest, 2), i32x4.extract_lane(highest, 3)),
+  );
   let planes = 1;
   for (; largest > 127; largest /= 128) planes++;
   memory.fill(c.window, 0, <usize>(planes * c.windowCells) * channels * 2);
+  const rowValues = <usize>c.width * channels;
   let unit: i32 = 1;
   for (let plane = 0; plane < planes; plane++, unit *= 128) {
     for (let y = 0; y < c.height; y++) {
-      for (let x = 0; x < c.width; x++) {
-        const from = <usize>(y * c.width + x) * sourceChannels;
-        const cell = <usize>(plane * c.windowCells + (y + c.padding) * c.windowWidth + x + c.padding);
-        for (let channel: usize = 0; channel < sourceChannels; channel++) {
-          const value = pixels != 0 ? <i32>load<u8>(pixels + from + channel) : load<i32>(c.inputCounts + ((from + channel) << 2));
-          store<i16>(c.window + (cell * channels + channel) * 2, <i16>((value / unit) % 128));
-        }
+      const from = c.inputCounts + <usize>y * rowValues * 4;
+      const to = c.window + <usize>(plane * c.windowCells + (y + c.padding) * c.windowWidth + c.padding) * channels * 2;
+      if (planes == 1) {
+        // whole numbers of 16 channels at a time
+        for (let i: usize = 0; i < rowValues; i += 8)
+          v128.store(to + i * 2, i16x8.narrow_i32x4_s(v128.load(from + i * 4), v128.load(from + i * 4, 16)));
+        continue;
       }
+      for (let i: usize = 0; i < rowValues; i++) store<i16>(to + i * 2, <i16>((load<i32>(from + i * 4) / unit) % 128));
     }
   }
   return planes;
@@ -439,15 +650,13 @@ function windowOf(c: Convolution, pixels: usize): i32 {
 
 /** W·window for output row y: (outWidth, filters) int64 sums, exact. */
 function sumRow(c: Convolution, y: i32, planes: i32): void {
-  const cellBytes = <usize>c.words * 4;
   const groupBytes = <usize>(c.size * c.size * c.words) * 64;
   memory.fill(c.sums, 0, <usize>(c.outWidth * c.filters) * 8);
   for (let x = 0; x < c.outWidth; x += ROWS) {
     const rows = min<i32>(ROWS, c.outWidth - x);
     for (let plane = 0; plane < planes; plane++) {
-      windowTaps(c, y, x, plane);
       for (let f: usize = 0; f < <usize>c.filters; f += 16) {
-        tile(c.size * c.size, c.taps, c.weights + (f >> 4) * groupBytes, c.words, <usize>c.stride * cellBytes, c.z);
+        tileOfWindow(c, y, x, plane, c.weights + (f >> 4) * groupBytes);
         for (let r = 0; r < rows; r++) {
           const target = c.sums + (<usize>(x + r) * <usize>c.filters + f) * 8;
           for (let i: usize = 0; i < 16; i += 4) {
@@ -461,13 +670,6 @@ function sumRow(c: Convolution, y: i32, planes: i32): void {
       }
     }
   }
-}
-
-/** Every word, 0 … words − 1: kept behind the taps. */
-// @ts-ignore: decorator
-@inline
-function allWords(c: Convolution): usize {
-  return c.taps + <usize>(c.size * c.size) * 16;
 }
 
 /** Ends a silent window for output row y: V = sat(V + sums + times·(B or current)) once, then fires into step 0. */
@@ -532,31 +734,56 @@ function fireCurveRow(c: Convolution, y: i32, times: i64): void {
   store<f64>(c.statistics, load<f64>(c.statistics, 8) + <f64>clipped, 8);
 }
 
-/** Computes the constant current of a layer on the image, (outHeight, outWidth, filters): Σ W·p + B. */
+/** Computes the constant current of a layer on the image, (outHeight, outWidth, filters): Σ W·p + B, which 32 bits hold. */
 export function present(pointer: usize, pixels: usize): void {
   const c = changetype<Convolution>(pointer);
-  const planes = windowOf(c, pixels);
+  imageWindow(c, pixels);
+  const groupBytes = <usize>(c.size * c.size * c.words) * 64;
+  let highest = i32x4.splat(0);
   for (let y = 0; y < c.outHeight; y++) {
-    sumRow(c, y, planes);
-    for (let i: usize = 0; i < <usize>(c.outWidth * c.filters); i++) {
-      const value = <i32>load<i64>(c.sums + i * 8) + load<i32>(c.bias + (i % <usize>c.filters) * 4);
-      store<i32>(c.current + (<usize>(y * c.outWidth * c.filters) + i) * 4, value);
+    for (let x = 0; x < c.outWidth; x += ROWS) {
+      const rows = min<i32>(ROWS, c.outWidth - x);
+      for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+        tileOfWindow(c, y, x, 0, c.weights + (f >> 4) * groupBytes);
+        for (let r = 0; r < rows; r++) {
+          const target = c.current + (<usize>(y * c.outWidth + x + r) * <usize>c.filters + f) * 4;
+          for (let lane: usize = 0; lane < 64; lane += 16) {
+            const value = i32x4.add(v128.load(c.z + <usize>r * 64 + lane), v128.load(c.bias + f * 4 + lane));
+            v128.store(target + lane, value);
+            highest = i32x4.max_s(highest, i32x4.abs(value));
+          }
+        }
+      }
     }
   }
+  c.largestCurrent = max<i32>(
+    max<i32>(i32x4.extract_lane(highest, 0), i32x4.extract_lane(highest, 1)),
+    max<i32>(i32x4.extract_lane(highest, 2), i32x4.extract_lane(highest, 3)),
+  );
+}
+
+/** What neurons start from is not written before one has run: they may fire once and have it all written then. */
+export function begin(pointer: usize): void {
+  changetype<Convolution>(pointer).fresh = 1;
 }
 
 /** Runs all rows of a firing layer over a block; `window` if its whole input comes at once, in the block's only step. */
 export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
   const c = changetype<Convolution>(pointer);
-  const planes = window && c.current == 0 && c.heard == 0 ? windowOf(c, 0) : 0;
+  const planes = window && c.current == 0 && c.heard == 0 ? windowOf(c) : 0;
   const pool = changetype<Pool>(c.pool);
   let pooled = 0;
-  const oneDigit = window && c.current == 0 && (c.heard > 0 ? isOneDigit(c) : planes == 1);
-  const narrow = oneDigit && c.curve == 0 && isNarrow(c, step + 1);
-  if (narrow) scaleBias(c, step + 1);
+  const onImage = c.current != 0;
+  const times = step + 1;
+  const oneDigit = window && !onImage && (c.heard > 0 ? isOneDigit(c) : planes == 1);
+  const fits = onImage ? window && <i64>times * <i64>c.largestCurrent < <i64>(LIMIT - (1 << 23)) : oneDigit && isNarrow(c, times);
+  const narrow = fits && (c.curve != 0 ? c.curveShort != 0 : !onImage || (c.fresh != 0 && c.slopes != 0));
+  if (!narrow || (c.curve == 0 && c.slopes == 0)) settle(pointer);
+  if (narrow && !onImage) scaleBias(c, times);
   for (let y = 0; y < c.outHeight; y++) {
     if (narrow) {
-      if (c.heard > 0) fireNarrowChannelsRow(c, y);
+      if (onImage) fireNarrowCurrentRow(c, y, times);
+      else if (c.heard > 0) fireNarrowChannelsRow(c, y);
       else fireNarrowRow(c, y);
     } else if (window) {
       if (planes > 0) sumRow(c, y, planes);
@@ -573,12 +800,13 @@ export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
       poolRow(pool, pooled++, step, steps, c.ringRows);
     }
   }
+  c.fresh = 0;
 }
 
 /** V = W·N_in + steps·B of the output layer as float64, (outHeight, outWidth, filters) with padded filters. */
 export function outputPotential(pointer: usize, steps: i32, target: usize): void {
   const c = changetype<Convolution>(pointer);
-  const planes = c.current == 0 ? windowOf(c, 0) : 0;
+  const planes = c.current == 0 ? windowOf(c) : 0;
   for (let y = 0; y < c.outHeight; y++) {
     if (planes > 0) sumRow(c, y, planes);
     for (let i: usize = 0; i < <usize>(c.outWidth * c.filters); i++) {

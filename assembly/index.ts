@@ -1,5 +1,5 @@
 // The WASM kernels; src/backend/wasm.ts owns the memory and calls them.
-export { observe, observeSilence, outputPotential, present, run } from './convolution';
+export { begin, observe, observeSilence, outputPotential, present, run, settle } from './convolution';
 export { convolveFloat, convolveFloatChannels } from './float';
 export { runGather } from './gather';
 export { runPool } from './pool';

@@ -55,6 +55,18 @@ export class Convolution {
   curveEntries: i32;
   curveLinear: i32;
   curveFactors: usize;
+  /** Of neurons that fire once, in float32 (see native/kernels.h, `slopes`, `curveShort` and `curveFloats`): 0 if that cannot be sure. */
+  slopes: usize;
+  curveShort: usize;
+  curveFloats: usize;
+  /** (filters) int32. */
+  startPotential: usize;
+  /** 1 until a neuron has run since `begin`: potential and counts are still to be written. */
+  fresh: i32;
+  /** Of a layer on the image, the largest magnitude of `current`. */
+  largestCurrent: i32;
+  /** Spikes and clipped neurons of a row, lane by lane. */
+  tally: usize;
 }
 
 /** Wiring; see native/engine.h. */

@@ -1,9 +1,11 @@
-import type { ConvolutionStage, GatherStage } from '../engine/plan.js';
+import { type ConvolutionStage, FIRING_ROWS, type GatherStage, POTENTIAL_LIMIT } from '../engine/plan.js';
 import { backendError, reasonOf } from '../errors.js';
 import { type WasmModule, webAssembly } from './webassembly.js';
 
 // What assembly/index.ts exports. Numbers are byte offsets into the memory unless named otherwise.
 export interface Exports {
+  begin(convolution: number): void;
+  settle(convolution: number): void;
   present(convolution: number, pixels: number): void;
   observe(convolution: number, steps: number, listed: boolean): void;
   observeSilence(convolution: number, steps: number): void;
@@ -55,7 +57,7 @@ const MAX_BYTES = 2 ** 32 - PAGE;
 /** Kernels may read, but not use, this far past a buffer's end (a tile's rows beyond the last step or position). */
 export const SLACK = 65536;
 /** Structures of assembly/layout.ts, by how many fields they have. */
-export const CONVOLUTION_FIELDS = 39;
+export const CONVOLUTION_FIELDS = 46;
 export const GATHER_FIELDS = 10;
 export const POOL_FIELDS = 19;
 export const FILTER_GROUP = 16;
@@ -169,4 +171,62 @@ export function runsOf({
     else runs.push([input, from, channel, 1, shift]);
   }
   return runs;
+}
+
+/**
+ * What sees most spikes of neurons that have not fired in float32, (4, padded filters): `slopes` of native/kernels.h. Undefined if one
+ * could fire down after it has fired up, or the other way round, or float32 has too few digits for its limits.
+ */
+export function slopesOf({ firing, filters }: ConvolutionStage): Float32Array | undefined {
+  const stride = padded(filters);
+  const slopes = new Float32Array(4 * stride);
+  slopes.fill(0.5, stride, 2 * stride);
+  slopes.fill(0.5, 3 * stride);
+  for (let f = 0; f < filters; f++) {
+    const [up, upFromBelow, take, , downFromAbove, down, , give] = Array.from(
+      { length: FIRING_ROWS },
+      (_, row) => firing[row * filters + f]!,
+    ) as [number, number, number, number, number, number, number, number];
+    for (const [side, limit, amount, turn] of [
+      [0, up, take, downFromAbove],
+      [1, down, give, upFromBelow],
+    ] as const) {
+      if (limit > POTENTIAL_LIMIT) continue;
+      if (!(amount > 0 && amount - limit < turn && limit >= 0 && limit <= 2 * amount)) return undefined;
+      slopes[2 * side * stride + f] = 1 / amount;
+      slopes[(2 * side + 1) * stride + f] = (0.5 - limit) / amount + 1;
+    }
+  }
+  return slopes;
+}
+
+/** A curve's table and factors in float32: `curveShort` and `curveFloats` of native/kernels.h. Undefined if its values do not fit. */
+export function shortCurveOf({
+  curve,
+  filters,
+}: ConvolutionStage): { values: Int32Array; factors: Float32Array } | undefined {
+  if (!curve) return undefined;
+  const { values, factors } = curve;
+  const packed = new Int32Array(values.length);
+  let steepest = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]! >> 1;
+    const rise = i < values.length - 1 ? values[i + 1]! - values[i]! : 0;
+    if (value < -(2 ** 19) || value >= 2 ** 19 || rise < -(2 ** 11) || rise >= 2 ** 11) return undefined;
+    packed[i] = (value << 12) | (rise & 0xfff);
+    steepest = Math.max(steepest, Math.abs(rise));
+  }
+  const stride = padded(filters);
+  const floats = new Float32Array(4 * stride).fill(2 ** -12, 3 * stride);
+  for (let f = 0; f < filters; f++) {
+    const [place, above, part] = [0, 2, 4].map(
+      (row) => factors[row * filters + f]! * 2 ** -factors[(row + 1) * filters + f]!,
+    ) as [number, number, number];
+    const unit = part * 2 ** -22;
+    floats[f] = place * 2 ** -15;
+    floats[stride + f] = above * 2 ** -22;
+    floats[2 * stride + f] = 2 * unit;
+    floats[3 * stride + f] = unit * (4 + values.length * steepest * 2 ** -22) + 2 ** -12;
+  }
+  return { values: packed, factors: floats };
 }

@@ -38,6 +38,8 @@ import {
   padRows,
   runsOf,
   SLACK,
+  shortCurveOf,
+  slopesOf,
 } from './wasm-memory.js';
 import { WasmStream } from './wasm-stream.js';
 import { compileModule, type WasmModule, webAssembly } from './webassembly.js';
@@ -186,13 +188,19 @@ class WasmInstance implements EngineInstance {
     const windows = onImage || !stage.fires || stage.startDelay > 0 || curve !== undefined;
     const window =
       windows && !channelwise
-        ? memory.reserve(windowCells * words * 4 * (onImage ? 2 : WINDOW_PLANES) + SLACK)
+        ? memory.reserve(windowCells * words * 4 * (onImage ? 1 : WINDOW_PLANES) + SLACK)
         : 0;
     const sums = windows ? memory.reserve(outWidth * filters * 8) : 0;
-    const taps = memory.reserve(size * size * 16 + words * 2);
-    const allWords = Int16Array.from({ length: words }, (_, i) => i);
-    memory.writeAt(taps + size * size * 16, allWords);
+    const taps = memory.reserve(size * size * 16);
     const z = memory.reserve(TILE_ROWS * FILTER_GROUP * 4);
+    const slopes = stage.fires && !curve ? slopesOf(stage) : undefined;
+    const placedSlopes = slopes ? memory.place(slopes) : 0;
+    const short = stage.fires ? shortCurveOf(stage) : undefined;
+    const [curveShort, curveFloats] = short
+      ? [memory.place(short.values), memory.place(short.factors)]
+      : [0, 0];
+    const startPotential = memory.place(padRows(stage.startPotential, 1, 0));
+    const tally = memory.reserve(32);
     const curveValues = curve ? memory.place(curve.values) : 0;
     const curveFactors = curve ? memory.place(padRows(curve.factors, FACTOR_ROWS, 0)) : 0;
     const statistics = memory.reserve(24);
@@ -238,6 +246,13 @@ class WasmInstance implements EngineInstance {
         curve?.values.length ?? 0,
         curve?.linear ? 1 : 0,
         curveFactors,
+        placedSlopes,
+        curveShort,
+        curveFloats,
+        startPotential,
+        0,
+        0,
+        tally,
       ];
     }, CONVOLUTION_FIELDS);
     return {
@@ -248,10 +263,7 @@ class WasmInstance implements EngineInstance {
       potential,
       current,
       statistics,
-      zeroed: [
-        [counts, firing * 4],
-        [statistics, 24],
-      ],
+      zeroed: [[statistics, 24]],
       estimates: [],
       fusedWith: fusedPool,
       silent: true,
@@ -381,15 +393,7 @@ class WasmInstance implements EngineInstance {
       for (const [offset, length] of placed.zeroed) bytes.fill(0, offset, offset + length);
       const { stage } = placed;
       if (stage.kind !== 'convolution') continue;
-      if (stage.fires) {
-        const start = padRows(stage.startPotential, 1, 0);
-        const potential = new Int32Array(
-          this.memory,
-          placed.potential,
-          stage.outHeight * stage.outWidth * start.length,
-        );
-        for (let at = 0; at < potential.length; at += start.length) potential.set(start, at);
-      }
+      if (stage.fires) this.exports.begin(placed.pointer);
       if (stage.input < 0) this.exports.present(placed.pointer, this.pixels);
     }
   }
@@ -402,6 +406,7 @@ class WasmInstance implements EngineInstance {
       placed.silent = stage.inputs.every((input) => this.placed[input]!.silent);
       if (placed.silent) return;
       const fields = new Uint32Array(this.memory);
+      for (const input of stage.inputs) this.settle(this.placed[input]!);
       for (const { at, input } of placed.runs)
         fields[at / 4] = this.placed[input]!.silent ? 0 : this.placed[input]!.output;
       this.exports.runGather(pointer, steps);
@@ -412,6 +417,7 @@ class WasmInstance implements EngineInstance {
       return;
     }
     const source = this.placed[stage.input];
+    if (source) this.settle(source);
     if (stage.kind === 'pool') {
       placed.silent = source!.silent;
       if (placed.fusedWith >= 0 || placed.silent) return;
@@ -435,6 +441,11 @@ class WasmInstance implements EngineInstance {
     if (placed.fusedWith >= 0) this.swapEstimates(this.placed[placed.fusedWith]!);
   }
 
+  /** Writes what neurons start from, where none has run yet and it is read. */
+  private settle({ stage, pointer }: Placed): void {
+    if (stage.kind === 'convolution' && stage.fires) this.exports.settle(pointer);
+  }
+
   private swapEstimates(pool: Placed): void {
     const fields = new Int32Array(this.memory, pool.pointer, POOL_FIELDS);
     for (const [i, buffers] of pool.estimates.entries()) {
@@ -453,6 +464,7 @@ class WasmInstance implements EngineInstance {
   }
 
   counts(index: number, target: Int32Array): void {
+    this.settle(this.placed[index]!);
     const { stage, counts } = this.placed[index]!;
     const { height, width, channels } = outputShapeOf(stage);
     const cells = height * width;
@@ -478,6 +490,7 @@ class WasmInstance implements EngineInstance {
 
   outputPotential(index: number, target: Float64Array): void {
     const { stage, pointer } = this.placed[index]! as Placed & { stage: ConvolutionStage };
+    if (stage.input >= 0) this.settle(this.placed[stage.input]!);
     this.exports.outputPotential(pointer, this.step, this.output);
     const cells = stage.outHeight * stage.outWidth;
     const values = new Float64Array(this.memory, this.output, cells * padded(stage.filters));
@@ -485,6 +498,7 @@ class WasmInstance implements EngineInstance {
   }
 
   state(index: number): StageState {
+    this.settle(this.placed[index]!);
     const { stage, counts, potential } = this.placed[index]! as Placed & { stage: ConvolutionStage };
     const cells = stage.outHeight * stage.outWidth;
     const copy = (offset: number) =>
