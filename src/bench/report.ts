@@ -79,23 +79,24 @@ export function modelTable({
   input,
   steps,
   runs,
+  boxesMs,
   rows,
   map,
 }: ModelBenchmark & { machine: Benchmark['machine'] }): string {
   const floats = rows.filter(({ what }) => what.endsWith(' float32'));
   const scores = new Map(map?.map(({ what, map11 }) => [what, map11]));
-  const lines = rows.map(({ what, threads, networkMs, boxesMs, spikesPerNeuron }) => {
+  const lines = rows.map(({ what, threads, networkMs, spikesPerNeuron }) => {
     const float = floats.find((each) => each.threads === threads);
     const score = scores.get(spikesPerNeuron === undefined ? what : 'spiking');
     return [
-      ...[what, threads, networkMs.toFixed(1), boxesMs?.toFixed(1) ?? '–'],
+      ...[what, threads, networkMs.toFixed(1)],
       float ? (networkMs / float.networkMs).toFixed(2) : '–',
       spikesPerNeuron?.toFixed(2) ?? '–',
       score?.toFixed(3) ?? '–',
     ];
   });
-  const head = ['back-end', 'threads', 'network ms', 'boxes ms', '× float32', 'spikes a neuron', 'mAP'];
-  return `${model}, ${input.join('×')}, ${steps} steps layered, medians of ${runs} runs in turns, ${machine.cpu}, ${machine.cores} cores
+  const head = ['back-end', 'threads', 'network ms', '× float32', 'spikes a neuron', 'mAP'];
+  return `${model}, ${input.join('×')}, ${steps} steps layered, medians of ${runs} runs in turns, boxes ${boxesMs.toFixed(1)} ms, ${machine.cpu}, ${machine.cores} cores
 
 ${table(head, lines)}
 `;
