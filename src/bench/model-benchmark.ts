@@ -251,6 +251,7 @@ async function openPeers(
   const files: { what: string; bytes: Uint8Array }[] = [{ what: `${name} float32`, bytes }];
   if (calibration !== undefined) {
     const paths = (await listPhotos(calibration)).slice(0, RANGE_PHOTOS);
+    if (paths.length === 0) throw usageError(`${calibration}: the folder holds no photo to calibrate with`);
     async function* images() {
       for (const path of paths) yield imageOf(await readPhotoFile(path));
     }

@@ -26,7 +26,7 @@ import { Progress } from './progress.js';
 interface BenchOptions {
   photo: string;
   runs: number;
-  size: number;
+  size?: number;
   quick?: boolean;
   json?: boolean;
   peer?: string;
@@ -57,7 +57,7 @@ export function addBenchCommand(program: Command): void {
     .description('measure every back-end and instruction set of this machine')
     .option('--photo <file>', 'photo to run on', samplePhoto)
     .option('--runs <n>', 'timed runs of each row, in turns', numberArgument, 7)
-    .option('--size <px>', 'input size of tiny-yolo-voc', numberArgument, 416)
+    .option('--size <px>', 'input size of tiny-yolo-voc (default 416)', numberArgument)
     .option('--quick', 'few rows, three runs')
     .option(
       '--peer <name>',
@@ -94,7 +94,10 @@ const STEPS = 16;
 const SPARSE_STEPS = 64;
 
 /** Which rows the machine can run, and which instruction sets it lacks. */
-function planRows({ quick, runs, size }: BenchOptions): {
+function planRows(
+  { quick, runs }: BenchOptions,
+  size: number,
+): {
   specs: RowSpec[];
   methods: RowSpec[];
   skipped: Benchmark['skipped'];
@@ -180,6 +183,11 @@ async function benchModel(model: string, options: BenchOptions): Promise<void> {
     throw usageError('--svg draws the time steps of tiny-yolo-voc; leave out --model');
   if ((peer === undefined) !== (onnx === undefined))
     throw usageError('--peer and --onnx go together with --model: the file that it was converted from');
+  if (options.size !== undefined)
+    throw usageError('--size is that of tiny-yolo-voc; a model is measured at its own');
+  if (options.photosOnly) throw usageError('--photos-only measures no model; leave out --model');
+  if (recipe !== undefined && calibration === undefined)
+    throw usageError('--recipe says what is computed in int8: add --calibration DIR');
   const unused = PEER_OPTIONS.find((name) => options[name] !== undefined);
   if (onnx === undefined && unused)
     throw usageError(`--${unused} says how the peer's file is run: add --onnx FILE`);
@@ -211,20 +219,20 @@ async function benchModel(model: string, options: BenchOptions): Promise<void> {
 
 async function bench(given: BenchOptions): Promise<void> {
   const options = given.quick ? { ...given, runs: Math.min(given.runs, 3) } : given;
-  const { photo, runs, size } = options;
+  const { photo, runs, size = 416 } = options;
   if (!(Number.isInteger(runs) && runs >= 1 && runs <= 1000))
     throw usageError(`--runs is ${runs}; expected 1 to 1000`);
+  if (options.model !== undefined) return benchModel(options.model, options);
   if (options.photosOnly) {
     const rows = await measurePhotos(photo, runs);
     process.stdout.write(`${options.json ? JSON.stringify(rows) : photoTable(rows)}\n`);
     return;
   }
-  if (options.model !== undefined) return benchModel(options.model, options);
   const unused = [...MODEL_OPTIONS, ...PEER_OPTIONS].find((name) => options[name] !== undefined);
   if (unused) throw usageError(`--${unused} says how one model is measured: add --model NAME or FILE`);
   if (!(Number.isInteger(size) && size >= 32 && size <= 2048))
     throw usageError(`--size is ${size}; expected 32 to 2048`);
-  const { specs, methods, skipped } = planRows(options);
+  const { specs, methods, skipped } = planRows(options, size);
   const threads = [...new Set(specs.map((spec) => spec.threads))];
   const peers = options.peer
     ? await preparePeers(options.peer, threads, specs[0]!.model, specs[0]!.size)

@@ -69,6 +69,10 @@ function refuseForeign({ nodes }: OnnxGraph): void {
 
 const SUPPORTED = [...WIRED, 'Identity', 'Dropout'].sort().join(', ');
 
+/** What puts neurons in place, or changes those that a node before has put there. */
+const MAKING = new Set(
+  'Conv AveragePool Add BatchNormalization Relu LeakyRelu PRelu Silu HardSwish Mish Elu Clip'.split(' '),
+);
 /** Functions of one variable, which an island takes in where they follow it. */
 const ACTIVATIONS = new Set('Relu LeakyRelu PRelu Silu HardSwish Mish Elu Clip'.split(' '));
 /** Wiring that an island takes in where it follows it: it need not leave a map. */
@@ -81,7 +85,7 @@ function sloped(given: readonly number[]): Activated | undefined {
   // files hold float32, in which 0.1 is another number
   const slopes = given.map((slope) => (Math.abs(slope - 0.1) > 1e-6 ? slope : 0.1));
   const [first] = slopes as [number];
-  if (slopes.some((slope) => slope !== first))
+  if (slopes.length > 1)
     return slopes.every(isSlopeOfChannel) ? { activation: 'leaky', slope: slopes } : undefined;
   if (first === 0) return { activation: 'relu' };
   if (first === 0.1) return { activation: 'leaky' };
@@ -132,6 +136,8 @@ class Importer {
   private readonly counts = new Map<string, number>();
   /** Zeros around a value, waiting for the convolution or pool behind it: [top, left, bottom, right]. */
   private readonly padding = new Map<string, number[]>();
+  /** The layer that a value's node has put in place or changed. */
+  private readonly madeBy = new Map<string, string>();
   private readonly layerOf = new Map<string, string>();
   readonly layers: Layer[] = [];
   readonly parameters = new Map<string, ConvolutionParameters>();
@@ -281,11 +287,21 @@ class Importer {
     if (this.islands.has(value)) return this.island(value);
     for (const node of this.nodesBehind([value])) {
       const outputs = this.convert(node);
+      if (MAKING.has(node.op)) this.madeBy.set(node.outputs[0]!, outputs[0]!.channels[0]!.layer);
       for (const [i, name] of node.outputs.entries()) if (outputs[i]) this.views.set(name, outputs[i]);
     }
     const view = this.views.get(value);
     if (!view) throw onnxError(`"${value.slice(0, 60)}" is computed by no node`);
     return view;
+  }
+
+  /** Makes zeros around a value's cells cells themselves, where what reads them takes no padding. */
+  private settleZeros(value: string, reader: OnnxNode): void {
+    const around = this.padding.get(value);
+    if (!around) return;
+    this.padding.delete(value);
+    const source = this.materialise(this.views.get(value)!, reader);
+    this.views.set(value, this.sameAgain(reader, source, around as Padding).view);
   }
 
   /** A value that is computed in floats from maps: all of it since those is one island. */
@@ -297,7 +313,11 @@ class Importer {
     for (let name = left.pop(); name !== undefined; name = left.pop()) {
       if (name === '' || maps.has(name) || this.graph.constants.has(name)) continue;
       const node = this.producers.get(name);
-      const view = this.islands.has(name) ? undefined : this.view(name);
+      let view = this.islands.has(name) ? undefined : this.view(name);
+      if (this.padding.has(name)) {
+        this.settleZeros(name, where);
+        view = this.view(name);
+      }
       if (view && (!node || view.axes.join() === `1,${view.channels.length},h,w`)) {
         maps.set(name, this.materialise(view, where));
       } else if (!nodes.has(node!)) {
@@ -322,6 +342,12 @@ class Importer {
     return view;
   }
 
+  /** A number as a file has it, infinite or not; throws `ONNX` for what is none. */
+  private numberOf(node: OnnxNode, what: string, value: unknown): number {
+    if (typeof value !== 'number' || Number.isNaN(value)) throw this.refusal(node, `${what} is not a number`);
+    return value;
+  }
+
   /** What neurons compute as a node has it; undefined if only an island can: limits or slopes that they have not. */
   private activationOf(node: OnnxNode): Activated | undefined {
     const { op, inputs } = node;
@@ -330,16 +356,26 @@ class Importer {
       case 'Relu':
         return { activation: 'relu' };
       case 'LeakyRelu':
-        return sloped([(attributes.alpha as number | undefined) ?? 0.01]);
+        return sloped([this.numberOf(node, 'alpha', attributes.alpha ?? 0.01)]);
       case 'PRelu': {
         const slopes = this.constant(inputs[1]);
-        // one a channel: (C, 1, 1)
-        const perChannel = slopes?.dims.slice(-2).every((extent) => extent === 1) && slopes.dims.length >= 3;
-        return slopes && (perChannel || slopes.values.length === 1) ? sloped([...slopes.values]) : undefined;
+        if (!slopes) return undefined;
+        for (const slope of slopes.values) this.numberOf(node, 'a slope', slope);
+        // one a channel: (C, 1, 1), or a batch of that
+        const [rows, columns, channels, ...batch] = [...slopes.dims].reverse();
+        const perChannel = channels !== undefined && rows === 1 && columns === 1;
+        const single = slopes.values.length === 1;
+        if (slopes.values.length === 0 || slopes.dims.length > 4 || batch.some((extent) => extent !== 1))
+          throw this.refusal(node, `slopes of ${slopes.dims.join('×')} are not supported`);
+        return single || perChannel ? sloped([...slopes.values]) : undefined;
       }
       case 'Clip': {
-        const limit = (name: string, place: number): number | undefined =>
-          this.constant(inputs[place])?.values[0] ?? (attributes[name] as number | undefined);
+        const limit = (name: string, place: number): number | undefined => {
+          const given = this.constant(inputs[place]);
+          if (given && given.values.length !== 1) throw this.refusal(node, `its ${name} is not one number`);
+          const value = given?.values[0] ?? attributes[name];
+          return value === undefined ? undefined : this.numberOf(node, `its ${name}`, value);
+        };
         const most = limit('max', 2) ?? Number.POSITIVE_INFINITY;
         if (limit('min', 1) !== 0) return undefined;
         // no limit is written as the largest float32
@@ -357,6 +393,9 @@ class Importer {
   }
 
   private convert(node: OnnxNode): View[] {
+    // a convolution takes zeros around its input as its padding; others read them
+    if (!['Conv', 'AveragePool', 'Pad'].includes(node.op))
+      for (const name of node.inputs) this.settleZeros(name, node);
     const input = () => this.view(node.inputs[0]!);
     const attributes = attributesOf(node);
     const list = (name: string, place: number): number[] | undefined => {
@@ -401,8 +440,11 @@ class Importer {
           [0, 1, 4, 5].some((i) => pads[i] !== 0)
         )
           throw this.refusal(node, 'only zeros around the cells of a map are supported');
-        this.padding.set(node.outputs[0]!, [pads[2]!, pads[3]!, pads[6]!, pads[7]!]);
-        return [input()];
+        const [top = 0, left = 0, bottom = 0, right = 0] = this.padding.get(node.inputs[0]!) ?? [];
+        const view = input();
+        const around = [top + pads[2]!, left + pads[3]!, bottom + pads[6]!, right + pads[7]!];
+        this.padding.set(node.outputs[0]!, around);
+        return [view];
       }
       case 'Resize':
       case 'Upsample':
@@ -492,11 +534,13 @@ class Importer {
     kernel: readonly number[],
     stride: number,
     input: Pick<Shape, 'height' | 'width'>,
-    zeros: boolean,
   ): Padding {
     const attributes = attributesOf(node);
-    const pads = [...((attributes.pads as number[] | undefined) ?? [0, 0, 0, 0])];
+    const pads = this.wholeNumbers(node, 'pads', 4, 0) ?? [0, 0, 0, 0];
     const auto = attributes.auto_pad ?? 'NOTSET';
+    if (!['NOTSET', 'VALID', 'SAME_UPPER', 'SAME_LOWER'].includes(auto as string))
+      throw this.refusal(node, `padding by "${auto}" is not known`);
+    if (auto === 'VALID') pads.fill(0);
     if (auto === 'SAME_UPPER' || auto === 'SAME_LOWER') {
       for (const [i, extent] of [input.height, input.width].entries()) {
         const total = Math.max(0, (Math.ceil(extent / stride) - 1) * stride + kernel[i]! - extent);
@@ -504,19 +548,31 @@ class Importer {
         [pads[i], pads[i + 2]] = auto === 'SAME_UPPER' ? [less, total - less] : [total - less, less];
       }
     }
-    const around = this.padding.get(node.inputs[0]!);
-    if (around) {
-      if (!zeros) throw this.refusal(node, 'zeros in front of a max-pool are not supported');
-      for (const [i, cells] of around.entries()) pads[i]! += cells;
-    }
+    for (const [i, cells] of (this.padding.get(node.inputs[0]!) ?? []).entries()) pads[i]! += cells;
     return pads as Padding;
+  }
+
+  /** So many whole numbers from `least` on, of an attribute; undefined without it. Throws `ONNX` for anything else. */
+  private wholeNumbers(node: OnnxNode, name: string, count: number, least: number): number[] | undefined {
+    const given = attributesOf(node)[name];
+    if (given === undefined) return undefined;
+    if (
+      !Array.isArray(given) ||
+      given.length !== count ||
+      !given.every((each) => Number.isInteger(each) && each >= least)
+    )
+      throw this.refusal(
+        node,
+        `${name} of ${given} are not supported; expected ${count} whole numbers from ${least} on`,
+      );
+    return [...given];
   }
 
   /** The stride of a kernel, alike in both directions; throws `ONNX` for others. */
   private strideOf(node: OnnxNode, kernel: readonly number[]): number {
     const attributes = attributesOf(node);
-    const [down = 1, right = down] = (attributes.strides as number[] | undefined) ?? [1, 1];
-    if (kernel.length !== 2 || down !== right)
+    const [down, right] = (this.wholeNumbers(node, 'strides', 2, 1) ?? [1, 1]) as [number, number];
+    if (kernel.length !== 2 || kernel.some((side) => !(side >= 1)) || down !== right)
       throw this.refusal(
         node,
         `a kernel of ${kernel.join('×')} with strides of ${down} and ${right} is not supported; expected one stride in both directions`,
@@ -566,10 +622,15 @@ class Importer {
     const source = focus ? IMAGE : this.materialise(taken, node);
     const finer = focus ? 2 : 1;
     const kernel = given.dims.slice(2);
+    const named = this.wholeNumbers(node, 'kernel_shape', 2, 1) ?? kernel;
+    if (named.join() !== kernel.join())
+      throw this.refusal(node, `a kernel of ${named.join('×')} has weights of ${given.dims.join('×')}`);
+    if (node.inputs[2] && bias?.values.length !== given.dims[0])
+      throw this.refusal(node, 'its biases are not constants, one a filter');
     const stride = this.strideOf(node, kernel);
     const own = { height: taken.height, width: taken.width };
-    const padding = this.paddingOf(node, kernel, stride, own, true).map((cells) => cells * finer) as Padding;
-    const groups = (attributesOf(node).group as number | undefined) ?? 1;
+    const padding = this.paddingOf(node, kernel, stride, own).map((cells) => cells * finer) as Padding;
+    const groups = this.numberOf(node, 'group', attributesOf(node).group ?? 1);
     return this.putConvolution(node, source, weights, bias, { stride: stride * finer, padding, groups });
   }
 
@@ -631,7 +692,18 @@ class Importer {
     const source = this.materialise(view, node);
     const layer = this.layers.find(({ name }) => name === source);
     const open = layer?.kind === 'convolutional' || layer?.kind === 'add' ? layer : undefined;
-    if (open?.activation === 'linear' && this.uses.get(value) === 1) return { layer: open, view };
+    // a value of another name is the same layer's in other places, too
+    if (open?.activation === 'linear' && this.uses.get(value) === 1 && this.madeBy.get(value) === source)
+      return { layer: open, view };
+    return this.sameAgain(node, source, [0, 0, 0, 0]);
+  }
+
+  /** A layer of neurons each of which hears one channel of a layer, with zeros around. */
+  private sameAgain(
+    node: OnnxNode,
+    source: string,
+    padding: Padding,
+  ): { layer: Extract<Layer, { kind: 'convolutional' | 'add' }>; view: View } {
     const { channels } = this.shapes.get(source)!;
     // a convolution of the image hears all its channels
     const groups = source === IMAGE ? 1 : channels;
@@ -640,7 +712,6 @@ class Importer {
       heard === 1 || i % (channels + 1) === 0 ? 1 : 0,
     );
     const weights = { dims: [channels, heard, 1, 1], values: same };
-    const padding: Padding = [0, 0, 0, 0];
     const behind = this.putConvolution(node, source, weights, undefined, { stride: 1, padding, groups });
     return { layer: this.layers.at(-1) as Extract<Layer, { kind: 'convolutional' }>, view: behind };
   }
@@ -651,8 +722,12 @@ class Importer {
     const own = this.parameters.get(layer.name);
     if (!own || !scale || !shift || !mean || !variance)
       throw this.refusal(node, 'it stands behind a sum, or its parameters are not constants');
-    const epsilon = (attributesOf(node).epsilon as number | undefined) ?? 1e-5;
+    const { epsilon: given, training_mode } = attributesOf(node);
+    const epsilon = this.numberOf(node, 'epsilon', given ?? 1e-5);
+    if (training_mode) throw this.refusal(node, 'it is in training mode; export the network for inference');
     const { weights, bias } = own;
+    const wrong = [scale, shift, mean, variance].find(({ length }) => length !== bias.length);
+    if (wrong) throw this.refusal(node, `it has ${wrong.length} parameters for ${bias.length} channels`);
     const perFilter = weights.length / bias.length;
     for (let j = 0; j < bias.length; j++) {
       const factor = scale[j]! / Math.sqrt(variance[j]! + epsilon);
@@ -668,8 +743,14 @@ class Importer {
     const { channels } = this.shapes.get(layer.name)!;
     if (typeof slope === 'object' && slope.length !== channels)
       throw this.refusal(node, `it has ${slope.length} slopes for ${channels} channels`);
-    layer.activation = activation;
-    if (slope !== undefined) layer.slope = typeof slope === 'object' ? [...slope] : slope;
+    // the same slope in all channels is one
+    const first = typeof slope === 'object' ? slope[0]! : slope;
+    const one = typeof slope !== 'object' || slope.every((each) => each === first);
+    const own = one && first !== undefined ? sloped([first]) : undefined;
+    const activated = own ?? { activation, slope };
+    layer.activation = activated.activation;
+    if (activated.slope !== undefined)
+      layer.slope = typeof activated.slope === 'object' ? [...activated.slope] : activated.slope;
     return view;
   }
 
@@ -679,7 +760,7 @@ class Importer {
     const kernel = (attributes.kernel_shape as number[] | undefined) ?? [];
     const stride = this.strideOf(node, kernel);
     const input = this.shapes.get(source)!;
-    const [before, left, after, right] = this.paddingOf(node, kernel, stride, input, false);
+    const [before, left, after, right] = this.paddingOf(node, kernel, stride, input);
     const [size, columns] = kernel as [number, number];
     if (size !== columns || before !== left || after !== right)
       throw this.refusal(
@@ -700,13 +781,14 @@ class Importer {
   private averagePool(node: OnnxNode): View {
     const source = this.materialise(this.view(node.inputs[0]!), node);
     const attributes = attributesOf(node);
-    const kernel = (attributes.kernel_shape as number[] | undefined) ?? [];
+    const kernel = this.wholeNumbers(node, 'kernel_shape', 2, 1) ?? [];
     const stride = this.strideOf(node, kernel);
     const input = this.shapes.get(source)!;
-    const own = ((attributes.pads as number[] | undefined) ?? []).some((pad) => pad !== 0);
+    const padding = this.paddingOf(node, kernel, stride, input);
+    const around = this.padding.get(node.inputs[0]!) ?? [0, 0, 0, 0];
+    const own = padding.some((cells, side) => cells !== around[side]);
     if ((own && attributes.count_include_pad !== 1) || attributes.ceil_mode)
       throw this.refusal(node, 'an average that leaves out its padding is not supported');
-    const padding = this.paddingOf(node, kernel, stride, input, true);
     const { channels } = input;
     const [rows, columns] = kernel as [number, number];
     const cells = rows * columns;

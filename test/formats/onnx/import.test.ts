@@ -142,6 +142,35 @@ describeWithOnnxruntime('a graph gives what onnxruntime gives', () => {
     await expectAsOnnxruntime(b.graph(b.convolution(twice, [4, 4, 1])));
   });
 
+  it('a value under another name is not changed by what activates it there', async () => {
+    const b = new Builder();
+    const x = b.convolution('image', [4, 3, 3]);
+    const again = b.add('Relu', [b.add('Reshape', [x, b.integers(1, 4, HEIGHT, WIDTH)])]);
+    const first = b.add('Concat', [x], { axis: 1 });
+    const all = b.add('Slice', [x, b.integers(0), b.integers(4), b.integers(1)]);
+    const sum = b.add('Add', [
+      b.add('Add', [again, x]),
+      b.add('Add', [b.leaky(first), b.add('Relu', [all])]),
+    ]);
+    await expectAsOnnxruntime(b.graph(b.convolution(sum, [4, 4, 1])));
+  });
+
+  it('zeros around a map, whatever reads them', async () => {
+    const b = new Builder();
+    const around = (input: string, ...[top, left, bottom, right]: number[]) =>
+      b.add('Pad', [input, b.integers(0, 0, top!, left!, 0, 0, bottom!, right!)]);
+    const x = around(b.convolution('image', [4, 3, 3]), 1, 1, 1, 1);
+    const plain = (input: string) => b.convolution(input, [4, 4, 3], { pads: [0, 0, 0, 0] });
+    const read = [plain(x), plain(b.add('Relu', [x])), plain(b.add('Add', [x, x])), plain(b.leaky(x))];
+    const twice = b.convolution(around(around(read[0]!, 1, 0, 1, 0), 0, 1, 0, 1), [4, 4, 3], {
+      pads: [0, 0, 0, 0],
+    });
+    const pooled = b.add('MaxPool', [x], { kernel_shape: [3, 3], strides: [1, 1] });
+    await expectAsOnnxruntime(
+      b.graph(b.convolution(b.add('Concat', [...read, twice, pooled], { axis: 1 }), [4, 24, 1])),
+    );
+  });
+
   it('curves: SiLU, HardSwish, Mish, ELU and ReLU6, also as several nodes', async () => {
     const b = new Builder();
     let x = b.convolution('image', [6, 3, 3]);
@@ -260,12 +289,42 @@ describe('a graph that cannot be a network of neurons', () => {
     expect(behind('TopK')).toMatch(/^ONNX: .*YOLOv10, YOLO26.*\(node n1\)$/);
     expect(behind('DequantizeLinear')).toMatch(/^ONNX: the file is quantised.*export the network in float/);
     expect(behind('LeakyRelu', { alpha: 0.3 }, ['alpha'])).toBe('accepted');
+    expect(behind('LeakyRelu', { alpha: Number.NaN }, ['alpha'])).toMatch(/alpha is not a number/);
+    expect(behind('Clip', { min: Number.NaN, max: 6 }, ['min', 'max'])).toMatch(/its min is not a number/);
+    expect(behind('AveragePool', { kernel_shape: [3, 3], auto_pad: 'SAME_UPPER' })).toMatch(
+      /leaves out its padding/,
+    );
+    expect(behind('AveragePool', { kernel_shape: [0, 0] })).toMatch(/kernel_shape of 0,0 are not supported/);
+    expect(behind('MaxPool', { kernel_shape: [3, 3], pads: [-1, 0, 0, 0] })).toMatch(/pads of -1,0,0,0/);
+    expect(behind('MaxPool', { kernel_shape: [3, 3], auto_pad: 'FOO' })).toMatch(/padding by "FOO"/);
     expect(behind('MaxPool', { kernel_shape: [3, 1] })).toMatch(/n1 \(MaxPool\): a window of 3×1/);
     expect(behind('MaxPool', { kernel_shape: [3, 3], strides: [2, 1] })).toMatch(/strides of 2 and 1/);
     expect(behind('MaxPool', { kernel_shape: [2, 2], dilations: [2, 2] })).toMatch(/dilations of 2 and 2/);
     expect(behind('MaxPool')).toMatch(/^ONNX: node n1 \(MaxPool\): a kernel of {2}with/);
     expect(behind('MaxPool', { kernel_shape: 'xx' })).toMatch(/^ONNX: /);
     expect(behind('Transpose', { perm: [0, 1, 3, 2] })).toMatch(/^ONNX: node n2 \(Conv\): takes/);
+  });
+
+  it('refuses parameters of other lengths than there are channels', () => {
+    const withConstant = (op: string, dims: number[], count = 1) => {
+      const b = new Builder();
+      const first = b.convolution('image', [4, 3, 3]);
+      const size = dims.reduce((product, extent) => product * extent, 1);
+      const constants = Array.from({ length: count }, () => b.constant(dims, new Array(size).fill(0.5)));
+      return refused(b.graph(b.convolution(b.add(op, [first, ...constants]), [4, 4, 1])));
+    };
+    expect(withConstant('PRelu', [4, 1, 1])).toBe('accepted');
+    expect(withConstant('PRelu', [1, 4, 1, 1])).toBe('accepted');
+    expect(withConstant('PRelu', [3, 1, 1])).toMatch(/it has 3 slopes for 4 channels/);
+    expect(withConstant('PRelu', [4, 1, 1, 1])).toMatch(/slopes of 4×1×1×1 are not supported/);
+    expect(withConstant('PRelu', [0, 1, 1])).toMatch(/slopes of 0×1×1 are not supported/);
+    expect(withConstant('BatchNormalization', [4], 4)).toBe('accepted');
+    expect(withConstant('BatchNormalization', [3], 4)).toMatch(/it has 3 parameters for 4 channels/);
+    const b = new Builder();
+    const weights = b.constant([4, 3, 3, 3], random(108));
+    expect(refused(b.graph(b.add('Conv', ['image', weights, b.constant([3], random(3))])))).toMatch(
+      /its biases are not constants, one a filter/,
+    );
   });
 
   it('refuses inputs, outputs and kernels that it cannot have', () => {
