@@ -717,11 +717,14 @@ class Importer {
   }
 
   private batchNormalization(node: OnnxNode): View {
-    const { layer, view } = this.openLayer(node);
+    const opened = this.openLayer(node);
+    // a sum has no weights to take the scale
+    const { layer, view } =
+      opened.layer.kind === 'add' ? this.sameAgain(node, opened.layer.name, [0, 0, 0, 0]) : opened;
     const [scale, shift, mean, variance] = node.inputs.slice(1).map((name) => this.constant(name)?.values);
     const own = this.parameters.get(layer.name);
     if (!own || !scale || !shift || !mean || !variance)
-      throw this.refusal(node, 'it stands behind a sum, or its parameters are not constants');
+      throw this.refusal(node, 'its parameters are not constants');
     const { epsilon: given, training_mode } = attributesOf(node);
     const epsilon = this.numberOf(node, 'epsilon', given ?? 1e-5);
     if (training_mode) throw this.refusal(node, 'it is in training mode; export the network for inference');

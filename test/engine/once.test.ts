@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { curveTable } from '../../src/engine/curve.js';
+import { type ConvolutionStage, type EnginePlan, firingLimits, NEURONS } from '../../src/engine/plan.js';
+import { referenceBackend } from '../../src/engine/reference.js';
+import { Simulation } from '../../src/engine/simulation.js';
+import type { CurveActivation } from '../../src/network/activations.js';
+import { fastBackends } from '../support/backends.js';
+import { randomNumbers, unitConvolution } from '../support/plans.js';
+
+const FILTERS = 64;
+const CELLS = 8192;
+const STEPS = 60;
+
+/**
+ * Neurons that each hear one byte, which fire once, in the last of 60 steps: so many sums that some are nearer to the border between two
+ * counts than float32 can tell.
+ */
+function plan(
+  random: () => number,
+  bits: 16 | 8,
+  fields: (threshold: Int32Array) => Partial<ConvolutionStage>,
+): EnginePlan {
+  const threshold = Int32Array.from({ length: FILTERS }, () => 6_000_000 + Math.floor(random() * 2_000_000));
+  const weights = new (bits === 8 ? Int8Array : Int16Array)(FILTERS).map(
+    () => 1 + Math.floor(random() * (bits === 8 ? 126 : 30_000)),
+  );
+  const shape = { height: 1, width: CELLS, outHeight: 1, outWidth: CELLS, filters: FILTERS };
+  const bias = threshold.map((theta) => Math.floor((random() - 0.5) * 2 * theta));
+  const neurons = unitConvolution({
+    ...{ ...shape, name: 'neurons', input: -1, weights, bias },
+    startPotential: new Int32Array(FILTERS),
+    startDelay: STEPS - 1,
+    firing: firingLimits('ibt-memory', 0.5, threshold, threshold),
+    ...fields(threshold),
+  });
+  const output = unitConvolution({
+    ...{ ...shape, name: 'output', input: 0, channels: FILTERS, filters: 1, fires: false },
+    weights: weights.slice().fill(1),
+  });
+  return { stages: [neurons, output], gamma: 127, blockLength: STEPS - 1 };
+}
+
+function expectEqual(each: EnginePlan, random: () => number): void {
+  const pixels = Uint8Array.from({ length: CELLS }, () => Math.floor(random() * 256));
+  const checksums = [referenceBackend, ...fastBackends].map((backend) => {
+    const simulation = new Simulation(each, backend);
+    simulation.begin(pixels);
+    simulation.advanceTo(STEPS);
+    const { spikes, clipped } = simulation.statistics();
+    const found = `${simulation.checksum()} ${spikes} ${clipped}`;
+    simulation.close();
+    return found;
+  });
+  expect(new Set(checksums).size).toBe(1);
+}
+
+describe('neurons that fire once send the same where a sum lies at the border between two counts', () => {
+  it.each(['silu', 'hardswish', 'mish', 'relu6', 'elu'] as CurveActivation[])('%s', (activation) => {
+    const random = randomNumbers(activation.length);
+    for (const bits of [8, 16] as const)
+      expectEqual(
+        plan(random, bits, (threshold) => ({
+          curve: curveTable(
+            activation,
+            threshold,
+            Float64Array.from(threshold, () => 0.05 + random() * 4),
+            STEPS,
+          ),
+        })),
+        random,
+      );
+  });
+
+  it.each(NEURONS)('%s', (neuron) => {
+    const random = randomNumbers(neuron.length);
+    for (const bits of [8, 16] as const)
+      for (const statesOnDemand of [false, true])
+        expectEqual(
+          {
+            ...plan(random, bits, (threshold) => ({
+              firing: firingLimits(
+                neuron,
+                0.5,
+                threshold,
+                threshold.map((theta) => theta * (1 + Math.floor(random() * 4))),
+              ),
+            })),
+            statesOnDemand,
+          },
+          random,
+        );
+  });
+});
