@@ -591,13 +591,54 @@ function sumChannels(c: Convolution, y: i32, x: i32, f: usize): void {
   v128.store(c.z, s3, 48);
 }
 
-/** The same for a row of a channelwise layer. */
-function fireNarrowChannelsRow(c: Convolution, y: i32): void {
+/**
+ * The same where all of the kernel lies on the map, from spikes that are all that has come in, of which `first` is that of the kernel's
+ * first cell: two synapses a multiply-add.
+ */
+function sumPairs(c: Convolution, first: usize, f: usize): void {
+  let s0 = i32x4.splat(0);
+  let s1 = s0;
+  let s2 = s0;
+  let s3 = s0;
+  const stride = <usize>c.filters * 4;
+  let w = c.pairWeights + f * 4;
+  let places = c.pairPlaces;
+  first += f * 2;
+  for (let k = 0; k < c.pairs; k++, places += 8, w += stride) {
+    const a = first + <usize>load<u32>(places);
+    const b = first + <usize>load<u32>(places, 4);
+    const a0 = v128.load(a);
+    const a1 = v128.load(a, 16);
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const low0 = i8x16.shuffle(a0, b0, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
+    const high0 = i8x16.shuffle(a0, b0, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
+    const low1 = i8x16.shuffle(a1, b1, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
+    const high1 = i8x16.shuffle(a1, b1, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
+    s0 = i32x4.add(s0, i32x4.dot_i16x8_s(low0, v128.load(w)));
+    s1 = i32x4.add(s1, i32x4.dot_i16x8_s(high0, v128.load(w, 16)));
+    s2 = i32x4.add(s2, i32x4.dot_i16x8_s(low1, v128.load(w, 32)));
+    s3 = i32x4.add(s3, i32x4.dot_i16x8_s(high1, v128.load(w, 48)));
+  }
+  v128.store(c.z, s0);
+  v128.store(c.z, s1, 16);
+  v128.store(c.z, s2, 32);
+  v128.store(c.z, s3, 48);
+}
+
+/** The same for a row of a channelwise layer; `fromSpikes` if these are all that has come in. */
+function fireNarrowChannelsRow(c: Convolution, y: i32, fromSpikes: bool): void {
   const outBytes = <usize>c.filters * 2;
   const outRow = c.output + <usize>(y % c.ringRows) * <usize>c.outWidth * outBytes;
+  const top = y * c.stride - c.padding;
+  const wholeRows = fromSpikes && top >= 0 && top + c.size <= c.height;
   for (let x = 0; x < c.outWidth; x++) {
+    const left = x * c.stride - c.padding;
+    const whole = wholeRows && left >= 0 && left + c.size <= c.width;
+    const first = whole ? c.input + <usize>(top * c.width + left) * <usize>c.words * 4 : 0;
     for (let f: usize = 0; f < <usize>c.filters; f += 16) {
-      sumChannels(c, y, x, f);
+      if (whole) sumPairs(c, first, f);
+      else sumChannels(c, y, x, f);
       const neuron = <usize>(y * c.outWidth + x) * <usize>c.filters + f;
       fireOnce(c, c.z, c.sums, neuron, f, outRow + <usize>x * outBytes + f * 2);
     }
@@ -617,18 +658,23 @@ function imageWindow(c: Convolution, pixels: usize): void {
   }
 }
 
-/** The input's counts as base-128 digits in the window's planes, zeros around; returns how many planes there are. */
-function windowOf(c: Convolution): i32 {
+/**
+ * The input's counts as base-128 digits in the window's planes, zeros around; returns how many planes there are. With `fromSpikes` they
+ * are its spikes, one digit each.
+ */
+function windowOf(c: Convolution, fromSpikes: bool): i32 {
   const channels = <usize>c.words * 2;
   const values = <usize>(c.height * c.width) * channels;
-  let highest = i32x4.splat(0);
-  for (let i: usize = 0; i < values; i += 4) highest = i32x4.max_s(highest, i32x4.abs(v128.load(c.inputCounts + i * 4)));
-  let largest = max<i32>(
-    max<i32>(i32x4.extract_lane(highest, 0), i32x4.extract_lane(highest, 1)),
-    max<i32>(i32x4.extract_lane(highest, 2), i32x4.extract_lane(highest, 3)),
-  );
   let planes = 1;
-  for (; largest > 127; largest /= 128) planes++;
+  if (!fromSpikes) {
+    let highest = i32x4.splat(0);
+    for (let i: usize = 0; i < values; i += 4) highest = i32x4.max_s(highest, i32x4.abs(v128.load(c.inputCounts + i * 4)));
+    let largest = max<i32>(
+      max<i32>(i32x4.extract_lane(highest, 0), i32x4.extract_lane(highest, 1)),
+      max<i32>(i32x4.extract_lane(highest, 2), i32x4.extract_lane(highest, 3)),
+    );
+    for (; largest > 127; largest /= 128) planes++;
+  }
   memory.fill(c.window, 0, <usize>(planes * c.windowCells) * channels * 2);
   const rowValues = <usize>c.width * channels;
   let unit: i32 = 1;
@@ -636,6 +682,10 @@ function windowOf(c: Convolution): i32 {
     for (let y = 0; y < c.height; y++) {
       const from = c.inputCounts + <usize>y * rowValues * 4;
       const to = c.window + <usize>(plane * c.windowCells + (y + c.padding) * c.windowWidth + c.padding) * channels * 2;
+      if (fromSpikes) {
+        memory.copy(to, c.input + <usize>y * rowValues * 2, rowValues * 2);
+        continue;
+      }
       if (planes == 1) {
         // whole numbers of 16 channels at a time
         for (let i: usize = 0; i < rowValues; i += 8)
@@ -767,15 +817,18 @@ export function begin(pointer: usize): void {
   changetype<Convolution>(pointer).fresh = 1;
 }
 
-/** Runs all rows of a firing layer over a block; `window` if its whole input comes at once, in the block's only step. */
-export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
+/**
+ * Runs all rows of a firing layer over a block; `window` if its whole input comes at once, in the block's only step, and `fromSpikes` if
+ * that is the spikes of this step.
+ */
+export function run(pointer: usize, step: i32, steps: i32, window: bool, fromSpikes: bool): void {
   const c = changetype<Convolution>(pointer);
-  const planes = window && c.current == 0 && c.heard == 0 ? windowOf(c) : 0;
+  const planes = window && c.current == 0 && c.heard == 0 ? windowOf(c, fromSpikes) : 0;
   const pool = changetype<Pool>(c.pool);
   let pooled = 0;
   const onImage = c.current != 0;
   const times = step + 1;
-  const oneDigit = window && !onImage && (c.heard > 0 ? isOneDigit(c) : planes == 1);
+  const oneDigit = window && !onImage && (c.heard > 0 ? fromSpikes || isOneDigit(c) : planes == 1);
   const fits = onImage ? window && <i64>times * <i64>c.largestCurrent < <i64>(LIMIT - (1 << 23)) : oneDigit && isNarrow(c, times);
   const narrow = fits && (c.curve != 0 ? c.curveShort != 0 : !onImage || (c.fresh != 0 && c.slopes != 0));
   if (!narrow || (c.curve == 0 && c.slopes == 0)) settle(pointer);
@@ -783,7 +836,7 @@ export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
   for (let y = 0; y < c.outHeight; y++) {
     if (narrow) {
       if (onImage) fireNarrowCurrentRow(c, y, times);
-      else if (c.heard > 0) fireNarrowChannelsRow(c, y);
+      else if (c.heard > 0) fireNarrowChannelsRow(c, y, fromSpikes);
       else fireNarrowRow(c, y);
     } else if (window) {
       if (planes > 0) sumRow(c, y, planes);
@@ -804,9 +857,9 @@ export function run(pointer: usize, step: i32, steps: i32, window: bool): void {
 }
 
 /** V = W·N_in + steps·B of the output layer as float64, (outHeight, outWidth, filters) with padded filters. */
-export function outputPotential(pointer: usize, steps: i32, target: usize): void {
+export function outputPotential(pointer: usize, steps: i32, target: usize, fromSpikes: bool): void {
   const c = changetype<Convolution>(pointer);
-  const planes = c.current == 0 ? windowOf(c) : 0;
+  const planes = c.current == 0 ? windowOf(c, fromSpikes) : 0;
   for (let y = 0; y < c.outHeight; y++) {
     if (planes > 0) sumRow(c, y, planes);
     for (let i: usize = 0; i < <usize>(c.outWidth * c.filters); i++) {

@@ -67,6 +67,13 @@ export class Convolution {
   largestCurrent: i32;
   /** Spikes and clipped neurons of a row, lane by lane. */
   tally: usize;
+  /**
+   * Of a channelwise layer, by pairs of synapses: where they are from the first cell of a kernel on, (pairs, 2) bytes; weights
+   * (pairs, filters, 2) int16, a 0 where the last one is alone.
+   */
+  pairs: i32;
+  pairPlaces: usize;
+  pairWeights: usize;
 }
 
 /** Wiring; see native/engine.h. */

@@ -135,7 +135,7 @@ static void largestSpikesRow(const Pool& p, int y, const Strip& strip) {
     const int endColumn = x * p.stride - p.offset + p.size > p.width ? p.width : x * p.stride - p.offset + p.size;
     uint8_t* out = p.out + ((size_t(y) * p.outWidth + x) * p.paddedChannels + strip.firstFilter) * sizeof(Spike);
     for (int f = 0; f < strip.filters; f += kSpikes) {
-      Lanes largest;
+      Lanes largest = {};
       for (int row = firstRow; row < endRow; row++) {
         const uint8_t* cells = strip.data + (row % strip.rowCount) * strip.rowBytes + f * sizeof(Spike);
         for (int column = firstColumn; column < endColumn; column++) {

@@ -9,10 +9,10 @@ export interface Exports {
   present(convolution: number, pixels: number): void;
   observe(convolution: number, steps: number, listed: boolean): void;
   observeSilence(convolution: number, steps: number): void;
-  run(convolution: number, step: number, steps: number, window: boolean): void;
+  run(convolution: number, step: number, steps: number, window: boolean, fromSpikes: boolean): void;
   runPool(pool: number, step: number, steps: number): void;
   runGather(gather: number, steps: number): void;
-  outputPotential(convolution: number, steps: number, target: number): void;
+  outputPotential(convolution: number, steps: number, target: number, fromSpikes: boolean): void;
   convolveFloat(
     height: number,
     width: number,
@@ -57,7 +57,7 @@ const MAX_BYTES = 2 ** 32 - PAGE;
 /** Kernels may read, but not use, this far past a buffer's end (a tile's rows beyond the last step or position). */
 export const SLACK = 65536;
 /** Structures of assembly/layout.ts, by how many fields they have. */
-export const CONVOLUTION_FIELDS = 46;
+export const CONVOLUTION_FIELDS = 49;
 export const GATHER_FIELDS = 10;
 export const POOL_FIELDS = 19;
 export const FILTER_GROUP = 16;
@@ -154,6 +154,26 @@ export function channelWeights({ filters, size, channels, weights }: Convolution
   for (let f = 0; f < filters; f++)
     for (let i = 0; i < taps; i++) result[i * padded(filters) + f] = weights[f * taps + i]!;
   return result;
+}
+
+/** The same by pairs of synapses of a filter: where they are from a kernel's first cell on, in bytes of int16, and their weights. */
+export function channelPairs({ filters, size, channels, width, weights }: ConvolutionStage): {
+  places: Int32Array;
+  weights: Int16Array;
+} {
+  const heard = channels / filters;
+  const synapses = size * size * heard;
+  const pairs = Math.ceil(synapses / 2);
+  const places = new Int32Array(2 * pairs);
+  const packed = new Int16Array(pairs * padded(filters) * 2);
+  for (let k = 0; k < synapses; k++) {
+    const [tap, h] = [Math.floor(k / heard), k % heard];
+    const cell = Math.floor(tap / size) * width + (tap % size);
+    places[k] = 2 * (cell * padded(channels) + h * filters);
+    for (let f = 0; f < filters; f++)
+      packed[((k >> 1) * padded(filters) + f) * 2 + (k & 1)] = weights[f * synapses + k]!;
+  }
+  return { places, weights: packed };
 }
 
 /** Channels of a gather that lie side by side in one of its stages, too: [input, from, to, length, shift]. */

@@ -26,6 +26,7 @@ import { backendError, reasonOf } from '../errors.js';
 import { fanOut } from '../network/shapes.js';
 import {
   CONVOLUTION_FIELDS,
+  channelPairs,
   channelWeights,
   type Exports,
   FILTER_GROUP,
@@ -84,6 +85,10 @@ interface Placed {
   /** Run by its convolution (a pool), or handing its rows to this pool (a convolution). */
   fusedWith: number;
   silent: boolean;
+  /** Steps in which nothing can come out. */
+  delay: number;
+  /** Its counts are the spikes of the step that it has just run alone: none came before. */
+  sentNowOnly: boolean;
   /** Of a gather, where the spikes of each run are named, and the run's stage. */
   runs: { at: number; input: number }[];
 }
@@ -96,6 +101,7 @@ const NO_NEURONS = {
   estimates: [],
   fusedWith: -1,
   silent: true,
+  sentNowOnly: false,
 } satisfies Partial<Placed>;
 
 const RUN_FIELDS = 7;
@@ -201,6 +207,10 @@ class WasmInstance implements EngineInstance {
       : [0, 0];
     const startPotential = memory.place(padRows(stage.startPotential, 1, 0));
     const tally = memory.reserve(32);
+    const pairs = channelwise ? channelPairs(stage) : undefined;
+    const [pairPlaces, pairWeights] = pairs
+      ? [memory.place(pairs.places), memory.place(pairs.weights)]
+      : [0, 0];
     const curveValues = curve ? memory.place(curve.values) : 0;
     const curveFactors = curve ? memory.place(padRows(curve.factors, FACTOR_ROWS, 0)) : 0;
     const statistics = memory.reserve(24);
@@ -253,6 +263,9 @@ class WasmInstance implements EngineInstance {
         0,
         0,
         tally,
+        (pairs?.places.length ?? 0) / 2,
+        pairPlaces,
+        pairWeights,
       ];
     }, CONVOLUTION_FIELDS);
     return {
@@ -267,6 +280,8 @@ class WasmInstance implements EngineInstance {
       estimates: [],
       fusedWith: fusedPool,
       silent: true,
+      delay: stage.startDelay,
+      sentNowOnly: false,
       runs: [],
     };
   }
@@ -297,6 +312,7 @@ class WasmInstance implements EngineInstance {
       output,
       counts,
       ...NO_NEURONS,
+      delay: Math.min(...stage.inputs.map((input) => this.placed[input]!.delay)),
       zeroed: [[counts, outputs * 4]],
       runs: runs.map(([input], i) => ({ at: table + 4 * RUN_FIELDS * i, input: stage.inputs[input]! })),
     };
@@ -313,6 +329,7 @@ class WasmInstance implements EngineInstance {
       output,
       counts,
       ...NO_NEURONS,
+      delay: stage.startDelay,
       zeroed: [[counts, outputs * 4]],
       runs: [],
     };
@@ -380,6 +397,8 @@ class WasmInstance implements EngineInstance {
       estimates: buffers,
       fusedWith: fused ? stage.input : -1,
       silent: true,
+      delay: this.placed[stage.input]!.delay,
+      sentNowOnly: false,
       runs: [],
     };
   }
@@ -390,6 +409,7 @@ class WasmInstance implements EngineInstance {
     bytes.set(pixels, this.pixels);
     for (const placed of this.placed) {
       placed.silent = true;
+      placed.sentNowOnly = false;
       for (const [offset, length] of placed.zeroed) bytes.fill(0, offset, offset + length);
       const { stage } = placed;
       if (stage.kind !== 'convolution') continue;
@@ -399,6 +419,12 @@ class WasmInstance implements EngineInstance {
   }
 
   run(index: number, step: number, steps: number): void {
+    this.runStage(index, step, steps);
+    const placed = this.placed[index]!;
+    placed.sentNowOnly = !placed.silent && steps === 1 && step === placed.delay;
+  }
+
+  private runStage(index: number, step: number, steps: number): void {
     const placed = this.placed[index]!;
     const { stage, pointer } = placed;
     this.step = step + steps;
@@ -437,7 +463,7 @@ class WasmInstance implements EngineInstance {
       const bytes = stage.height * stage.width * padded(stage.channels) * steps * 2;
       new Uint8Array(this.memory, source!.output, bytes).fill(0);
     }
-    this.exports.run(pointer, step, steps, takesWindow(stage, step));
+    this.exports.run(pointer, step, steps, takesWindow(stage, step), source?.sentNowOnly ?? false);
     if (placed.fusedWith >= 0) this.swapEstimates(this.placed[placed.fusedWith]!);
   }
 
@@ -486,12 +512,14 @@ class WasmInstance implements EngineInstance {
       }
     }
     placed.silent = false;
+    placed.sentNowOnly = true;
   }
 
   outputPotential(index: number, target: Float64Array): void {
     const { stage, pointer } = this.placed[index]! as Placed & { stage: ConvolutionStage };
     if (stage.input >= 0) this.settle(this.placed[stage.input]!);
-    this.exports.outputPotential(pointer, this.step, this.output);
+    const fromSpikes = stage.input >= 0 && this.placed[stage.input]!.sentNowOnly;
+    this.exports.outputPotential(pointer, this.step, this.output, fromSpikes);
     const cells = stage.outHeight * stage.outWidth;
     const values = new Float64Array(this.memory, this.output, cells * padded(stage.filters));
     this.compact(values, stage, target);
