@@ -149,7 +149,6 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   }
   for (size_t i = 0; i < specs.size(); i++)
     if (specs[i].isConvolution() && specs[i].input >= 0) stages_[specs[i].input].readers.push_back(int(i));
-  int words = 1;
   int size = 1;
   for (size_t i = 0; i < specs.size(); i++) {
     if (specs[i].kind == StageKind::kPool) planPool(stages_[i]);
@@ -164,12 +163,8 @@ Engine::Engine(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
       for (int input : specs[i].inputs) delay = std::min(delay, stages_[input].delay);
     }
     stages_[i].delay = delay;
-    if (specs[i].isConvolution()) words = std::max(words, stages_[i].convolution.words);
     size = std::max(size, specs[i].size);
   }
-  allWords_ = Memory(size_t(words) * 2);
-  for (int i = 0; i < words; i++) allWords_.as<uint16_t>()[i] = uint16_t(i);
-  for (Stage& stage : stages_) stage.convolution.allWords = allWords_.as<uint16_t>();
   for (Worker& worker : workers_) {
     worker.scratch = Memory(scratchBytes(size, blockLength));
     worker.strip = Memory(stripBytes_);
@@ -479,6 +474,11 @@ void writeDigits(const uint8_t* from, size_t count, int64_t, int8_t* to) {
   for (size_t i = 0; i < count; i++) to[i] = int8_t(from[i] - kPixelOffset);
 }
 
+// What a stage has sent in the first step of its block.
+int32_t spikeAt(const SpikeBuffer& out, size_t at, bool wide) {
+  return wide ? reinterpret_cast<const int16_t*>(out.data)[at] : reinterpret_cast<const int8_t*>(out.data)[at];
+}
+
 // Sums over the channels of some cells.
 void sumCells(const uint8_t* cells, int count, int channels, int32_t* sums) {
   for (int x = 0; x < count; x++) {
@@ -585,7 +585,7 @@ void Engine::settle(Stage& stage) {
     const size_t count = size_t(out.height) * out.width * out.paddedChannels;
     const bool wide = kernels_.spikeBytes(isWide()) == 2;
     for (size_t i = 0; i < count; i++) {
-      out.counts[i] = wide ? reinterpret_cast<int16_t*>(out.data)[i] : reinterpret_cast<int8_t*>(out.data)[i];
+      out.counts[i] = spikeAt(out, i, wide);
     }
     stage.stale = false;
   }
@@ -1057,7 +1057,7 @@ void Engine::counts(int index, int32_t* counts) {
     for (size_t cell = 0; cell < cells; cell++) {
       for (int channel = 0; channel < out.channels; channel++) {
         const size_t at = cell * out.paddedChannels + channel;
-        *counts++ = wide ? reinterpret_cast<int16_t*>(out.data)[at] : reinterpret_cast<int8_t*>(out.data)[at];
+        *counts++ = spikeAt(out, at, wide);
       }
     }
     return;

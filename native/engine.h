@@ -209,7 +209,7 @@ class Engine {
   ThreadPool pool_;
   std::vector<Worker> workers_;
   size_t stripBytes_ = 0, sumBytes_ = 0;
-  Memory allWords_, scaledBias_, window_, windowSums_;
+  Memory scaledBias_, window_, windowSums_;
 };
 
 }  // namespace spiking

@@ -75,7 +75,6 @@ struct Convolution {
   uint16_t* lists;
   uint16_t* listSizes;
   int32_t* sums;
-  const uint16_t* allWords;   // 0 … words − 1
   const int32_t* fanRows;     // output rows that an input row reaches; (height)
   const int32_t* fanColumns;  // (width)
 };
@@ -185,10 +184,10 @@ struct Kernels {
   int32_t (*presentRow)(const Convolution&, int y, const WindowBuffer&, int32_t* current, uint8_t* scratch);
   // Ends a silent window for output row y whose input fits one digit and whose sums fit 32 bits:
   // V = sat(V + W·window + bias) once, bias being times·B; on the image (no window) V = sat(V + times·current). Then it
-  // fires into step 0. Neurons whose activation is a curve fire by what came in alone, which stays as V.
+  // fires into step 0. Neurons whose activation is a curve fire by what came in alone, which stays as V. Without `keeps` V and N
+  // are left out.
   void (*fireWindowRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int32_t times, const Strip&,
                         uint8_t* scratch, Counters&);
-  // What neurons keep beyond their spikes is left out where `keeps` is false.
   // The same without those limits, in two parts: W·window for output row y and some filters as sums (outWidth, filters),
   // exact, which a read-out needs too; then V = sat(V + sums + times·(B or current)) once, or the curve of what came in.
   void (*sumRow)(const Convolution&, int y, const WindowBuffer&, int firstFilter, int filters, int64_t* sums, uint8_t* scratch);

@@ -8,11 +8,7 @@ import { parseModel, readModel } from '../detector.js';
 import { backendError, usageError, withPath } from '../errors.js';
 import { listAnnotatedPhotos, type PhotoSet, readGroundTruth } from '../evaluation/annotated-photos.js';
 import { EVALUATION_HEAD } from '../evaluation/evaluate.js';
-import {
-  type MeanAveragePrecision,
-  matchPhoto,
-  meanAveragePrecision,
-} from '../evaluation/mean-average-precision.js';
+import { matchPhoto, meanAveragePrecision } from '../evaluation/mean-average-precision.js';
 import { listPhotos, readModelBytes, sha256 } from '../files.js';
 import { type OnnxFiles, preparationOf } from '../formats/onnx/load.js';
 import { detectionsOf } from '../heads/detections.js';
@@ -301,8 +297,5 @@ async function scores(
     const maps = detector.outputMaps(detector.resize(photo, resize));
     matches.get('spiking')!.push(matchPhoto(detector.detections(maps, photo, wanted), truth));
   }
-  return [...matches].map(([what, all]) => {
-    const { map11 }: MeanAveragePrecision = meanAveragePrecision(classes, all);
-    return { what, map11 };
-  });
+  return [...matches].map(([what, all]) => ({ what, map11: meanAveragePrecision(classes, all).map11 }));
 }

@@ -184,8 +184,8 @@ export class SpikingDetector extends HeadedDetector {
   private readonly options: RunOptions & { decode: Decoder; readoutDelay: number };
   private readonly backend: Backend;
   /**
-   * Throws `USAGE` for options outside docs/engine.md. With `keepsStates` a checksum after each photo costs no second pass. With `hold` the network is that of a stream: each picture goes on from what the
-   * last one left.
+   * Throws `USAGE` for options outside docs/engine.md. With `keepsStates` a checksum after each photo costs no second pass. With
+   * `hold` the network is that of a stream: each picture goes on from what the last one left.
    */
   constructor(
     model: SpikingModel,

@@ -20,7 +20,7 @@ export interface ConvolutionalLayer {
   groups: number;
   activation: Activation;
   /** Of leaky, where it is not 0.1: of all filters, or of each (PReLU). */
-  slope?: number | number[];
+  slope?: number | readonly number[];
 }
 
 /** The sum of maps of one shape, element by element, then an activation. */
@@ -30,7 +30,7 @@ export interface AddLayer {
   inputs: string[];
   activation: Activation;
   /** Of leaky, where it is not 0.1: of all channels, or of each (PReLU). */
-  slope?: number | number[];
+  slope?: number | readonly number[];
 }
 
 /** Max-pooling; of `padding` cells in all, ⌊padding/2⌋ lie left and above. Cells outside are no input, not zero. */

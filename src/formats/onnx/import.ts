@@ -69,12 +69,10 @@ function refuseForeign({ nodes }: OnnxGraph): void {
 
 const SUPPORTED = [...WIRED, 'Identity', 'Dropout'].sort().join(', ');
 
-/** What puts neurons in place, or changes those that a node before has put there. */
-const MAKING = new Set(
-  'Conv AveragePool Add BatchNormalization Relu LeakyRelu PRelu Silu HardSwish Mish Elu Clip'.split(' '),
-);
 /** Functions of one variable, which an island takes in where they follow it. */
 const ACTIVATIONS = new Set('Relu LeakyRelu PRelu Silu HardSwish Mish Elu Clip'.split(' '));
+/** What puts neurons in place, or changes those that a node before has put there. */
+const MAKING = new Set(['Conv', 'AveragePool', 'Add', 'BatchNormalization', ...ACTIVATIONS]);
 /** Wiring that an island takes in where it follows it: it need not leave a map. */
 const RESHAPING = new Set('Reshape Transpose Squeeze Unsqueeze Flatten'.split(' '));
 /** Wiring that goes on with an island's map where it goes along the channels. */
@@ -313,11 +311,10 @@ class Importer {
     for (let name = left.pop(); name !== undefined; name = left.pop()) {
       if (name === '' || maps.has(name) || this.graph.constants.has(name)) continue;
       const node = this.producers.get(name);
-      let view = this.islands.has(name) ? undefined : this.view(name);
-      if (this.padding.has(name)) {
-        this.settleZeros(name, where);
-        view = this.view(name);
-      }
+      const isMap = !this.islands.has(name);
+      if (isMap) this.view(name);
+      this.settleZeros(name, where);
+      const view = isMap ? this.view(name) : undefined;
       if (view && (!node || view.axes.join() === `1,${view.channels.length},h,w`)) {
         maps.set(name, this.materialise(view, where));
       } else if (!nodes.has(node!)) {
@@ -747,13 +744,11 @@ class Importer {
     if (typeof slope === 'object' && slope.length !== channels)
       throw this.refusal(node, `it has ${slope.length} slopes for ${channels} channels`);
     // the same slope in all channels is one
-    const first = typeof slope === 'object' ? slope[0]! : slope;
-    const one = typeof slope !== 'object' || slope.every((each) => each === first);
-    const own = one && first !== undefined ? sloped([first]) : undefined;
-    const activated = own ?? { activation, slope };
-    layer.activation = activated.activation;
-    if (activated.slope !== undefined)
-      layer.slope = typeof activated.slope === 'object' ? [...activated.slope] : activated.slope;
+    const one = typeof slope === 'object' && slope.every((each) => each === slope[0]);
+    Object.assign(
+      layer,
+      (one && sloped([slope[0]!])) || { activation, ...(slope !== undefined && { slope }) },
+    );
     return view;
   }
 
