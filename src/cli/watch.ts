@@ -18,16 +18,25 @@ function identityOf(folder: string): string | undefined {
 
 /**
  * Paths of the photos in a folder, those that are there first, then each as it appears or is written anew and has been
- * written whole. Ends when the signal aborts; throws `FILE` if the folder cannot be watched, or
- * goes away.
+ * written whole. Ends when the signal aborts; throws `FILE` if the folder cannot be watched, or goes away: from this
+ * call on, also before the first path is asked for.
  */
-export async function* watchFolder(folder: string, signal: AbortSignal): AsyncGenerator<string> {
-  const identity = identityOf(folder);
+export function watchFolder(folder: string, signal: AbortSignal): AsyncGenerator<string> {
+  return watchSameFolder(folder, identityOf(folder), signal);
+}
+
+async function* watchSameFolder(
+  folder: string,
+  identity: string | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
   const gone = new AbortController();
   // a folder that is empty goes away without an event, and one that is made again is another one
-  const looking = setInterval(() => {
-    if (identityOf(folder) !== identity) gone.abort();
-  }, LOOK_MS);
+  const look = () => {
+    if (identity === undefined || identityOf(folder) !== identity) gone.abort();
+  };
+  look();
+  const looking = setInterval(look, LOOK_MS);
   const watcher = watch(folder, {
     depth: 0,
     ignored: (path, stats) => stats?.isFile() === true && !isPicture(path),
