@@ -15,6 +15,7 @@ static inline Ints minInts(Ints a, Ints b) { return ints(_mm256_min_epi32(raw(a)
 static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
 
 static inline __m256d floorOf(__m256d x) { return _mm256_floor_pd(x); }
+static inline Ints withSign(Ints magnitude, Ints sign) { return ints(_mm256_sign_epi32(raw(magnitude), raw(sign))); }
 static inline Ints gatherInts(const int32_t* numbers, Ints places) {
   return ints(_mm256_i32gather_epi32(numbers, raw(places), 4));
 }
@@ -35,6 +36,24 @@ static inline void storeBytes(uint8_t* p, Ints s) {
   const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), both);
 }
+
+// Adds two synapses of 8 neurons each: weights in pairs, spikes of either. Of bytes 16 are read.
+struct Synapses {
+  static constexpr bool kByPairs = true;
+  static Ints add(Ints acc, const int32_t* weights, const int8_t* first, const int8_t* second) {
+    return add(acc, weights, _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(load(first), load(second))));
+  }
+  static Ints add(Ints acc, const int32_t* weights, const int16_t* first, const int16_t* second) {
+    const __m128i a = load(first), b = load(second);
+    return add(acc, weights, _mm256_set_m128i(_mm_unpackhi_epi16(a, b), _mm_unpacklo_epi16(a, b)));
+  }
+
+ private:
+  static __m128i load(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+  static Ints add(Ints acc, const int32_t* weights, __m256i pairs) {
+    return acc + ints(_mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights)), pairs));
+  }
+};
 
 struct Pairs {
   using Spike = int16_t;

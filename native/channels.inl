@@ -48,9 +48,9 @@ static void fireChannels(const Convolution& c, int y, const Spike* input, int st
   add(counters, tally);
 }
 
-// The same of one step, or of counts as one: sums stay in registers. Fires as fireWindowRow does.
+// Σ W·spikes of VECTORS vectors of one cell's neurons of one step, or of counts as one: sums stay in registers.
 template <int VECTORS, class Value>
-static inline void sumChannels(const Convolution& c, const Value* input, const int32_t* weights, int y, int x, Range ky, Range kx,
+static inline void sumSynapses(const Convolution& c, const Value* input, const int32_t* weights, int y, int x, Range ky, Range kx,
                                int filter, int32_t* z) {
   const int heard = c.channels / c.filters;
   Ints sums[VECTORS];
@@ -68,30 +68,70 @@ static inline void sumChannels(const Convolution& c, const Value* input, const i
   for (int p = 0; p < VECTORS; p++) storeInts(z + p * kLanes, sums[p]);
 }
 
+// The same two synapses a multiply-add, of a cell whose window lies inside the map; `input` is its first cell's.
+template <int VECTORS, class Pairing, class Value>
+static inline void sumPairs(const Convolution& c, const Value* input, int filter, int32_t* z) {
+  const int32_t* weights = c.channelPairs + filter;
+  const int32_t* places = c.channelPlaces;
+  Ints sums[VECTORS];
+  for (int p = 0; p < VECTORS; p++) sums[p] = Ints{};
+  for (int k = 0; k < c.channelPairCount; k++, places += 2, weights += c.paddedFilters) {
+    const Value* first = input + places[0] + filter;
+    const Value* second = input + places[1] + filter;
+    for (int p = 0; p < VECTORS; p++)
+      sums[p] = Pairing::add(sums[p], weights + p * kLanes, first + p * kLanes, second + p * kLanes);
+  }
+  for (int p = 0; p < VECTORS; p++) storeInts(z + p * kLanes, sums[p]);
+}
+
+// Calls sum(Number<vectors>, at) for `count` neurons, several vectors at once.
+template <class Sum>
+static inline void inVectors(int count, Sum sum) {
+  constexpr int kMost = 64 / kLanes < 4 ? 64 / kLanes : 4;
+  int at = 0;
+  for (; at + kMost * kLanes <= count; at += kMost * kLanes) sum(Number<kMost>(), at);
+  for (; at < count; at += kLanes) sum(Number<1>(), at);
+}
+
+// z of `count` neurons of one cell from `filter` on; input (height, width, paddedChannels).
+template <class Value, class Pairing = Synapses>
+static inline void sumChannels(const Convolution& c, const Value* input, int y, int x, Range ky, Range kx, int filter, int count,
+                               int32_t* z) {
+  if constexpr (Pairing::kByPairs && sizeof(Value) < 4) {
+    if (ky.end - ky.first == c.size && kx.end - kx.first == c.size) {
+      const size_t cell = size_t(y * c.stride - c.padding) * c.width + (x * c.stride - c.padding);
+      inVectors(count, [&](auto vectors, int at) {
+        sumPairs<decltype(vectors)::value, Pairing>(c, input + cell * c.input->paddedChannels, filter + at, z + at);
+      });
+      return;
+    }
+  }
+  inVectors(count, [&](auto vectors, int at) {
+    sumSynapses<decltype(vectors)::value>(c, input, c.channelWeights + filter + at, y, x, ky, kx, filter + at, z + at);
+  });
+}
+
+// Fires output row y of one step, or of counts as one, as fireWindowRow does: a few cells at a time.
 template <class Spike, class Value>
 static void fireChannelsOnce(const Convolution& c, int y, const Value* input, const int32_t* bias, const Strip& strip,
                              Counters& counters) {
-  constexpr int kTogether = 64;
-  constexpr int kMost = kTogether / kLanes < 4 ? kTogether / kLanes : 4;
+  constexpr int kTogether = 64, kCells = 4;
   Tally tally = {};
   uint8_t* outRow = strip.data + (y % strip.rowCount) * strip.rowBytes;
   const Range ky = tapsInside(y, c.height, c);
-  alignas(64) int32_t z[kTogether];
-  for (int x = 0; x < c.outWidth; x++) {
-    const Range kx = tapsInside(x, c.width, c);
+  alignas(64) int32_t z[kCells * kTogether];
+  for (int x = 0; x < c.outWidth; x += kCells) {
+    const int cells = c.outWidth - x < kCells ? c.outWidth - x : kCells;
     for (int f = 0; f < strip.filters; f += kTogether) {
       const int filter = strip.firstFilter + f;
       const int count = strip.filters - f < kTogether ? strip.filters - f : kTogether;
-      int at = 0;
-      for (; at + kMost * kLanes <= count; at += kMost * kLanes) {
-        sumChannels<kMost>(c, input, c.channelWeights + filter + at, y, x, ky, kx, filter + at, z + at);
-      }
-      for (; at < count; at += kLanes) {
-        sumChannels<1>(c, input, c.channelWeights + filter + at, y, x, ky, kx, filter + at, z + at);
-      }
+      for (int r = 0; r < cells; r++)
+        sumChannels(c, input, y, x + r, ky, tapsInside(x + r, c.width, c), filter, count, z + r * kTogether);
       const size_t neuron = (size_t(y) * c.outWidth + x) * c.paddedFilters + filter;
       uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
-      fireOnce<Spike>(c, {c.potential + neuron, c.counts + neuron, z, 0, bias, out, strip.stepBytes}, filter, count, tally);
+      fireOnce<Spike>(
+          c, {cells, z, kTogether, c.potential + neuron, c.counts + neuron, size_t(c.paddedFilters), out, strip.cellBytes}, bias,
+          filter, count, tally);
     }
   }
   add(counters, tally);

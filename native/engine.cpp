@@ -41,6 +41,19 @@ std::string digest(const void* data, size_t bytes) {
   return std::to_string(bytes) + ' ' + std::to_string(a) + ' ' + std::to_string(b);
 }
 
+// The largest Σ|w| of a convolution's filters.
+int64_t gainOf(const StageSpec& spec) {
+  const size_t synapses = size_t(spec.size) * spec.size * (spec.channelwise ? spec.channels / spec.filters : spec.channels);
+  int64_t gain = 0;
+  for (int f = 0; f < spec.filters; f++) {
+    int64_t sum = 0;
+    for (size_t at = f * synapses; at < (f + 1) * synapses; at++)
+      sum += std::abs(spec.wide ? static_cast<const int16_t*>(spec.weights)[at] : static_cast<const int8_t*>(spec.weights)[at]);
+    gain = std::max(gain, sum);
+  }
+  return gain;
+}
+
 Memory copyPadded(const int32_t* source, int count, int paddedCount, int rows, int32_t fill) {
   Memory memory(size_t(paddedCount) * rows * 4);
   int32_t* target = memory.as<int32_t>();
@@ -239,21 +252,13 @@ void Engine::planConvolution(Stage& stage) {
     planShortCurve(stage);
   }
   if (spec.channelwise) {
-    const int taps = spec.size * spec.size * (spec.channels / spec.filters);
-    stage.channelWeights = Memory(size_t(taps) * filters * 4);
-    for (int f = 0; f < spec.filters; f++) {
-      for (int i = 0; i < taps; i++) {
-        const size_t at = size_t(f) * taps + i;
-        stage.channelWeights.as<int32_t>()[size_t(i) * filters + f] =
-            spec.wide ? static_cast<const int16_t*>(spec.weights)[at] : static_cast<const int8_t*>(spec.weights)[at];
-      }
-    }
-    c.channelWeights = stage.channelWeights.as<int32_t>();
+    planChannels(stage);
   } else {
     const size_t weightBytes = size_t(spec.filters) * spec.size * spec.size * spec.channels * (spec.wide ? 2 : 1);
     stage.weights = sharedWeights(kernels_, c, spec.weights, weightBytes, filters / kFilterGroup * groupBytes);
     c.weights = stage.weights->as<uint8_t>();
   }
+  stage.gain = gainOf(spec);
   stage.bias = copyPadded(spec.bias, spec.filters, filters, 1, 0);
   if (spec.input < 0 && spikeBytes == 1) addPixelOffset(spec, stage.bias.as<int32_t>());
   c.bias = stage.bias.as<int32_t>();
@@ -323,6 +328,39 @@ void Engine::planConvolution(Stage& stage) {
   }
 }
 
+// Weights of filters that hear a channel each.
+void Engine::planChannels(Stage& stage) {
+  const StageSpec& spec = stage.spec;
+  Convolution& c = stage.convolution;
+  const int synapses = spec.size * spec.size * (spec.channels / spec.filters);
+  stage.channelWeights = Memory(size_t(synapses) * c.paddedFilters * 4);
+  int32_t* weights = stage.channelWeights.as<int32_t>();
+  for (int f = 0; f < spec.filters; f++) {
+    for (int i = 0; i < synapses; i++) {
+      const size_t at = size_t(f) * synapses + i;
+      weights[size_t(i) * c.paddedFilters + f] =
+          spec.wide ? static_cast<const int16_t*>(spec.weights)[at] : static_cast<const int8_t*>(spec.weights)[at];
+    }
+  }
+  c.channelWeights = weights;
+  const int pairs = (synapses + 1) / 2, heard = spec.channels / spec.filters;
+  stage.channelPairs = Memory(size_t(pairs) * c.paddedFilters * 4);
+  stage.channelPlaces = Memory(size_t(pairs) * 2 * 4);
+  // an odd number's last pair has a second synapse without weight, in the kernel's first cell
+  for (int i = 0; i < synapses; i++) {
+    const int tap = i / heard;
+    const int cell = tap / spec.size * spec.width + tap % spec.size;
+    stage.channelPlaces.as<int32_t>()[i] = cell * padded(spec.channels) + i % heard * spec.filters;
+    for (int f = 0; f < c.paddedFilters; f++) {
+      const uint32_t weight = uint16_t(weights[size_t(i) * c.paddedFilters + f]);
+      stage.channelPairs.as<uint32_t>()[size_t(i / 2) * c.paddedFilters + f] |= weight << (i % 2 * 16);
+    }
+  }
+  c.channelPairs = stage.channelPairs.as<int32_t>();
+  c.channelPlaces = stage.channelPlaces.as<int32_t>();
+  c.channelPairCount = pairs;
+}
+
 // The curve in float32, if its values and steps fit 20 and 12 bits. How far off a count may be: a halved value is up to 1 of the
 // table's units below it, the exact value was floored, and both places are off by at most 4 roundings of float32, which the steepest
 // part of the table multiplies; what is left are roundings of counts up to 128, and of the sums of those.
@@ -362,7 +400,7 @@ void Engine::planSlopes(Stage& stage) {
     for (int side = 0; side < 2; side++) {
       const int64_t limit = int64_t(c.firing[rows[side][0] * filters + f]) + 1, amount = c.firing[rows[side][1] * filters + f];
       const bool never = limit > kPotentialLimit;
-      if (!never && (limit < 0 || amount < 1 || limit > 2 * amount)) return;
+      if (!never && (limit < 1 || amount < 1 || limit > 2 * amount)) return;
       slopes[2 * side * filters + f] = never ? 0 : float(1.0 / double(amount));
       slopes[(2 * side + 1) * filters + f] = never ? 0.5f : float((0.5 - double(limit)) / double(amount) + 1);
     }
@@ -428,7 +466,26 @@ void Engine::planGather(Stage& stage) {
   }
   stage.spec.sources = nullptr;
   stage.spec.shifts = nullptr;
+  planCombs(stage);
   planOutput(stage);
+}
+
+// Runs of single channels that go on one another in their stage, at one distance in the gather, are one comb.
+void Engine::planCombs(Stage& stage) {
+  for (const Run& run : stage.runs) {
+    Comb* next = nullptr;
+    for (Comb& comb : stage.combs) {
+      const int distance = run.to - (comb.to + (comb.length - 1) * comb.step);
+      const bool single = run.length == 1 && (comb.length == 1 || comb.step > 1);
+      const bool follows = comb.input == run.input && comb.from + comb.length == run.from;
+      if (single && follows && (comb.length == 1 || comb.step == distance)) next = &comb;
+    }
+    if (next) {
+      if (next->length++ == 1) next->step = run.to - next->to;
+    } else {
+      stage.combs.push_back({run.input, run.from, run.to, run.length, 1});
+    }
+  }
 }
 
 // Memory of what a stage sends, without counts of their own in a stream.
@@ -587,8 +644,10 @@ void Engine::settle(Stage& stage) {
     for (size_t i = 0; i < count; i++) {
       out.counts[i] = spikeAt(out, i, wide);
     }
-    stage.stale = false;
+    stage.stale = stage.blank = false;
   }
+  if (stage.blank) std::memset(stage.output.counts, 0, stage.counts.size());
+  stage.blank = false;
   if (!stage.spec.isConvolution() || !stage.spec.fires || !c.fresh) return;
   const size_t cells = size_t(c.outHeight) * c.outWidth;
   std::memset(c.counts, 0, cells * c.paddedFilters * 4);
@@ -651,7 +710,8 @@ void Engine::begin(const uint8_t* pixels) {
     stage.stale = false;
     stage.lastSteps = 0;
     if (stage.spec.isConvolution()) continue;
-    for (Memory* memory : {&stage.counts, &stage.estimateStart, &stage.estimateEnd, &stage.recentStart, &stage.recentEnd}) {
+    stage.blank = stage.counts.size() > 0;
+    for (Memory* memory : {&stage.estimateStart, &stage.estimateEnd, &stage.recentStart, &stage.recentEnd}) {
       if (memory->size() > 0) std::memset(memory->as<uint8_t>(), 0, memory->size());
     }
   }
@@ -751,6 +811,7 @@ void Engine::runRows(Stage& stage, int step, int steps, FireRow fireRow) {
   Stage* poolStage = stage.fusedPool < 0 ? nullptr : &stages_[stage.fusedPool];
   const bool rowsApart = !poolStage || poolStage->spec.size <= poolStage->spec.stride;
   const int threads = pool_.threads();
+  if (poolStage && c.keeps) settle(*poolStage);
   for (Worker& worker : workers_) worker.counters = {};
 
   const auto runTile = [&](int tile, int firstPooled, int endPooled, int firstRow, int endRow, int index) {
@@ -856,6 +917,9 @@ void Engine::endWindow(Stage& stage, int step, bool keep) {
   const int64_t start = largestMagnitude(stage.startPotential.as<int32_t>(), c.paddedFilters);
   const int64_t constant = c.current ? stage.largestCurrent : largestMagnitude(c.bias, c.paddedFilters);
   const bool narrow = times * constant + start < kPotentialLimit;
+  // of one digit, or of the spikes of one step
+  const int64_t came = c.current ? 0 : std::max<int64_t>(127, gamma_) * stage.gain;
+  c.bounded = narrow && times * constant + start + came < kPotentialLimit;
   if (c.channelwise) return endChannelsWindow(stage, times, narrow, keep || !c.fresh || !once || !spikesDo);
   WindowBuffer window{};
   if (!c.current) window = countsWindow(stage);
@@ -926,8 +990,7 @@ void Engine::sumChannels(const Convolution& c, int y, const Strip& strip, int64_
   }
 }
 
-// Copies spikes of one step from maps of the same size, of counts that are written when they are asked for. Of a shuffle's many
-// runs of single channels none is worth a call.
+// Copies spikes of one step from maps of the same size, of counts that are written when they are asked for.
 template <class Spike>
 void Engine::gatherSpikes(Stage& stage) {
   const StageSpec& spec = stage.spec;
@@ -939,15 +1002,19 @@ void Engine::gatherSpikes(Stage& stage) {
   const size_t channels = stage.output.paddedChannels;
   shareRows(spec.outHeight, [&](int y, int) {
     Spike* row = reinterpret_cast<Spike*>(stage.output.data) + size_t(y) * spec.outWidth * channels;
-    for (const Run& run : stage.runs) {
-      const SpikeBuffer& source = stages_[spec.inputs[run.input]].output;
+    for (const Comb& comb : stage.combs) {
+      const SpikeBuffer& source = stages_[spec.inputs[comb.input]].output;
       const size_t stride = source.paddedChannels;
-      const Spike* from = reinterpret_cast<const Spike*>(source.data) + size_t(y) * spec.width * stride + run.from;
-      Spike* to = row + run.to;
-      if (run.length == 1) {
-        for (int x = 0; x < spec.outWidth; x++) to[x * channels] = from[x * stride];
-      } else {
-        for (int x = 0; x < spec.outWidth; x++) std::memcpy(to + x * channels, from + x * stride, run.length * sizeof(Spike));
+      const Spike* from = reinterpret_cast<const Spike*>(source.data) + size_t(y) * spec.width * stride + comb.from;
+      Spike* to = row + comb.to;
+      // bytes could be stored into what is pointed to
+      const size_t length = comb.length, step = comb.step;
+      for (int x = 0, width = spec.outWidth; x < width; x++, from += stride, to += channels) {
+        if (step == 1) {
+          std::memcpy(to, from, length * sizeof(Spike));
+        } else {
+          for (size_t k = 0; k < length; k++) to[k * step] = from[k];
+        }
       }
     }
   });
@@ -966,6 +1033,7 @@ void Engine::runGather(Stage& stage, int steps) {
   stage.stale = steps == 1 && stage.delay == stage.step;
   if (!stage.stale) {
     for (int input : spec.inputs) settle(stages_[input]);
+    settle(stage);
   }
   const size_t spikeBytes = kernels_.spikeBytes(isWide());
   const size_t channels = stage.output.paddedChannels;
@@ -1002,7 +1070,10 @@ void Engine::runPool(Stage& stage, int step, int steps) {
   if (stage.fused || stage.silent) return;
   const Pool& p = stage.pool;
   stage.stale = p.rule == PoolRule::kExact && sentNowOnly(source);
-  if (!stage.stale) settle(source);
+  if (!stage.stale) {
+    settle(source);
+    settle(stage);
+  }
   const int32_t* counts = stage.stale ? nullptr : source.output.counts;
   Strip strip{};
   strip.data = source.output.data;
@@ -1072,6 +1143,7 @@ const char* Engine::emit(int index, const int32_t* counts) {
   Stage& stage = stages_[index];
   if (stage.step == 0 || stage.lastSteps != 1) return "an island sends in a step that was run alone";
   if (stage.step - 1 != stage.spec.startDelay) return "an island sends in the step in which its start delay ends";
+  settle(stage);
   const SpikeBuffer& out = stage.output;
   const size_t cells = size_t(out.height) * out.width;
   const bool wide = kernels_.spikeBytes(isWide()) == 2;

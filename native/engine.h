@@ -118,6 +118,10 @@ class Engine {
   struct Run {
     int input, from, to, length, shift;
   };
+  // Channels side by side in a stage that go to every `step`th one of a gather.
+  struct Comb {
+    int input, from, to, length, step;
+  };
   struct Stage {
     StageSpec spec;
     int step = 0;        // steps run since begin
@@ -130,26 +134,31 @@ class Engine {
     Counters counters{};
     double synapticOperations = 0;
     std::vector<Run> runs;
+    std::vector<Comb> combs;  // the same channels, those of a shuffle together
     Load load{};
     int64_t largestCurrent = 0;
+    int64_t gain = 0;          // what its neurons' weights amount to at most
     int delay = 0;             // steps in which nothing can come out
     int lastSteps = 0;         // steps of the last block
     bool stale = false;        // (a gather or a pool) counts are still to be written: they are the spikes of its last step
+    bool blank = false;        // (a gather, a pool, an island) its counts are 0, whatever its memory holds
     bool unkept = false;       // (a convolution) it has fired once and kept neither counts nor potential
     std::vector<int> readers;  // convolutions that take its spikes
     std::shared_ptr<Memory> weights;
-    Memory curve, curveFactors, curveScales, curveShort, curveFloats, channelWeights, bias, firing, hold, reciprocals, slopes,
-        startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows, fanColumns, estimateStart,
-        estimateEnd, recentStart, recentEnd;
+    Memory curve, curveFactors, curveScales, curveShort, curveFloats, channelWeights, channelPairs, channelPlaces, bias, firing,
+        hold, reciprocals, slopes, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
+        fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 
   void planConvolution(Stage& stage);
   void planShortCurve(Stage& stage);
+  void planChannels(Stage& stage);
   void planSlopes(Stage& stage);
   void planPool(Stage& stage);
   void runConvolution(Stage& stage, int step, int steps);
   void runPool(Stage& stage, int step, int steps);
   void planGather(Stage& stage);
+  void planCombs(Stage& stage);
   void planOutput(Stage& stage);
   void runGather(Stage& stage, int steps);
   template <class Spike>

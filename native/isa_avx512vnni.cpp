@@ -31,6 +31,7 @@ static inline Ints minInts(Ints a, Ints b) { return ints(_mm512_min_epi32(raw(a)
 static inline bool any(Mask mask) { return mask != 0; }
 
 static inline __m512d floorOf(__m512d x) { return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+static inline Ints withSign(Ints magnitude, Ints sign) { return subtractWhere(magnitude, above(Ints{}, sign), 2 * magnitude); }
 static inline Ints gatherInts(const int32_t* numbers, Ints places) {
   return ints(_mm512_i32gather_epi32(raw(places), numbers, 4));
 }
@@ -47,6 +48,26 @@ static inline Ints widenBytes(const uint8_t* p) {
 static inline void storeBytes(uint8_t* p, Ints s) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(s)));
 }
+
+// Adds two synapses of 16 neurons each: weights in pairs, spikes of either.
+struct Synapses {
+  static constexpr bool kByPairs = true;
+  static Ints add(Ints acc, const int32_t* weights, const int8_t* first, const int8_t* second) {
+    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(first));
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(second));
+    return add(acc, weights, _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b))));
+  }
+  static Ints add(Ints acc, const int32_t* weights, const int16_t* first, const int16_t* second) {
+    const __m512i a = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first)));
+    const __m512i b = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)));
+    return add(acc, weights, _mm512_or_si512(a, _mm512_slli_epi32(b, 16)));
+  }
+
+ private:
+  static Ints add(Ints acc, const int32_t* weights, __m512i pairs) {
+    return ints(_mm512_dpwssd_epi32(raw(acc), _mm512_loadu_si512(weights), pairs));
+  }
+};
 
 struct Op16 {
   using Spike = int16_t;

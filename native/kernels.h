@@ -50,21 +50,27 @@ struct Convolution {
   const float* curveFloats;
   bool channelwise;               // filter j hears channels j, filters + j, … alone
   const int32_t* channelWeights;  // (size, size, channels / filters, paddedFilters), if channelwise
-  int tileGroups;                 // filter groups of a tile (the last may have fewer)
-  int tileRows;                   // steps or positions of a tile
-  int listRows;                   // steps that share a list of words: tileRows, or 1 (events)
-  bool wide;                      // 16-bit weights
-  bool everyWord;                 // take silent words too: the benchmark's dense figure
-  const uint8_t* weights;         // packed, see packWeights
+  // The same by pairs of synapses, the first in the low half, (channelPairCount, paddedFilters), and where those are: how many values
+  // from a kernel's first cell on, (channelPairCount, 2).
+  const int32_t* channelPairs;
+  const int32_t* channelPlaces;
+  int channelPairCount;
+  int tileGroups;          // filter groups of a tile (the last may have fewer)
+  int tileRows;            // steps or positions of a tile
+  int listRows;            // steps that share a list of words: tileRows, or 1 (events)
+  bool wide;               // 16-bit weights
+  bool everyWord;          // take silent words too: the benchmark's dense figure
+  const uint8_t* weights;  // packed, see packWeights
   const int32_t* bias;
   const int32_t* firing;     // (8, paddedFilters): the plan's rows, but 1 off the limits (0, 1, 4, 5): fires above
   const float* reciprocals;  // (2, paddedFilters): 1 / amount taken up from N ≥ 0, and given down from N ≤ 0
   // What sees most spikes of a neuron that has not fired in float32, or null; (4, paddedFilters): that at |V| above 0 it sends
-  // ⌊|V|·(row 0) + (row 1)⌋, below 0 by rows 2 and 3, where that is no nearer to a whole number than kSlopesOff.
+  // ⌊|V|·(row 0) + (row 1)⌋, below 0 by rows 2 and 3, where that is no nearer to a whole number than kSlopesOff. A V of 0 sends none.
   const float* slopes;
   const int32_t* startPotential;  // (paddedFilters)
   bool settles;              // a neuron that has fired up from 0 as often as it can does not fire down, and the other way round
   bool fresh;                // no neuron has run since begin: potential and counts are still to be written
+  bool bounded;              // no V of the window at hand reaches the limits of V
   bool keeps;                // potential and counts are written as neurons fire
   int32_t* potential;        // (outHeight, outWidth, paddedFilters)
   int32_t* counts;           // the same shape: N

@@ -1,4 +1,4 @@
-// What an instruction set may have an instruction for: floors, numbers from places, and bytes as integers.
+// What an instruction set may have an instruction for: floors, signs, numbers from places, and bytes as integers.
 
 // ⌊x⌋ where |x| < 2^51: rounded to a whole number by adding 1.5·2^52, and one less where that went up.
 template <class Vector>
@@ -6,6 +6,12 @@ static inline Vector floorOf(Vector x) {
   const Vector shift = Vector{} + 0x1.8p52;
   const Vector nearest = (x + shift) - shift;
   return nearest > x ? nearest - 1 : nearest;
+}
+
+// Magnitudes with the signs of other numbers, whose own magnitude is 0 where that is.
+static inline Ints withSign(Ints magnitude, Ints sign) {
+  const Ints below = sign >> 31;
+  return (magnitude ^ below) - below;
 }
 
 // The numbers, and the pairs of them, at some places.
@@ -28,3 +34,8 @@ static inline Ints widenBytes(const uint8_t* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return __builtin_convertvector(v, Ints);
 }
+
+// Channelwise convolutions: Synapses::add where an instruction multiplies two synapses of a neuron at once (avx2.inl).
+struct Synapses {
+  static constexpr bool kByPairs = false;
+};

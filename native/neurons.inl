@@ -202,49 +202,90 @@ static inline Ints curveCounts(const Convolution& c, int filter, Ints sum) {
   return loadInts(counts);
 }
 
-// The same in float32 (Convolution::curveShort). False if one is so near to a half that it may be off.
-__attribute__((always_inline)) static inline bool seeCurveCounts(const Convolution& c, int filter, Ints sum, Ints& counts) {
-  const size_t stride = c.paddedFilters;
-  const float* scales = c.curveFloats + filter;
-  const float last = float(c.curveEntries - 1);
-  const Floats s = __builtin_convertvector(sum, Floats);
-  const Floats middle = Floats{} + last / 2;
-  const Floats place = larger(smaller(s * loadFloats(scales) + middle, Floats{} + last), Floats{});
-  const Ints entry = minInts(__builtin_convertvector(place, Ints), allInts(c.curveEntries - 2));
-  const Floats fraction = place - __builtin_convertvector(entry, Floats);
-  const Ints packed = gatherInts(c.curveShort, entry);
-  const Floats value =
-      __builtin_convertvector(packed >> 12, Floats) + __builtin_convertvector((packed << 20) >> 20, Floats) * (fraction * 0.5f);
-  Floats x = value * loadFloats(scales + 2 * stride);
-  if (c.curveLinear) x += larger(s, Floats{}) * loadFloats(scales + stride);
-  const float most = float(c.gamma + 2);
-  const Floats shifted = smaller(larger(x, Floats{} - most), Floats{} + most) + 0.5f;
-  const Ints towardsZero = __builtin_convertvector(shifted, Ints);
-  const Floats whole = __builtin_convertvector(towardsZero, Floats);
-  counts = towardsZero + Ints(whole > shifted);
-  const Floats over = shifted - __builtin_convertvector(counts, Floats);
-  const Floats off = loadFloats(scales + 3 * stride);
-  const Ints near = Ints(over < off) | Ints(over > 1 - off);
-  return !any(above(Ints{}, near));
-}
+// The same in float32 (Convolution::curveShort) of the neurons of some filters; `near` where one is so near to a half that it may be off.
+struct SeenCurves {
+  explicit SeenCurves(const Convolution& c, int filter)
+      : entries(c.curveShort),
+        lastEntry(c.curveEntries - 2),
+        last(float(c.curveEntries - 1)),
+        most(float(c.gamma + 2)),
+        linear(c.curveLinear),
+        place(loadFloats(c.curveFloats + filter)),
+        line(loadFloats(c.curveFloats + c.paddedFilters + filter)),
+        unit(loadFloats(c.curveFloats + 2 * size_t(c.paddedFilters) + filter)),
+        off(loadFloats(c.curveFloats + 3 * size_t(c.paddedFilters) + filter)) {}
 
-// Neurons whose activation is a curve, `count` of one cell from `filter` on, by z + bias in 32 bits: they fire once.
+  __attribute__((always_inline)) inline Ints counts(Ints sum, Ints& near) const {
+    const Floats s = __builtin_convertvector(sum, Floats);
+    const Floats middle = Floats{} + last / 2;
+    const Floats at = larger(smaller(s * place + middle, Floats{} + last), Floats{});
+    const Ints entry = minInts(__builtin_convertvector(at, Ints), allInts(lastEntry));
+    const Floats fraction = at - __builtin_convertvector(entry, Floats);
+    const Ints packed = gatherInts(entries, entry);
+    const Floats value =
+        __builtin_convertvector(packed >> 12, Floats) + __builtin_convertvector((packed << 20) >> 20, Floats) * (fraction * 0.5f);
+    Floats x = value * unit;
+    if (linear) x += larger(s, Floats{}) * line;
+    const Floats shifted = smaller(larger(x, Floats{} - most), Floats{} + most) + 0.5f;
+    const Ints towardsZero = __builtin_convertvector(shifted, Ints);
+    const Floats whole = __builtin_convertvector(towardsZero, Floats);
+    const Ints found = towardsZero + Ints(whole > shifted);
+    const Floats over = shifted - __builtin_convertvector(found, Floats);
+    near |= Ints(over < off) | Ints(over > 1 - off);
+    return found;
+  }
+
+  const int32_t* entries;
+  int lastEntry;
+  float last, most;
+  bool linear;
+  Floats place, line, unit, off;
+};
+
+// Cells next to each other, a row of kLanes neurons or more of each: their sums in z, their state, and where their spikes go.
+struct Cells {
+  int count;
+  const int32_t* z;
+  size_t zStride;
+  int32_t* potential;
+  int32_t* counts;
+  size_t stride;  // of potential and counts
+  uint8_t* out;
+  size_t outBytes;
+};
+
+// Neurons whose activation is a curve, `count` of each cell from `filter` on, by z + bias in 32 bits: they fire once.
 template <class Spike, bool KEEPS>
-static inline void fireCurve(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+static inline void fireCurve(const Convolution& c, const Cells& cells, const int32_t* bias, int filter, int count, Tally& tally) {
   const Ints gamma = allInts(c.gamma), limit = allInts(kPotentialLimit);
-  for (int i = 0; i < count; i += kLanes) {
-    Ints s = loadInts(neurons.z + i);
-    if (neurons.bias) s += loadInts(neurons.bias + filter + i);
-    Ints wanted;
-    if (!c.curveShort || !seeCurveCounts(c, filter + i, s, wanted)) wanted = curveCounts(c, filter + i, s);
+  const auto send = [&](Ints wanted, int r, int i, Tally& sums) {
     const Ints n = maxInts(minInts(wanted, gamma), -gamma);
     const Ints size = maxInts(n, -n);
-    tally.clipped = moreWhere(tally.clipped, above(maxInts(wanted, -wanted), size));
-    tally.sent += size;
-    storeSpikes<Spike>(neurons.out + i * sizeof(Spike), n);
-    if (!KEEPS) continue;
-    storeInts(neurons.potential + i, minInts(maxInts(s, -limit), limit));
-    storeInts(neurons.counts + i, n);
+    sums.clipped = moreWhere(sums.clipped, above(maxInts(wanted, -wanted), size));
+    sums.sent += size;
+    storeSpikes<Spike>(cells.out + r * cells.outBytes + i * sizeof(Spike), n);
+    return n;
+  };
+  for (int i = 0; i < count; i += kLanes) {
+    const Ints constant = bias ? loadInts(bias + filter + i) : Ints{};
+    const auto sumOf = [&](int r) { return loadInts(cells.z + r * cells.zStride + i) + constant; };
+    if (!KEEPS && c.curveShort) {
+      const SeenCurves curves(c, filter + i);
+      Tally seen = tally;
+      Ints near = {};
+      for (int r = 0; r < cells.count; r++) send(curves.counts(sumOf(r), near), r, i, seen);
+      if (!any(above(Ints{}, near))) {
+        tally = seen;
+        continue;
+      }
+    }
+    for (int r = 0; r < cells.count; r++) {
+      const Ints s = sumOf(r);
+      const Ints n = send(curveCounts(c, filter + i, s), r, i, tally);
+      if (!KEEPS) continue;
+      storeInts(cells.potential + r * cells.stride + i, minInts(maxInts(s, -limit), limit));
+      storeInts(cells.counts + r * cells.stride + i, n);
+    }
   }
 }
 
@@ -288,68 +329,97 @@ __attribute__((always_inline)) static inline Wanted wantedSpikes(const Slopes& s
   return {zeroUnless(fires, quotient + 1), amount, positive};
 }
 
-// The same in float32 (Convolution::slopes) by |V|, at most Γ + 1. False if one is so near to a whole number that it may be off.
-__attribute__((always_inline)) static inline bool seeWantedSpikes(const float* slopes, size_t stride, float most, Ints size,
-                                                                  Mask positive, Ints& spikes) {
-  const Floats factor = chooseFloats(positive, loadFloats(slopes), loadFloats(slopes + 2 * stride));
-  const Floats offset = chooseFloats(positive, loadFloats(slopes + stride), loadFloats(slopes + 3 * stride));
-  const Floats x = __builtin_convertvector(size, Floats) * factor + offset;
-  const Floats clipped = smaller(larger(x, Floats{} + 0.5f), Floats{} + most);
-  spikes = __builtin_convertvector(clipped, Ints);
-  const Floats over = clipped - __builtin_convertvector(spikes, Floats);
-  const Ints near = Ints(over < kSlopesOff) | Ints(over > 1 - kSlopesOff);
-  return !any(above(Ints{}, near));
-}
+// The same in float32 (Convolution::slopes) of the neurons of some filters, at most Γ + 1; `near` where one is so near to a whole number
+// that it may be off. Below its first spike's limit a side's line is less than 1, and on the other side of 0, too: the larger counts.
+struct SeenSlopes {
+  explicit SeenSlopes(const Convolution& c, int filter)
+      : most(float(c.gamma) + 1.5f),
+        up(loadFloats(c.slopes + filter)),
+        upOffset(loadFloats(c.slopes + c.paddedFilters + filter)),
+        down(loadFloats(c.slopes + 2 * size_t(c.paddedFilters) + filter)),
+        downOffset(loadFloats(c.slopes + 3 * size_t(c.paddedFilters) + filter)) {}
 
-// Neurons that have not fired yet, `count` of one cell from `filter` on, by a whole window: V = sat(start + z + bias), then what
+  __attribute__((always_inline)) inline Ints spikes(Ints v, Ints& near) const {
+    const Floats s = __builtin_convertvector(v, Floats);
+    const Floats x = larger(s * up + upOffset, downOffset - s * down);
+    const Floats clipped = smaller(larger(x, Floats{} + 0.5f), Floats{} + most);
+    const Ints found = __builtin_convertvector(clipped, Ints);
+    const Floats over = clipped - __builtin_convertvector(found, Floats);
+    near |= Ints(over < kSlopesOff) | Ints(over > 1 - kSlopesOff);
+    return found;
+  }
+
+  float most;
+  Floats up, upOffset, down, downOffset;
+};
+
+// Neurons that have not fired yet, `count` of each cell from `filter` on, by a whole window: V = sat(start + z + bias), then what
 // they want to send, at most Γ.
 template <class Spike, bool KEEPS>
-static inline void fireFresh(const Convolution& c, const Neurons& neurons, int filter, int count, Tally& tally) {
+static inline void fireFresh(const Convolution& c, const Cells& cells, const int32_t* bias, int filter, int count, Tally& tally) {
   const Ints limit = allInts(kPotentialLimit);
   const Ints gamma = allInts(c.gamma);
   const Slopes slopes = slopesOf(c);
-  const float* seen = c.slopes ? c.slopes + filter : nullptr;
-  const int32_t* start = c.startPotential + filter;
-  const int32_t* bias = neurons.bias ? neurons.bias + filter : nullptr;
-  const int32_t* sums = neurons.z;
-  uint8_t* out = neurons.out;
-  Ints clipped = tally.clipped, total = tally.sent;
+  const bool sees = !KEEPS && c.slopes && c.bounded;
+  const int32_t* const start = c.startPotential;
   for (int i = 0; i < count; i += kLanes) {
-    Ints z = loadInts(sums + i);
-    if (bias) z += loadInts(bias + i);
-    const Ints v = minInts(maxInts(loadInts(start + i) + z, -limit), limit);
-    const Mask positive = above(v, Ints{});
-    Ints wanted;
-    if (!seen || !seeWantedSpikes(seen + i, slopes.stride, slopes.most + 0.5f, maxInts(v, -v), positive, wanted))
-      wanted = wantedSpikes(slopes, filter + i, v).spikes;
-    const Ints sent = minInts(wanted, gamma);
-    clipped = moreWhere(clipped, above(wanted, gamma));
-    total += sent;
-    const Ints n = choose(positive, sent, -sent);
-    storeSpikes<Spike>(out + i * sizeof(Spike), n);
-    if (!KEEPS) continue;
-    const int32_t* amounts = slopes.firing + filter + i;
-    const Ints amount = choose(positive, loadInts(amounts + 2 * slopes.stride), loadInts(amounts + 7 * slopes.stride));
-    const Ints taken = sent * amount;
-    storeInts(neurons.potential + i, choose(positive, v - taken, v + taken));
-    storeInts(neurons.counts + i, n);
+    const Ints base = loadInts(start + filter + i) + (bias ? loadInts(bias + filter + i) : Ints{});
+    const int32_t* sums = cells.z + i;
+    uint8_t* out = cells.out + i * sizeof(Spike);
+    if (sees) {
+      const SeenSlopes seen(c, filter + i);
+      Ints near = {}, wanted = {}, sent = {};
+      for (int r = 0; r < cells.count; r++, sums += cells.zStride, out += cells.outBytes) {
+        const Ints v = loadInts(sums) + base;
+        const Ints spikes = seen.spikes(v, near);
+        const Ints size = minInts(spikes, gamma);
+        wanted += spikes;
+        sent += size;
+        storeSpikes<Spike>(out, withSign(size, v));
+      }
+      if (!any(above(Ints{}, near))) {
+        // what is seen is at most one above Γ
+        tally.sent += sent;
+        tally.clipped += wanted - sent;
+        continue;
+      }
+      sums = cells.z + i;
+      out = cells.out + i * sizeof(Spike);
+    }
+    for (int r = 0; r < cells.count; r++, sums += cells.zStride, out += cells.outBytes) {
+      const Ints v = minInts(maxInts(loadInts(sums) + base, -limit), limit);
+      const Wanted wanted = wantedSpikes(slopes, filter + i, v);
+      const Ints sent = minInts(wanted.spikes, gamma);
+      tally.clipped = moreWhere(tally.clipped, above(wanted.spikes, gamma));
+      tally.sent += sent;
+      const Ints n = choose(wanted.positive, sent, -sent);
+      storeSpikes<Spike>(out, n);
+      if (!KEEPS) continue;
+      const Ints taken = sent * wanted.amount;
+      storeInts(cells.potential + r * cells.stride + i, choose(wanted.positive, v - taken, v + taken));
+      storeInts(cells.counts + r * cells.stride + i, n);
+    }
   }
-  tally = {total, clipped};
 }
 
-// Fires `count` neurons of one cell once, at most 64, by a whole window. Not inlined: the compiler's limits for a file would then
+// Fires `count` neurons of each cell once, at most 64, by a whole window. Not inlined: the compiler's limits for a file would then
 // leave out what the loops over steps need.
 template <class Spike>
-__attribute__((noinline)) static void fireOnce(const Convolution& c, const Neurons& neurons, int filter, int count,
-                                               Tally& tally) {
+__attribute__((noinline)) static void fireOnce(const Convolution& c, const Cells& cells, const int32_t* bias, int filter,
+                                               int count, Tally& tally) {
   if (c.curve) {
-    if (c.keeps) fireCurve<Spike, true>(c, neurons, filter, count, tally);
-    else fireCurve<Spike, false>(c, neurons, filter, count, tally);
+    if (c.keeps) fireCurve<Spike, true>(c, cells, bias, filter, count, tally);
+    else fireCurve<Spike, false>(c, cells, bias, filter, count, tally);
   } else if (c.fresh && c.settles) {
-    if (c.keeps) fireFresh<Spike, true>(c, neurons, filter, count, tally);
-    else fireFresh<Spike, false>(c, neurons, filter, count, tally);
+    if (c.keeps) fireFresh<Spike, true>(c, cells, bias, filter, count, tally);
+    else fireFresh<Spike, false>(c, cells, bias, filter, count, tally);
   } else {
-    fire<Spike>(c, neurons, filter, count, 1, 0, tally);
+    for (int r = 0; r < cells.count; r++) {
+      const size_t at = r * cells.stride;
+      fire<Spike>(
+          c, {cells.potential + at, cells.counts + at, cells.z + r * cells.zStride, 0, bias, cells.out + r * cells.outBytes, 0},
+          filter, count, 1, 0, tally);
+    }
   }
 }
 

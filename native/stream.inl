@@ -362,17 +362,11 @@ static void sumInputRowOf(const Convolution& c, int y, const WindowBuffer* windo
                           int filters, int32_t* sums, uint8_t* scratch) {
   using Spike = typename Op::Spike;
   if (c.channelwise) {
-    constexpr int kMost = 64 / kLanes < 4 ? 64 / kLanes : 4;
     const Spike* input = reinterpret_cast<const Spike*>(c.input->data);
     const Range ky = tapsInside(y, c.height, c);
     for (int x = 0; x < c.outWidth; x++, sums += c.paddedFilters) {
-      const Range kx = tapsInside(x, c.width, c);
-      int f = 0;
-      for (; f + kMost * kLanes <= c.paddedFilters; f += kMost * kLanes) {
-        sumChannels<kMost>(c, input, c.channelWeights + f, y, x, ky, kx, f, sums + f);
-      }
-      for (; f < c.paddedFilters; f += kLanes) sumChannels<1>(c, input, c.channelWeights + f, y, x, ky, kx, f, sums + f);
-      for (f = 0; f < c.paddedFilters; f += kLanes) storeInts(sums + f, loadInts(sums + f) + loadInts(bias + f));
+      sumChannels(c, input, y, x, ky, tapsInside(x, c.width, c), 0, c.paddedFilters, sums);
+      for (int f = 0; f < c.paddedFilters; f += kLanes) storeInts(sums + f, loadInts(sums + f) + loadInts(bias + f));
     }
     return;
   }

@@ -127,23 +127,22 @@ static void fireWindowRowOf(const Convolution& c, int y, const WindowBuffer* win
         const int count = strip.filters - f < 64 ? strip.filters - f : 64;
         const size_t neuron = row + size_t(x) * c.paddedFilters + strip.firstFilter + f;
         for (int i = 0; i < count; i += kLanes) storeInts(z + i, loadInts(c.current + neuron + i) * times);
-        fireOnce<Spike>(c,
-                        {c.potential + neuron, c.counts + neuron, z, 0, nullptr, outRow + x * strip.cellBytes + f * sizeof(Spike),
-                         strip.stepBytes},
-                        strip.firstFilter + f, count, tally);
+        const size_t padded = c.paddedFilters;
+        uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
+        fireOnce<Spike>(c, {1, z, 0, c.potential + neuron, c.counts + neuron, padded, out, 0}, nullptr, strip.firstFilter + f,
+                        count, tally);
       }
     }
   } else {
     windowTiles<Op>(c, y, *window, strip.firstFilter, strip.filters, scratch,
                     [&](int x, int count, int f, int groups, int, const int32_t* z) {
-                      for (int r = 0; r < count; r++) {
-                        const int filter = strip.firstFilter + f;
-                        const size_t neuron = row + size_t(x + r) * c.paddedFilters + filter;
-                        uint8_t* out = outRow + (x + r) * strip.cellBytes + f * sizeof(Spike);
-                        fireOnce<Spike>(
-                            c, {c.potential + neuron, c.counts + neuron, z + r * groups * 16, 0, bias, out, strip.stepBytes},
-                            filter, groups * 16, tally);
-                      }
+                      const int filter = strip.firstFilter + f;
+                      const size_t neuron = row + size_t(x) * c.paddedFilters + filter;
+                      uint8_t* out = outRow + x * strip.cellBytes + f * sizeof(Spike);
+                      fireOnce<Spike>(c,
+                                      {count, z, size_t(groups) * 16, c.potential + neuron, c.counts + neuron,
+                                       size_t(c.paddedFilters), out, strip.cellBytes},
+                                      bias, filter, groups * 16, tally);
                     });
   }
   add(counters, tally);

@@ -55,9 +55,14 @@ export function decodePotential(
   const channels = threshold.length;
   if (decoder === 'vmem') {
     const factors = factorsOf(steps, threshold, lambda);
-    for (let cell = 0; cell < potential.length; cell += channels)
-      for (let j = 0; j < channels; j++)
-        target[cell + j] = (potential[cell + j]! - (delayed ? delayed[cell + j]! : 0)) * factors[j]!;
+    for (let cell = 0; cell < potential.length; cell += channels) {
+      if (delayed === undefined) {
+        for (let j = 0; j < channels; j++) target[cell + j] = potential[cell + j]! * factors[j]!;
+      } else {
+        for (let j = 0; j < channels; j++)
+          target[cell + j] = (potential[cell + j]! - delayed[cell + j]!) * factors[j]!;
+      }
+    }
     return target;
   }
   for (let cell = 0; cell < potential.length; cell += channels) {
