@@ -36,6 +36,9 @@ const char* lacksAvxVnni() {
 #endif
 
 const char* lacksAvx512Vnni() {
+#ifdef SPIKING_EMULATED_AVX512
+  return "";
+#endif
   uint32_t a, b, c, d;
   if ((savedState() & 0xe6) != 0xe6) return "the operating system does not save AVX-512 registers";
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return "the CPU has no AVX-512";

@@ -30,7 +30,10 @@ static inline Ints maxInts(Ints a, Ints b) { return ints(_mm512_max_epi32(raw(a)
 static inline Ints minInts(Ints a, Ints b) { return ints(_mm512_min_epi32(raw(a), raw(b))); }
 static inline bool any(Mask mask) { return mask != 0; }
 
-static inline __m512d floorOf(__m512d x) { return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+static inline __m512d floorOf(__m512d x) {
+  constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+  return _mm512_roundscale_pd(x, kDown);
+}
 static inline Ints withSign(Ints magnitude, Ints sign) { return subtractWhere(magnitude, above(Ints{}, sign), 2 * magnitude); }
 static inline Ints gatherInts(const int32_t* numbers, Ints places) {
   return ints(_mm512_i32gather_epi32(raw(places), numbers, 4));

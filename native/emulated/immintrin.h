@@ -1,0 +1,59 @@
+// AVX-512 on any CPU, to test the kernels that use it: SIMDe's functions under the names of the compiler's own header, and the
+// few that SIMDe does not have.
+#pragma once
+#define SIMDE_NO_NATIVE
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx2.h>
+#include <simde/x86/avx512.h>
+
+typedef simde__mmask16 __mmask16;
+#ifndef _MM_FROUND_NO_EXC
+#define _MM_FROUND_NO_EXC SIMDE_MM_FROUND_NO_EXC
+#endif
+
+template <class To, class From>
+static inline To emulatedBits(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  __builtin_memcpy(&to, &from, sizeof to);
+  return to;
+}
+template <class Lane>
+struct EmulatedLanes {
+  Lane lane[64 / sizeof(Lane)];
+};
+
+static inline __m512i _mm512_i32gather_epi32(__m512i index, const void* base, int scale) {
+  auto places = emulatedBits<EmulatedLanes<int32_t>>(index);
+  for (int32_t& place : places.lane) __builtin_memcpy(&place, static_cast<const char*>(base) + int64_t(place) * scale, 4);
+  return emulatedBits<__m512i>(places);
+}
+static inline __m512i _mm512_i32gather_epi64(__m256i index, const void* base, int scale) {
+  int32_t places[8];
+  __builtin_memcpy(places, &index, sizeof places);
+  EmulatedLanes<int64_t> found;
+  for (int i = 0; i < 8; i++) __builtin_memcpy(&found.lane[i], static_cast<const char*>(base) + int64_t(places[i]) * scale, 8);
+  return emulatedBits<__m512i>(found);
+}
+static inline __m512i _mm512_cvtepi8_epi32(__m128i bytes) {
+  int8_t from[16];
+  __builtin_memcpy(from, &bytes, sizeof from);
+  EmulatedLanes<int32_t> to;
+  for (int i = 0; i < 16; i++) to.lane[i] = from[i];
+  return emulatedBits<__m512i>(to);
+}
+static inline __m512i _mm512_cvtepu16_epi32(__m256i words) {
+  uint16_t from[16];
+  __builtin_memcpy(from, &words, sizeof from);
+  EmulatedLanes<int32_t> to;
+  for (int i = 0; i < 16; i++) to.lane[i] = from[i];
+  return emulatedBits<__m512i>(to);
+}
+static inline __m128i _mm512_cvtepi32_epi8(__m512i a) {
+  const auto from = emulatedBits<EmulatedLanes<int32_t>>(a);
+  int8_t to[16];
+  for (int i = 0; i < 16; i++) to[i] = int8_t(from.lane[i]);
+  __m128i bytes;
+  __builtin_memcpy(&bytes, to, sizeof bytes);
+  return bytes;
+}
