@@ -2,6 +2,7 @@ import { basename, extname } from 'node:path';
 import type { Command } from 'commander';
 import { selectBackend } from '../backend/select.js';
 import { DEFAULT_CONVERSION } from '../conversion/convert.js';
+import type { Preset } from '../detection/settings.js';
 import { threadsFor } from '../detector.js';
 import { usageError } from '../errors.js';
 import { listAnnotatedPhotos, type PhotoSet } from '../evaluation/annotated-photos.js';
@@ -12,6 +13,7 @@ import { addTrainedNetworkOptions, convertWithPhotos, listCalibrationPhotos } fr
 import {
   addBackendOptions,
   addPhotoSetOptions,
+  choice,
   countArgument,
   requiredTrainedFiles,
   stepList,
@@ -25,6 +27,7 @@ interface ReportCommandOptions extends PhotoSet, TrainedFileOptions {
   calibration: string;
   out: string;
   steps: number[];
+  preset?: Preset;
   resize?: Resize;
   photo?: string;
   layer?: string;
@@ -46,6 +49,9 @@ export function addReportCommand(program: Command): void {
   addPhotoSetOptions(addTrainedNetworkOptions(command))
     .requiredOption('--out <dir>', 'folder to write into; run again, it goes on from what is measured there')
     .option('--steps <list>', 'step counts of the experiments of the paper', stepList, STEPS)
+    .addOption(
+      choice('--preset <name>', 'measure the tuned network by this preset, too', ['fast', 'frugal'] as const),
+    )
     .option('--photo <file>', 'the photo of figures 7 and 8 (default: the first of --images)')
     .option('--layer <name>', 'the layer of figures 3 and 4 (default: the first)')
     .option('--channel <n>', 'the channel of figure 3, from 1 (default: the weakest)', countArgument)
@@ -91,6 +97,7 @@ async function report(given: ReportCommandOptions): Promise<number> {
       photo: given.photo ?? photos[0]!.path,
       out: given.out,
       steps: given.steps,
+      preset: given.preset,
       resize: given.resize ?? trained.resize ?? DEFAULT_CONVERSION.resize,
       layer: layer.name,
       channel: given.channel,

@@ -1,8 +1,14 @@
 import { type ConversionOptions, DEFAULT_CONVERSION, PAPER_PERCENTILE } from '../conversion/convert.js';
 import { DECODERS, type Decoder } from '../decoding/readout.js';
-import { DEFAULT_SETTINGS, type DetectionSettings, PAPER_SETTINGS } from '../detection/settings.js';
+import {
+  DEFAULT_SETTINGS,
+  type DetectionSettings,
+  PAPER_SETTINGS,
+  type Preset,
+  resolveSettings,
+} from '../detection/settings.js';
 import { type Neuron, POOLS, type RunOptions } from '../engine/plan.js';
-import type { Normalisation } from '../model/spiking-model.js';
+import type { ModelChoices, Normalisation } from '../model/spiking-model.js';
 
 /** One curve of the report: a conversion, how it is run, and the steps that are read out. */
 export interface PlannedExperiment {
@@ -11,7 +17,8 @@ export interface PlannedExperiment {
   /** The paper's section 4.2, rules at few steps, or this project's settings. */
   group: 'paper' | 'rules' | 'ours';
   label: string;
-  conversion: Pick<ConversionOptions, 'norm' | 'percentile' | 'preset'>;
+  conversion: Pick<ConversionOptions, 'norm' | 'percentile' | 'preset'> &
+    Partial<Pick<ConversionOptions, 'tune'>>;
   settings: DetectionSettings;
   steps: number[];
   decoders: readonly Decoder[];
@@ -101,6 +108,28 @@ function ownExperiments(): PlannedExperiment[] {
       },
     ];
   });
+}
+
+/** How a network is converted for its own presets: tuned, where there are photos enough. */
+export const TUNED_CONVERSION = {
+  norm: DEFAULT_CONVERSION.norm,
+  percentile: DEFAULT_CONVERSION.percentile,
+  preset: DEFAULT_CONVERSION.preset,
+  tune: DEFAULT_CONVERSION.tune,
+};
+
+/** A tuned network by one of its presets; throws `USAGE` for one that it has not. */
+export function presetExperiment(preset: Preset, model: ModelChoices): PlannedExperiment {
+  const settings = resolveSettings({}, preset, model);
+  return {
+    id: `preset-${preset}`,
+    group: 'ours',
+    label: `${preset}: layer-synchronous, ${settings.coding}${model.provenance.tuning ? ', tuned' : ''}`,
+    conversion: TUNED_CONVERSION,
+    settings,
+    steps: [settings.steps],
+    decoders: ['vmem'],
+  };
 }
 
 /** Everything that the report measures on annotated photos. */

@@ -7,7 +7,12 @@ import { writeWhole } from '../files.js';
 import { readPhotoFile } from '../image/read-resized.js';
 import type { SpikingModel } from '../model/spiking-model.js';
 import { drawChart, type Finished, loadVega } from './charts.js';
-import { type PlannedExperiment, planExperiments } from './experiments.js';
+import {
+  type PlannedExperiment,
+  planExperiments,
+  presetExperiment,
+  TUNED_CONVERSION,
+} from './experiments.js';
 import { type Section, toHtml, toMarkdown } from './page.js';
 import {
   activitySections,
@@ -38,6 +43,8 @@ export async function makeReport(options: ReportOptions, listener: ReportListene
   };
   const float = new FloatDetector(trained, 'trained', backend);
   const planned = planExperiments(steps);
+  // a preset that it has not is told of before hours, too
+  if (options.preset) planned.push(presetExperiment(options.preset, await modelOf(TUNED_CONVERSION)));
   const finished: Finished[] = [];
   for (const [i, experiment] of planned.entries()) {
     const { settings, decoders } = experiment;

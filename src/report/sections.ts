@@ -1,6 +1,11 @@
 import { type ConversionOptions, DEFAULT_CONVERSION, type TrainedNetwork } from '../conversion/convert.js';
 import { type FloatDetector, SpikingDetector } from '../detection/detector.js';
-import { DEFAULT_SETTINGS, type DetectionSettings, PAPER_SETTINGS } from '../detection/settings.js';
+import {
+  DEFAULT_SETTINGS,
+  type DetectionSettings,
+  PAPER_SETTINGS,
+  type Preset,
+} from '../detection/settings.js';
 import type { Backend } from '../engine/backend.js';
 import type { AnnotatedPhoto } from '../evaluation/annotated-photos.js';
 import { readPhotoFile } from '../image/read-resized.js';
@@ -37,6 +42,8 @@ export interface ReportOptions {
   photo: string;
   /** Folder to write into; measurements are kept in its `state/` and not made again. */
   out: string;
+  /** A preset of the tuned network that is measured, too. */
+  preset?: Preset | undefined;
   /** Steps of the paper's experiments, ascending. */
   steps: number[];
   resize: Resize;

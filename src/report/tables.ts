@@ -35,10 +35,21 @@ export function ablationTable(finished: readonly Finished[]): Table {
 /** mAP (error) of a group's experiments at every step; with `costs`, the spikes per neuron, MAC-weighted, too. */
 export function stepsTable(finished: readonly Finished[], group: 'rules' | 'ours', costs = false): Table {
   const shown = finished.filter(({ experiment }) => experiment.group === group);
-  const header = ['settings', ...shown[0]!.experiment.steps.map((step) => `T=${step}`)];
-  const cell = (score: StepScore) =>
-    costs ? `${mapAndError(score)} ${score.spikesPerNeuronMacWeighted.toFixed(2)}` : mapAndError(score);
-  return [header, ...shown.map(({ experiment, report }) => [experiment.label, ...report.snn.map(cell)])];
+  // a preset has a T of its own
+  const steps = [...new Set(shown.flatMap(({ experiment }) => experiment.steps))].sort((a, b) => a - b);
+  const cell = (score: StepScore | undefined) => {
+    if (!score) return '–';
+    return costs
+      ? `${mapAndError(score)} ${score.spikesPerNeuronMacWeighted.toFixed(2)}`
+      : mapAndError(score);
+  };
+  return [
+    ['settings', ...steps.map((step) => `T=${step}`)],
+    ...shown.map(({ experiment, report }) => [
+      experiment.label,
+      ...steps.map((step) => cell(report.snn.find((score) => score.steps === step))),
+    ]),
+  ];
 }
 
 /** mAP with its interval at the last step of the paper's own configuration, `ibt` read from Vmem. */

@@ -11,6 +11,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodeModel } from '../../src/model/model-file.js';
+import { presetExperiment } from '../../src/report/experiments.js';
 import { expectError, run } from '../support/command.js';
 import { hasProgram, programsRequired } from '../support/programs.js';
 import { lite, root } from '../support/shared.js';
@@ -50,8 +52,8 @@ beforeAll(() => {
       join(folder, `${name}.xml`),
       '<annotation><object><name>cat</name><bndbox><xmin>48</xmin><ymin>60</ymin><xmax>420</xmax><ymax>299</ymax></bndbox></object></annotation>',
     );
-  result = report();
-  again = report();
+  result = report('--preset', 'fast');
+  again = report('--preset', 'fast');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -64,16 +66,37 @@ describe('report', () => {
     const results = JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'));
     const paper = results.filter(({ id }: { id: string }) => id.startsWith('paper-'));
     expect(paper).toHaveLength(9);
-    for (const { snn, images, failures } of results) {
-      expect(snn.length).toBeGreaterThan(1);
+    for (const { id, snn, images, failures } of results) {
+      if (id === 'preset-fast') expect(snn.map(({ steps }: { steps: number }) => steps)).toEqual([16]);
+      else expect(snn.length).toBeGreaterThan(1);
       expect([images, failures]).toEqual([1, 1]);
     }
     for (const name of FIGURES)
       expect(readFileSync(join(out, `${name}.svg`), 'utf8')).toMatch(/^<svg.*<\/svg>$/s);
     const markdown = readFileSync(join(out, 'report.md'), 'utf8');
+    expect(markdown).toMatch(
+      /^\| fast: layer-synchronous, count \| – \| – \| – \| – \| [.\d]+ \([.\d]+\) [.\d]+ \| – \|$/m,
+    );
     expect(markdown.match(/^\| (none|layer|channel) \| (if|signed|ibt) \| (count|vmem) \|/gm)).toHaveLength(
       18,
     );
+  });
+
+  it('measures a tuned network by its own presets', () => {
+    const { provenance, presets } = decodeModel(readFileSync(`${root}models/tiny-yolo-lite-voc.safetensors`));
+    const frugal = presetExperiment('frugal', { provenance, presets: presets! });
+    expect(frugal.settings).toMatchObject({
+      schedule: 'layered',
+      coding: 'phase',
+      steps: presets!.frugal!.steps,
+    });
+    expect(frugal.steps).toEqual([presets!.frugal!.steps]);
+    expect(frugal.conversion).toMatchObject({ tune: 'full', norm: 'channel' });
+    expect(presetExperiment('fast', { provenance }).settings).toMatchObject({ coding: 'count', steps: 16 });
+  });
+
+  it('says at once that a network has no preset', () => {
+    expectError(report('--preset', 'frugal'), 2, /no preset frugal/);
   });
 
   it('gives the same again from what it kept', () => {
