@@ -235,6 +235,12 @@ function fire(
   store<f64>(c.statistics, load<f64>(c.statistics, 8) + <f64>clipped, 8);
 }
 
+/** Integers of floats that are whole, within ±2^22: what is added to 1.5·2^23 are its low bits. Saturating conversions take many instructions. */
+@inline
+function wholeNumbers(x: v128): v128 {
+  return i32x4.sub(f32x4.add(x, f32x4.splat(12582912)), i32x4.splat(0x4b400000));
+}
+
 /** How far off a neuron's spikes by slopes in float32 may be; see native/kernels.h. */
 const SLOPES_OFF: f32 = 1.0 / 8192.0;
 
@@ -286,12 +292,15 @@ function fireFresh(c: Convolution, z: usize, bias: usize, neuron: usize, filter:
     v = i32x4.min_s(i32x4.max_s(v, i32x4.splat(-LIMIT)), i32x4.splat(LIMIT));
     const positive = i32x4.gt_s(v, zero);
     const slopes = c.slopes + at;
-    const factor = v128.bitselect(v128.load(slopes), v128.load(slopes + 2 * stride), positive);
-    const offset = v128.bitselect(v128.load(slopes + stride), v128.load(slopes + 3 * stride), positive);
-    let x = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(i32x4.abs(v)), factor), offset);
-    x = f32x4.min(f32x4.max(x, f32x4.splat(0.5)), most);
-    const wanted = i32x4.trunc_sat_f32x4_s(x);
-    const over = f32x4.sub(x, f32x4.convert_i32x4_s(wanted));
+    const size = f32x4.convert_i32x4_s(v);
+    // on its other side V lies below a first spike
+    let x = f32x4.pmax(
+      f32x4.add(f32x4.mul(size, v128.load(slopes)), v128.load(slopes + stride)),
+      f32x4.sub(v128.load(slopes + 3 * stride), f32x4.mul(size, v128.load(slopes + 2 * stride))));
+    x = f32x4.pmin(f32x4.pmax(x, f32x4.splat(0.5)), most);
+    const whole = f32x4.floor(x);
+    const wanted = wholeNumbers(whole);
+    const over = f32x4.sub(x, whole);
     near = v128.or(near, v128.or(f32x4.lt(over, f32x4.splat(SLOPES_OFF)), f32x4.gt(over, f32x4.splat(1 - SLOPES_OFF))));
     const spikes = i32x4.min_s(wanted, gamma);
     clipped = i32x4.sub(clipped, i32x4.gt_s(wanted, gamma));
@@ -321,7 +330,7 @@ function fireCurve(c: Convolution, z: usize, bias: usize, neuron: usize, filter:
   const least = i32x4.neg(gamma);
   const most = f32x4.splat(<f32>(c.gamma + 2));
   const last = <f32>(c.curveEntries - 1);
-  const lastEntry = i32x4.splat(c.curveEntries - 2);
+  const lastEntry = f32x4.splat(last - 1);
   let sent = zero;
   let clipped = zero;
   let near = zero;
@@ -331,9 +340,10 @@ function fireCurve(c: Convolution, z: usize, bias: usize, neuron: usize, filter:
     const scales = c.curveFloats + (filter + lane) * 4;
     const sum = f32x4.convert_i32x4_s(s);
     let place = f32x4.add(f32x4.mul(sum, v128.load(scales)), f32x4.splat(last / 2));
-    place = f32x4.max(f32x4.min(place, f32x4.splat(last)), f32x4.splat(0));
-    const entry = i32x4.min_s(i32x4.trunc_sat_f32x4_s(place), lastEntry);
-    const fraction = f32x4.sub(place, f32x4.convert_i32x4_s(entry));
+    place = f32x4.pmax(f32x4.pmin(place, f32x4.splat(last)), f32x4.splat(0));
+    const before = f32x4.pmin(f32x4.floor(place), lastEntry);
+    const entry = wholeNumbers(before);
+    const fraction = f32x4.sub(place, before);
     let packed = i32x4.splat(load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 0) * 4));
     packed = i32x4.replace_lane(packed, 1, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 1) * 4));
     packed = i32x4.replace_lane(packed, 2, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 2) * 4));
@@ -342,13 +352,13 @@ function fireCurve(c: Convolution, z: usize, bias: usize, neuron: usize, filter:
     const value = f32x4.add(
       f32x4.convert_i32x4_s(i32x4.shr_s(packed, 12)), f32x4.mul(rise, f32x4.mul(fraction, f32x4.splat(0.5))));
     let x = f32x4.mul(value, v128.load(scales + 2 * stride));
-    if (c.curveLinear) x = f32x4.add(x, f32x4.mul(f32x4.max(sum, f32x4.splat(0)), v128.load(scales + stride)));
-    const shifted = f32x4.add(f32x4.min(f32x4.max(x, f32x4.neg(most)), most), f32x4.splat(0.5));
+    if (c.curveLinear) x = f32x4.add(x, f32x4.mul(f32x4.pmax(sum, f32x4.splat(0)), v128.load(scales + stride)));
+    const shifted = f32x4.add(f32x4.pmin(f32x4.pmax(x, f32x4.neg(most)), most), f32x4.splat(0.5));
     const whole = f32x4.floor(shifted);
     const over = f32x4.sub(shifted, whole);
     const off = v128.load(scales + 3 * stride);
     near = v128.or(near, v128.or(f32x4.lt(over, off), f32x4.gt(over, f32x4.sub(f32x4.splat(1), off))));
-    const wanted = i32x4.trunc_sat_f32x4_s(whole);
+    const wanted = wholeNumbers(whole);
     const n = i32x4.min_s(i32x4.max_s(wanted, least), gamma);
     clipped = i32x4.sub(clipped, i32x4.ne(wanted, n));
     sent = i32x4.add(sent, i32x4.abs(n));

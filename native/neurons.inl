@@ -342,7 +342,7 @@ struct SeenSlopes {
   __attribute__((always_inline)) inline Ints spikes(Ints v, Ints& near) const {
     const Floats s = __builtin_convertvector(v, Floats);
     const Floats x = larger(s * up + upOffset, downOffset - s * down);
-    const Floats clipped = smaller(larger(x, Floats{} + 0.5f), Floats{} + most);
+    const Floats clipped = smaller(larger(Floats{} + 0.5f, x), Floats{} + most);
     const Ints found = __builtin_convertvector(clipped, Ints);
     const Floats over = clipped - __builtin_convertvector(found, Floats);
     near |= Ints(over < kSlopesOff) | Ints(over > 1 - kSlopesOff);
@@ -362,6 +362,9 @@ static inline void fireFresh(const Convolution& c, const Cells& cells, const int
   const Slopes slopes = slopesOf(c);
   const bool sees = !KEEPS && c.slopes && c.bounded;
   const int32_t* const start = c.startPotential;
+  // by value: stores of spikes could be stores into what is pointed to
+  const int number = cells.count;
+  const size_t zStride = cells.zStride, outBytes = cells.outBytes;
   for (int i = 0; i < count; i += kLanes) {
     const Ints base = loadInts(start + filter + i) + (bias ? loadInts(bias + filter + i) : Ints{});
     const int32_t* sums = cells.z + i;
@@ -369,7 +372,7 @@ static inline void fireFresh(const Convolution& c, const Cells& cells, const int
     if (sees) {
       const SeenSlopes seen(c, filter + i);
       Ints near = {}, wanted = {}, sent = {};
-      for (int r = 0; r < cells.count; r++, sums += cells.zStride, out += cells.outBytes) {
+      for (int r = 0; r < number; r++, sums += zStride, out += outBytes) {
         const Ints v = loadInts(sums) + base;
         const Ints spikes = seen.spikes(v, near);
         const Ints size = minInts(spikes, gamma);
@@ -386,7 +389,7 @@ static inline void fireFresh(const Convolution& c, const Cells& cells, const int
       sums = cells.z + i;
       out = cells.out + i * sizeof(Spike);
     }
-    for (int r = 0; r < cells.count; r++, sums += cells.zStride, out += cells.outBytes) {
+    for (int r = 0; r < number; r++, sums += zStride, out += outBytes) {
       const Ints v = minInts(maxInts(loadInts(sums) + base, -limit), limit);
       const Wanted wanted = wantedSpikes(slopes, filter + i, v);
       const Ints sent = minInts(wanted.spikes, gamma);

@@ -212,7 +212,7 @@ export function slopesOf({ firing, filters }: ConvolutionStage): Float32Array | 
       [1, down, give, upFromBelow],
     ] as const) {
       if (limit > POTENTIAL_LIMIT) continue;
-      if (!(amount > 0 && amount - limit < turn && limit >= 0 && limit <= 2 * amount)) return undefined;
+      if (!(amount > 0 && amount - limit < turn && limit > 0 && limit <= 2 * amount)) return undefined;
       slopes[2 * side * stride + f] = 1 / amount;
       slopes[(2 * side + 1) * stride + f] = (0.5 - limit) / amount + 1;
     }
