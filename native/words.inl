@@ -43,27 +43,43 @@ static inline int64_t totalOf(typename Op::Sum acc) {
   return total;
 }
 
+// Σ|spike| of so many bytes.
 template <class Op>
-static double observeRowOf(const Convolution& c, int y, int steps) {
+static inline int64_t magnitudeOf(const uint8_t* data, size_t bytes) {
   using Spike = typename Op::Spike;
   constexpr int kBytes = 64 / Op::kParts;
+  typename Op::Sum magnitude = Op::zero();
+  size_t at = 0;
+  for (; at + kBytes <= bytes; at += kBytes) magnitude = Op::addMagnitude(magnitude, data + at);
+  int64_t total = totalOf<Op>(magnitude);
+  for (; at < bytes; at += sizeof(Spike)) {
+    const int s = *reinterpret_cast<const Spike*>(data + at);
+    total += s < 0 ? -s : s;
+  }
+  return total;
+}
+
+constexpr size_t kSummed = 1 << 20;
+
+template <class Op>
+static double observeRowOf(const Convolution& c, int y, int steps) {
   const int rows = c.listRows;
   const int tiles = (steps + rows - 1) / rows;
   const size_t stepBytes = size_t(c.words) * 4;
+  const size_t cellBytes = steps * stepBytes;
+  const uint8_t* row = c.input->data + size_t(y) * c.width * cellBytes;
   double reached = 0;
+  // neighbours that are heard as often are one run of spikes, of which 32 bits hold the sum
+  const int most = cellBytes < kSummed ? int(kSummed / cellBytes) : 1;
+  for (int x = 0, end; x < c.width; x = end) {
+    for (end = x + 1; end < c.width && end - x < most && c.fanColumns[end] == c.fanColumns[x]; end++) continue;
+    const int64_t total = magnitudeOf<Op>(row + x * cellBytes, (end - x) * cellBytes);
+    reached += double(total) * c.fanRows[y] * c.fanColumns[x];
+  }
+  if (!c.lists) return reached;
   for (int x = 0; x < c.width; x++) {
     const size_t cell = size_t(y) * c.width + x;
-    const uint8_t* data = c.input->data + cell * steps * stepBytes;
-    typename Op::Sum magnitude = Op::zero();
-    size_t at = 0;
-    for (; at + kBytes <= steps * stepBytes; at += kBytes) magnitude = Op::addMagnitude(magnitude, data + at);
-    int64_t total = totalOf<Op>(magnitude);
-    for (; at < steps * stepBytes; at += sizeof(Spike)) {
-      const int s = *reinterpret_cast<const Spike*>(data + at);
-      total += s < 0 ? -s : s;
-    }
-    reached += double(total) * c.fanRows[y] * c.fanColumns[x];
-    if (!c.lists) continue;
+    const uint8_t* data = row + x * cellBytes;
     if (Op::kOffset != 0) {
       for (int t = 0; t < steps; t++) {
         const int8_t* spikes = reinterpret_cast<const int8_t*>(data + t * stepBytes);
