@@ -349,8 +349,9 @@ void Engine::planChannels(Stage& stage) {
   // an odd number's last pair has a second synapse without weight, in the kernel's first cell
   for (int i = 0; i < synapses; i++) {
     const int tap = i / heard;
-    const int cell = tap / spec.size * spec.width + tap % spec.size;
-    stage.channelPlaces.as<int32_t>()[i] = cell * padded(spec.channels) + i % heard * spec.filters;
+    // of a window that lies inside a map they are within 32 bits
+    const size_t cell = size_t(tap / spec.size) * spec.width + tap % spec.size;
+    stage.channelPlaces.as<int32_t>()[i] = int32_t(cell * padded(spec.channels) + size_t(i % heard) * spec.filters);
     for (int f = 0; f < c.paddedFilters; f++) {
       const uint32_t weight = uint16_t(weights[size_t(i) * c.paddedFilters + f]);
       stage.channelPairs.as<uint32_t>()[size_t(i / 2) * c.paddedFilters + f] |= weight << (i % 2 * 16);
@@ -1143,7 +1144,7 @@ const char* Engine::emit(int index, const int32_t* counts) {
   Stage& stage = stages_[index];
   if (stage.step == 0 || stage.lastSteps != 1) return "an island sends in a step that was run alone";
   if (stage.step - 1 != stage.spec.startDelay) return "an island sends in the step in which its start delay ends";
-  settle(stage);
+  stage.blank = false;
   const SpikeBuffer& out = stage.output;
   const size_t cells = size_t(out.height) * out.width;
   const bool wide = kernels_.spikeBytes(isWide()) == 2;
