@@ -24,7 +24,7 @@ const options = { ...DEFAULT_CONVERSION, weightBits: 8, resize: trained.resize }
 const calibration = () => readResized(photos.slice(0, 50), options.resize, width, height, channels);
 const model = await convertNetwork(trained, calibration, options, selectBackend().backend);
 
-const detector = await Detector.load({ model: encodeModel(model), steps: 32 });
+const detector = await Detector.load({ model: encodeModel(model) });
 for await (const { source, result, error } of detector.detectAll(photos)) {
   console.log(source, error ? error.message : '');
   for (const { class: name, score, box } of result?.detections ?? []) console.log(' ', name, score, box);

@@ -39,7 +39,7 @@ export interface ModelBenchmarkOptions {
   photo: string;
   runs: number;
   steps?: number | undefined;
-  /** Few rows: the best instruction set, one thread. */
+  /** Few rows: the best instruction set, WASM and the peer. */
   quick?: boolean | undefined;
   peer?: PeerOptions | undefined;
   /** Annotated photos for mAP. */

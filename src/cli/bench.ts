@@ -56,9 +56,9 @@ export function addBenchCommand(program: Command): void {
     .command('bench')
     .description('measure every back-end and instruction set of this machine')
     .option('--photo <file>', 'photo to run on', samplePhoto)
-    .option('--runs <n>', 'timed runs of each row, in turns', numberArgument, 7)
+    .option('--runs <n>', 'timed runs of each row, in turns (default: 7, with --quick 3)', numberArgument)
     .option('--size <px>', 'input size of tiny-yolo-voc (default 416)', numberArgument)
-    .option('--quick', 'few rows, three runs')
+    .option('--quick', 'few rows, three runs if --runs does not say otherwise')
     .option(
       '--peer <name>',
       'measure a peer in the same run: onnxruntime (installs bench/peers on first use)',
@@ -217,8 +217,8 @@ async function benchModel(model: string, options: BenchOptions): Promise<void> {
   process.stdout.write(options.json ? `${JSON.stringify(found)}\n` : modelTable(found));
 }
 
-async function bench(given: BenchOptions): Promise<void> {
-  const options = given.quick ? { ...given, runs: Math.min(given.runs, 3) } : given;
+async function bench(given: Omit<BenchOptions, 'runs'> & { runs?: number }): Promise<void> {
+  const options = { ...given, runs: given.runs ?? (given.quick ? 3 : 7) };
   const { photo, runs, size = 416 } = options;
   if (!(Number.isInteger(runs) && runs >= 1 && runs <= 1000))
     throw usageError(`--runs is ${runs}; expected 1 to 1000`);

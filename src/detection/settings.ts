@@ -104,7 +104,7 @@ function presetOf(preset: Preset, model: ModelChoices | undefined): Partial<Dete
     const frugal = model.presets?.frugal;
     if (!frugal)
       throw usageError(
-        'this model has no preset frugal, which is found when a network is tuned; convert it again with 8 photos or more and without --tune none',
+        'this model has no preset frugal, which is found when a network is tuned, with 8 photos or more and without --tune none, and comes near its float network (error .15); convert it again so, or use fast',
       );
     return { steps: frugal.steps, coding: frugal.coding };
   }
