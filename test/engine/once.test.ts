@@ -40,8 +40,8 @@ function plan(
   return { stages: [neurons, output], gamma: 127, blockLength: STEPS - 1 };
 }
 
-function expectEqual(each: EnginePlan, random: () => number): void {
-  const pixels = Uint8Array.from({ length: CELLS }, () => Math.floor(random() * 256));
+function expectEqual(each: EnginePlan, random: () => number, cells = CELLS): void {
+  const pixels = Uint8Array.from({ length: cells }, () => Math.floor(random() * 256));
   const checksums = [referenceBackend, ...fastBackends].map((backend) => {
     const simulation = new Simulation(each, backend);
     simulation.begin(pixels);
@@ -89,5 +89,57 @@ describe('neurons that fire once send the same where a sum lies at the border be
           },
           random,
         );
+  });
+
+  it('and where V would leave its limits', () => {
+    const random = randomNumbers(5);
+    const [cells, senderCount] = [512, 144];
+    const shape = { height: 1, width: cells, outHeight: 1, outWidth: cells, startDelay: STEPS - 1 };
+    // whole bytes up to Γ, which all neurons of the second layer hear with the greatest weight of one sign
+    const senders = unitConvolution({
+      ...{
+        ...shape,
+        name: 'senders',
+        input: -1,
+        filters: senderCount,
+        weights: new Int16Array(senderCount).fill(1),
+      },
+      bias: new Int32Array(senderCount),
+      startPotential: new Int32Array(senderCount),
+      firing: firingLimits(
+        'ibt-memory',
+        0.5,
+        new Int32Array(senderCount).fill(100),
+        new Int32Array(senderCount).fill(100),
+      ),
+    });
+    const threshold = Int32Array.from({ length: FILTERS }, () => Math.floor((1 + random()) * 2 ** 24));
+    const sign = (filter: number) => (filter % 2 ? -1 : 1);
+    const neurons = unitConvolution({
+      ...{ ...shape, name: 'neurons', input: 0, channels: senderCount, filters: FILTERS },
+      weights: Int16Array.from(
+        { length: FILTERS * senderCount },
+        (_, i) => 32639 * sign(Math.floor(i / senderCount)),
+      ),
+      bias: Int32Array.from(threshold, (_, f) => sign(f) * 2 ** 23),
+      startPotential: new Int32Array(FILTERS),
+      firing: firingLimits('ibt-memory', 0.5, threshold, threshold),
+    });
+    const output = unitConvolution({
+      ...{ ...shape, name: 'output', input: 1, channels: FILTERS, startDelay: 0, fires: false },
+      weights: new Int16Array(FILTERS).fill(1),
+    });
+    for (const statesOnDemand of [false, true]) {
+      const plan = { stages: [senders, neurons, output], gamma: 127, blockLength: STEPS - 1, statesOnDemand };
+      expectEqual(plan, random, cells);
+      const simulation = new Simulation(plan, referenceBackend);
+      simulation.begin(new Uint8Array(cells).fill(255));
+      simulation.advanceTo(STEPS);
+      const { counts } = simulation.state('neurons');
+      // 2^30 holds fewer amounts than what came in
+      for (let i = 0; i < counts.length; i++)
+        expect(Math.abs(counts[i]!)).toBe(Math.floor(2 ** 30 / threshold[i % FILTERS]! + 0.5));
+      simulation.close();
+    }
   });
 });
