@@ -128,9 +128,9 @@ void readConvolutionGeometry(Napi::Env env, const Napi::Object& object, const st
 // Channels that a filter hears.
 int heardBy(const StageSpec& spec) { return spec.channelwise ? spec.channels / spec.filters : spec.channels; }
 
-// docs/engine.md: A·Σ|W| + |B| < 2^30, so that no sum overflows.
+// docs/engine.md: A·Σ|W| + |B| < 2^30, so that no sum overflows. Notes the largest Σ|W|.
 template <class Weight>
-void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
+void checkSums(Napi::Env env, StageSpec& spec, const std::string& where) {
   const Weight* weights = static_cast<const Weight*>(spec.weights);
   const size_t perFilter = size_t(spec.size) * spec.size * heardBy(spec);
   const int64_t greatest = spec.input < 0 ? 255 : 127;
@@ -140,6 +140,7 @@ void checkSums(Napi::Env env, const StageSpec& spec, const std::string& where) {
       const int64_t w = weights[f * perFilter + i];
       sum += w < 0 ? -w : w;
     }
+    spec.gain = std::max(spec.gain, sum);
     const int64_t bias = spec.bias[f];
     if (bias < -kLimit23 || bias > kLimit23 || greatest * sum + (bias < 0 ? -bias : bias) >= int64_t(1) << 30) {
       fail(env, where + "channel " + std::to_string(f) + " breaks the bounds of the integer engine");

@@ -37,24 +37,6 @@ static inline void storeBytes(uint8_t* p, Ints s) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), both);
 }
 
-// Adds two synapses of 8 neurons each: weights in pairs, spikes of either. Of bytes 16 are read.
-struct Synapses {
-  static constexpr bool kByPairs = true;
-  static Ints add(Ints acc, const int32_t* weights, const int8_t* first, const int8_t* second) {
-    return add(acc, weights, _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(load(first), load(second))));
-  }
-  static Ints add(Ints acc, const int32_t* weights, const int16_t* first, const int16_t* second) {
-    const __m128i a = load(first), b = load(second);
-    return add(acc, weights, _mm256_set_m128i(_mm_unpackhi_epi16(a, b), _mm_unpacklo_epi16(a, b)));
-  }
-
- private:
-  static __m128i load(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-  static Ints add(Ints acc, const int32_t* weights, __m256i pairs) {
-    return acc + ints(_mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights)), pairs));
-  }
-};
-
 struct Pairs {
   using Spike = int16_t;
   using Sum = __m256i;
@@ -79,4 +61,22 @@ struct Pairs {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_abs_epi16(load(p)), _mm256_set1_epi16(1)));
   }
   static void store(int32_t* p, Sum acc) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), acc); }
+};
+
+// Adds two synapses of 8 neurons each: weights in pairs, spikes of either. Of bytes 16 are read.
+struct Synapses {
+  static constexpr bool kByPairs = true;
+  static Ints add(Ints acc, const int32_t* weights, const int8_t* first, const int8_t* second) {
+    return add(acc, weights, _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(load(first), load(second))));
+  }
+  static Ints add(Ints acc, const int32_t* weights, const int16_t* first, const int16_t* second) {
+    const __m128i a = load(first), b = load(second);
+    return add(acc, weights, _mm256_set_m128i(_mm_unpackhi_epi16(a, b), _mm_unpacklo_epi16(a, b)));
+  }
+
+ private:
+  static __m128i load(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+  static Ints add(Ints acc, const int32_t* weights, __m256i pairs) {
+    return ints(Pairs::dot(raw(acc), Pairs::load(reinterpret_cast<const uint8_t*>(weights)), pairs));
+  }
 };

@@ -87,7 +87,7 @@ static inline void sumPairs(const Convolution& c, const Value* input, int filter
 // Calls sum(Number<vectors>, at) for `count` neurons, several vectors at once.
 template <class Sum>
 static inline void inVectors(int count, Sum sum) {
-  constexpr int kMost = 64 / kLanes < 4 ? 64 / kLanes : 4;
+  constexpr int kMost = 4;
   int at = 0;
   for (; at + kMost * kLanes <= count; at += kMost * kLanes) sum(Number<kMost>(), at);
   for (; at < count; at += kLanes) sum(Number<1>(), at);

@@ -41,19 +41,6 @@ std::string digest(const void* data, size_t bytes) {
   return std::to_string(bytes) + ' ' + std::to_string(a) + ' ' + std::to_string(b);
 }
 
-// The largest Σ|w| of a convolution's filters.
-int64_t gainOf(const StageSpec& spec) {
-  const size_t synapses = size_t(spec.size) * spec.size * (spec.channelwise ? spec.channels / spec.filters : spec.channels);
-  int64_t gain = 0;
-  for (int f = 0; f < spec.filters; f++) {
-    int64_t sum = 0;
-    for (size_t at = f * synapses; at < (f + 1) * synapses; at++)
-      sum += std::abs(spec.wide ? static_cast<const int16_t*>(spec.weights)[at] : static_cast<const int8_t*>(spec.weights)[at]);
-    gain = std::max(gain, sum);
-  }
-  return gain;
-}
-
 Memory copyPadded(const int32_t* source, int count, int paddedCount, int rows, int32_t fill) {
   Memory memory(size_t(paddedCount) * rows * 4);
   int32_t* target = memory.as<int32_t>();
@@ -258,7 +245,6 @@ void Engine::planConvolution(Stage& stage) {
     stage.weights = sharedWeights(kernels_, c, spec.weights, weightBytes, filters / kFilterGroup * groupBytes);
     c.weights = stage.weights->as<uint8_t>();
   }
-  stage.gain = gainOf(spec);
   stage.bias = copyPadded(spec.bias, spec.filters, filters, 1, 0);
   if (spec.input < 0 && spikeBytes == 1) addPixelOffset(spec, stage.bias.as<int32_t>());
   c.bias = stage.bias.as<int32_t>();
@@ -343,6 +329,7 @@ void Engine::planChannels(Stage& stage) {
     }
   }
   c.channelWeights = weights;
+  if (!kernels_.pairsSynapses) return;
   const int pairs = (synapses + 1) / 2, heard = spec.channels / spec.filters;
   stage.channelPairs = Memory(size_t(pairs) * c.paddedFilters * 4);
   stage.channelPlaces = Memory(size_t(pairs) * 2 * 4);
@@ -918,8 +905,8 @@ void Engine::endWindow(Stage& stage, int step, bool keep) {
   const int64_t start = largestMagnitude(stage.startPotential.as<int32_t>(), c.paddedFilters);
   const int64_t constant = c.current ? stage.largestCurrent : largestMagnitude(c.bias, c.paddedFilters);
   const bool narrow = times * constant + start < kPotentialLimit;
-  // of one digit, or of the spikes of one step
-  const int64_t came = c.current ? 0 : std::max<int64_t>(127, gamma_) * stage.gain;
+  // counts of one digit came in, or the spikes of one step
+  const int64_t came = c.current ? 0 : 127 * stage.spec.gain;
   c.bounded = narrow && times * constant + start + came < kPotentialLimit;
   if (c.channelwise) return endChannelsWindow(stage, times, narrow, keep || !c.fresh || !once || !spikesDo);
   WindowBuffer window{};
@@ -1034,7 +1021,8 @@ void Engine::runGather(Stage& stage, int steps) {
   stage.stale = steps == 1 && stage.delay == stage.step;
   if (!stage.stale) {
     for (int input : spec.inputs) settle(stages_[input]);
-    settle(stage);
+    // all of its counts are written
+    stage.blank = false;
   }
   const size_t spikeBytes = kernels_.spikeBytes(isWide());
   const size_t channels = stage.output.paddedChannels;

@@ -24,6 +24,7 @@ struct StageSpec {
   int reach;  // filters that a spike reaches at an output cell
   int startDelay;
   const void* weights;
+  int64_t gain;  // the largest Σ|W| of a filter
   const int32_t* bias;
   const int32_t* firing;
   const int32_t* startPotential;
@@ -137,7 +138,6 @@ class Engine {
     std::vector<Comb> combs;  // the same channels, those of a shuffle together
     Load load{};
     int64_t largestCurrent = 0;
-    int64_t gain = 0;          // what its neurons' weights amount to at most
     int delay = 0;             // steps in which nothing can come out
     int lastSteps = 0;         // steps of the last block
     bool stale = false;        // (a gather or a pool) counts are still to be written: they are the spikes of its last step

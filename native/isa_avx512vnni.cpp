@@ -52,26 +52,6 @@ static inline void storeBytes(uint8_t* p, Ints s) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(s)));
 }
 
-// Adds two synapses of 16 neurons each: weights in pairs, spikes of either.
-struct Synapses {
-  static constexpr bool kByPairs = true;
-  static Ints add(Ints acc, const int32_t* weights, const int8_t* first, const int8_t* second) {
-    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(first));
-    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(second));
-    return add(acc, weights, _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b))));
-  }
-  static Ints add(Ints acc, const int32_t* weights, const int16_t* first, const int16_t* second) {
-    const __m512i a = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first)));
-    const __m512i b = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)));
-    return add(acc, weights, _mm512_or_si512(a, _mm512_slli_epi32(b, 16)));
-  }
-
- private:
-  static Ints add(Ints acc, const int32_t* weights, __m512i pairs) {
-    return ints(_mm512_dpwssd_epi32(raw(acc), _mm512_loadu_si512(weights), pairs));
-  }
-};
-
 struct Op16 {
   using Spike = int16_t;
   using Sum = __m512i;
@@ -96,6 +76,26 @@ struct Op16 {
     return _mm512_dpwssd_epi32(acc, _mm512_abs_epi16(load(p)), _mm512_set1_epi16(1));
   }
   static void store(int32_t* p, Sum acc) { _mm512_storeu_si512(p, acc); }
+};
+
+// Adds two synapses of 16 neurons each: weights in pairs, spikes of either.
+struct Synapses {
+  static constexpr bool kByPairs = true;
+  static Ints add(Ints acc, const int32_t* weights, const int8_t* first, const int8_t* second) {
+    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(first));
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(second));
+    return add(acc, weights, _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(a, b), _mm_unpacklo_epi8(a, b))));
+  }
+  static Ints add(Ints acc, const int32_t* weights, const int16_t* first, const int16_t* second) {
+    const __m512i a = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first)));
+    const __m512i b = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)));
+    return add(acc, weights, _mm512_or_si512(a, _mm512_slli_epi32(b, 16)));
+  }
+
+ private:
+  static Ints add(Ints acc, const int32_t* weights, __m512i pairs) {
+    return ints(Op16::dot(raw(acc), Op16::load(reinterpret_cast<const uint8_t*>(weights)), pairs));
+  }
 };
 
 struct Op8 : Op16 {

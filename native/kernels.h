@@ -51,7 +51,7 @@ struct Convolution {
   bool channelwise;               // filter j hears channels j, filters + j, … alone
   const int32_t* channelWeights;  // (size, size, channels / filters, paddedFilters), if channelwise
   // The same by pairs of synapses, the first in the low half, (channelPairCount, paddedFilters), and where those are: how many values
-  // from a kernel's first cell on, (channelPairCount, 2).
+  // from a kernel's first cell on, (channelPairCount, 2). Null where no instruction takes two (pairsSynapses).
   const int32_t* channelPairs;
   const int32_t* channelPlaces;
   int channelPairCount;
@@ -173,6 +173,7 @@ struct FloatConvolution {
 // One instruction set's kernels.
 struct Kernels {
   const char* name;
+  bool pairsSynapses;                          // takes two synapses of a channelwise filter at once
   int (*spikeBytes)(bool wide);                // bytes of a spike; a word holds 4 / spikeBytes channels
   int (*tileGroups)(bool wide, int groups);    // filter groups of a tile, in a layer of at most so many
   int (*tileRows)(bool wide, int tileGroups);  // steps (or positions) of such a tile

@@ -258,22 +258,27 @@ struct Cells {
 template <class Spike, bool KEEPS>
 static inline void fireCurve(const Convolution& c, const Cells& cells, const int32_t* bias, int filter, int count, Tally& tally) {
   const Ints gamma = allInts(c.gamma), limit = allInts(kPotentialLimit);
-  const auto send = [&](Ints wanted, int r, int i, Tally& sums) {
+  const auto send = [&](Ints s, Ints wanted, int r, int i, Tally& sums) {
     const Ints n = maxInts(minInts(wanted, gamma), -gamma);
     const Ints size = maxInts(n, -n);
     sums.clipped = moreWhere(sums.clipped, above(maxInts(wanted, -wanted), size));
     sums.sent += size;
     storeSpikes<Spike>(cells.out + r * cells.outBytes + i * sizeof(Spike), n);
-    return n;
+    if (!KEEPS) return;
+    storeInts(cells.potential + r * cells.stride + i, minInts(maxInts(s, -limit), limit));
+    storeInts(cells.counts + r * cells.stride + i, n);
   };
   for (int i = 0; i < count; i += kLanes) {
     const Ints constant = bias ? loadInts(bias + filter + i) : Ints{};
     const auto sumOf = [&](int r) { return loadInts(cells.z + r * cells.zStride + i) + constant; };
-    if (!KEEPS && c.curveShort) {
+    if (c.curveShort) {
       const SeenCurves curves(c, filter + i);
       Tally seen = tally;
       Ints near = {};
-      for (int r = 0; r < cells.count; r++) send(curves.counts(sumOf(r), near), r, i, seen);
+      for (int r = 0; r < cells.count; r++) {
+        const Ints s = sumOf(r);
+        send(s, curves.counts(s, near), r, i, seen);
+      }
       if (!any(above(Ints{}, near))) {
         tally = seen;
         continue;
@@ -281,10 +286,7 @@ static inline void fireCurve(const Convolution& c, const Cells& cells, const int
     }
     for (int r = 0; r < cells.count; r++) {
       const Ints s = sumOf(r);
-      const Ints n = send(curveCounts(c, filter + i, s), r, i, tally);
-      if (!KEEPS) continue;
-      storeInts(cells.potential + r * cells.stride + i, minInts(maxInts(s, -limit), limit));
-      storeInts(cells.counts + r * cells.stride + i, n);
+      send(s, curveCounts(c, filter + i, s), r, i, tally);
     }
   }
 }
@@ -360,6 +362,7 @@ static inline void fireFresh(const Convolution& c, const Cells& cells, const int
   const Ints limit = allInts(kPotentialLimit);
   const Ints gamma = allInts(c.gamma);
   const Slopes slopes = slopesOf(c);
+  // with states to write it gains nothing
   const bool sees = !KEEPS && c.slopes && c.bounded;
   const int32_t* const start = c.startPotential;
   // by value: stores of spikes could be stores into what is pointed to

@@ -14,9 +14,6 @@ static inline Floats loadFloats(const float* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
-static inline Floats chooseFloats(Mask mask, Floats a, Floats b) {
-  return reinterpret_cast<Floats>(choose(mask, reinterpret_cast<Ints>(a), reinterpret_cast<Ints>(b)));
-}
 static inline void storeInts(int32_t* p, Ints v) { __builtin_memcpy(p, &v, sizeof v); }
 static inline Ints allInts(int32_t value) { return Ints{} + value; }
 

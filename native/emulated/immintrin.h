@@ -35,20 +35,17 @@ static inline __m512i _mm512_i32gather_epi64(__m256i index, const void* base, in
   for (int i = 0; i < 8; i++) __builtin_memcpy(&found.lane[i], static_cast<const char*>(base) + int64_t(places[i]) * scale, 8);
   return emulatedBits<__m512i>(found);
 }
-static inline __m512i _mm512_cvtepi8_epi32(__m128i bytes) {
-  int8_t from[16];
-  __builtin_memcpy(from, &bytes, sizeof from);
+template <class Lane, class From>
+static inline __m512i emulatedWidening(From from) {
+  Lane lanes[16];
+  static_assert(sizeof lanes == sizeof from);
+  __builtin_memcpy(lanes, &from, sizeof lanes);
   EmulatedLanes<int32_t> to;
-  for (int i = 0; i < 16; i++) to.lane[i] = from[i];
+  for (int i = 0; i < 16; i++) to.lane[i] = lanes[i];
   return emulatedBits<__m512i>(to);
 }
-static inline __m512i _mm512_cvtepu16_epi32(__m256i words) {
-  uint16_t from[16];
-  __builtin_memcpy(from, &words, sizeof from);
-  EmulatedLanes<int32_t> to;
-  for (int i = 0; i < 16; i++) to.lane[i] = from[i];
-  return emulatedBits<__m512i>(to);
-}
+static inline __m512i _mm512_cvtepi8_epi32(__m128i bytes) { return emulatedWidening<int8_t>(bytes); }
+static inline __m512i _mm512_cvtepu16_epi32(__m256i words) { return emulatedWidening<uint16_t>(words); }
 static inline __m128i _mm512_cvtepi32_epi8(__m512i a) {
   const auto from = emulatedBits<EmulatedLanes<int32_t>>(a);
   int8_t to[16];
