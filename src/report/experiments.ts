@@ -27,6 +27,12 @@ export interface PlannedExperiment {
 /** How λ is found in the paper's section 3.2, for any normalisation. */
 export const PAPER_CONVERSION = { percentile: PAPER_PERCENTILE, preset: 'paper' } as const;
 
+const { norm, percentile, preset, tune } = DEFAULT_CONVERSION;
+/** This project's conversion, with λ by percentile. */
+export const OWN_CONVERSION = { norm, percentile, preset };
+/** The same for a network's own presets: tuned, where there are photos enough. */
+export const TUNED_CONVERSION = { ...OWN_CONVERSION, tune };
+
 export const PAPER_NORMS: readonly Normalisation[] = ['none', 'layer', 'channel'];
 export const PAPER_NEURONS: readonly Neuron[] = ['if', 'signed', 'ibt'];
 
@@ -89,11 +95,10 @@ function ruleExperiments(): PlannedExperiment[] {
 
 /** This project's settings: the default at several percentiles, step by step and layer-synchronous. */
 function ownExperiments(): PlannedExperiment[] {
-  const { preset } = DEFAULT_CONVERSION;
   return PERCENTILES.flatMap((percentile) => {
     const common = {
       group: 'ours' as const,
-      conversion: { norm: 'channel' as const, percentile, preset },
+      conversion: { ...OWN_CONVERSION, percentile },
       steps: LAYERED_STEPS,
       decoders: ['vmem'] as const,
     };
@@ -109,14 +114,6 @@ function ownExperiments(): PlannedExperiment[] {
     ];
   });
 }
-
-/** How a network is converted for its own presets: tuned, where there are photos enough. */
-export const TUNED_CONVERSION = {
-  norm: DEFAULT_CONVERSION.norm,
-  percentile: DEFAULT_CONVERSION.percentile,
-  preset: DEFAULT_CONVERSION.preset,
-  tune: DEFAULT_CONVERSION.tune,
-};
 
 /** A tuned network by one of its presets; throws `USAGE` for one that it has not. */
 export function presetExperiment(preset: Preset, model: ModelChoices): PlannedExperiment {

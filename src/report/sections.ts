@@ -1,4 +1,4 @@
-import { type ConversionOptions, DEFAULT_CONVERSION, type TrainedNetwork } from '../conversion/convert.js';
+import type { ConversionOptions, TrainedNetwork } from '../conversion/convert.js';
 import { type FloatDetector, SpikingDetector } from '../detection/detector.js';
 import {
   DEFAULT_SETTINGS,
@@ -25,7 +25,7 @@ import {
   neuronChart,
 } from './charts.js';
 import { diagnose, explain } from './diagnosis.js';
-import { PAPER_CONVERSION, type PlannedExperiment, STEP_BY_STEP } from './experiments.js';
+import { OWN_CONVERSION, PAPER_CONVERSION, type PlannedExperiment, STEP_BY_STEP } from './experiments.js';
 import type { Section } from './page.js';
 import { type Panel, photoPanels } from './photo-panels.js';
 import { ablationTable, diagnosisTable, stepsTable, summaryTable } from './tables.js';
@@ -215,9 +215,6 @@ export async function photoSection(
     svg: await photoPanels(photo, rows),
   };
 }
-
-const { norm, percentile, preset } = DEFAULT_CONVERSION;
-const OWN_CONVERSION = { norm, percentile, preset };
 
 export async function diagnosisSections(
   { photos, steps, resize, backend, threads }: ReportOptions,
