@@ -11,6 +11,10 @@ import { randomCase } from './support/plans.js';
 const withoutNative = process.env.SPIKING_YOLO_TEST_WITHOUT_NATIVE === '1';
 
 describe('self-test', () => {
+  it('has the definition’s answers written down', () => {
+    expect(selfTest(referenceBackend)).toBeUndefined();
+  });
+
   it('passes on every back-end', () => {
     for (const backend of fastBackends) expect(selfTest(backend)).toBeUndefined();
   });

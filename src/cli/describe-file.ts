@@ -2,7 +2,8 @@ import { possibleSchedules } from '../detection/settings.js';
 import { usageError, withPath } from '../errors.js';
 import { readModelBytes, readText } from '../files.js';
 import { parseCfg } from '../formats/darknet/cfg.js';
-import { loadOnnx, type OnnxFiles } from '../formats/onnx/load.js';
+import type { OnnxFiles } from '../formats/onnx/load.js';
+import { loadTrained } from '../formats/trained.js';
 import { neuronLayers } from '../model/bounds.js';
 import { decodeModel } from '../model/model-file.js';
 import type { Resize, TuningProvenance } from '../model/spiking-model.js';
@@ -20,7 +21,7 @@ interface Described {
 }
 
 async function read(path: string, options: Omit<OnnxFiles, 'onnx'>): Promise<Described> {
-  if (/\.onnx$/i.test(path)) return loadOnnx({ onnx: path, ...options });
+  if (/\.onnx$/i.test(path)) return loadTrained({ onnx: path, ...options });
   try {
     if (/\.safetensors$/i.test(path)) {
       const model = decodeModel(await readModelBytes(path));

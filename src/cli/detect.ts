@@ -8,9 +8,7 @@ import { findSameFile, isFolder, isPicture } from '../files.js';
 import { mainFile } from '../formats/trained.js';
 import { PHOTO_FORMATS } from '../image/read-photo.js';
 import { lockFile } from '../lock.js';
-import { DetectorPool } from '../workers/pool.js';
 import { processPhoto } from '../workers/process-photo.js';
-import { detectVideo } from './detect-video.js';
 import { checkedOptions, planDetection } from './detection-plan.js';
 import {
   addBackendOptions,
@@ -29,7 +27,6 @@ import { printError } from './print.js';
 import { Progress } from './progress.js';
 import { checkOurs, resumeFrom } from './resume.js';
 import { stopOnSignals } from './stop.js';
-import { watchFolder } from './watch.js';
 
 export interface DetectOptions extends ModelCommandOptions {
   format?: OutcomeFormat;
@@ -213,7 +210,9 @@ async function prepare(inputs: readonly string[], given: DetectOptions): Promise
     }
   }
   const paths =
-    watch !== undefined ? watchFolder(watch, controller.signal) : (listed ?? listPaths(inputs, shard));
+    watch !== undefined
+      ? (await import('./watch.js')).watchFolder(watch, controller.signal)
+      : (listed ?? listPaths(inputs, shard));
   const total = listed ? listed.filter((path) => !done.has(resolve(path))).length : Number.POSITIVE_INFINITY;
   const counts = { skipped: () => skipped };
   return {
@@ -256,6 +255,7 @@ async function* outcomes(
   }
   // it was made to find a wrong option once, not once a photo
   await detector.close();
+  const { DetectorPool } = await import('../workers/pool.js');
   const pool = new DetectorPool(model, options, Math.min(workersFor(options), total));
   try {
     for await (const { task, outcome } of pool.run(photos, { signal: controller.signal, ordered: true }))
@@ -270,8 +270,10 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
   const ofVideo = { fps, every, start, duration, hold, deadZone, onlyChanges };
   if (video !== undefined && camera !== undefined)
     throw usageError('--video and --camera are two sources; give one');
-  if (video !== undefined || camera !== undefined)
+  if (video !== undefined || camera !== undefined) {
+    const { detectVideo } = await import('./detect-video.js');
     return detectVideo({ video, camera }, inputs, ofVideo, photoOptions);
+  }
   const alone = Object.entries(ofVideo).find(([, value]) => value !== undefined);
   if (alone) throw usageError(`${alone[0]} is of a video: add --video or --camera`);
   const batch = await prepare(inputs, photoOptions);

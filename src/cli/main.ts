@@ -2,21 +2,25 @@
 import { Command, CommanderError } from 'commander';
 import { reasonOf, SpikingYoloError } from '../errors.js';
 import { version } from '../version.js';
-import { addBenchCommand } from './bench.js';
-import { addCollectCommand } from './collect.js';
-import { addCompletionCommand } from './completion.js';
-import { addConvertCommand } from './convert.js';
-import { addDetectCommand } from './detect.js';
-import { addEnqueueCommand } from './enqueue.js';
-import { addEvalCommand } from './eval.js';
-import { addExportCommand } from './export.js';
-import { addInfoCommand } from './info.js';
-import { addMergeCommand } from './merge.js';
 import { printError } from './print.js';
-import { addReportCommand } from './report.js';
-import { addServeCommand } from './serve.js';
-import { addStatusCommand } from './status.js';
-import { addWorkCommand } from './work.js';
+
+/** What adds each command, in the order of the help. */
+const COMMANDS = {
+  detect: async () => (await import('./detect.js')).addDetectCommand,
+  export: async () => (await import('./export.js')).addExportCommand,
+  merge: async () => (await import('./merge.js')).addMergeCommand,
+  convert: async () => (await import('./convert.js')).addConvertCommand,
+  eval: async () => (await import('./eval.js')).addEvalCommand,
+  report: async () => (await import('./report.js')).addReportCommand,
+  serve: async () => (await import('./serve.js')).addServeCommand,
+  enqueue: async () => (await import('./enqueue.js')).addEnqueueCommand,
+  work: async () => (await import('./work.js')).addWorkCommand,
+  status: async () => (await import('./status.js')).addStatusCommand,
+  collect: async () => (await import('./collect.js')).addCollectCommand,
+  bench: async () => (await import('./bench.js')).addBenchCommand,
+  info: async () => (await import('./info.js')).addInfoCommand,
+  completion: async () => (await import('./completion.js')).addCompletionCommand,
+};
 
 /** Exit codes: 0 all done, 1 something failed, 2 the command was wrong, 130 interrupted. */
 const USAGE_EXIT = 2;
@@ -35,23 +39,11 @@ const program = new Command('spiking-yolo')
   .version(version)
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(text) });
-for (const add of [
-  addDetectCommand,
-  addExportCommand,
-  addMergeCommand,
-  addConvertCommand,
-  addEvalCommand,
-  addReportCommand,
-  addServeCommand,
-  addEnqueueCommand,
-  addWorkCommand,
-  addStatusCommand,
-  addCollectCommand,
-  addBenchCommand,
-  addInfoCommand,
-  addCompletionCommand,
-])
-  add(program);
+// a start takes in no more than its command needs; help, a misspelt one and completion want all of them
+const [asked = ''] = process.argv.slice(2);
+const named = Object.hasOwn(COMMANDS, asked) && asked !== 'completion';
+for (const load of named ? [COMMANDS[asked as keyof typeof COMMANDS]] : Object.values(COMMANDS))
+  (await load())(program);
 for (const command of [program, ...program.commands]) {
   command.exitOverride().configureHelp({
     optionDescription: (option) => {

@@ -24,6 +24,24 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+/** Packages that a command takes in. */
+function packagesOf(args: string[]): string[] {
+  const { status, stderr } = run(args, {
+    env: { NODE_OPTIONS: `--import ${root}test/support/print-modules.mjs` },
+  });
+  expect(status).toBe(0);
+  return [...new Set([...stderr.matchAll(/^takes in (.*)$/gm)].map(([, name]) => name!))].sort();
+}
+
+describe('a start', () => {
+  it('takes in no more than its command needs', () => {
+    expect(packagesOf(['detect', cat])).toEqual(['commander', 'fdir', 'picomatch', 'tinyglobby']);
+    expect(packagesOf(['info'])).toEqual(['commander']);
+    const all = packagesOf(['--help']);
+    for (const name of ['commander', 'fast-xml-parser', 'tinyglobby']) expect(all).toContain(name);
+  });
+});
+
 describe('detect', () => {
   it('finds the cat with no option at all', () => {
     const { stdout, status } = run(['detect', 'samples/cat.jpg']);
