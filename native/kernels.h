@@ -128,9 +128,10 @@ struct Changes {
 // How neurons of a stream fire: a count stays while its potential is within limits, else it becomes the nearest one.
 struct HoldRule {
   const int32_t* limits;  // (4, paddedFilters), less 1: up if N ≥ 0, up if N < 0, down if N > 0, down if N ≤ 0
-  int32_t hold;           // of a curve, the same in 1/256 of a count
+  int32_t hold;           // the same in 1/256 of a count: at 128 all counts become the nearest ones
   int32_t times;          // what sums are multiplied by: T on the image, else 1
   bool far;               // sums times `times` may be beyond 32 bits
+  bool bounded;           // they cannot reach the limits of V
 };
 
 // Spikes of output rows of a convolution, on their way to a pool or as the output buffer itself, for the filters
@@ -214,9 +215,9 @@ struct Kernels {
   // Sums afresh for some filters, bias (T·B) + W·N: from a window of N, or (channelwise) from the input as it lies there.
   void (*sumInputRow)(const Convolution&, int y, const WindowBuffer*, const int32_t* bias, int firstFilter, int filters,
                       int32_t* sums, uint8_t* scratch);
-  // Fires the cells that are marked (null: all), and lists what changes.
-  void (*fireHeldRow)(const Convolution&, const HoldRule&, int y, const int32_t* sums, const uint8_t* reached,
-                      const Changes& output);
+  // Counts of a row's neurons, (outWidth, paddedFilters), in the cells that are marked (null: all): as they were before, or new ones.
+  void (*holdRow)(const Convolution&, const HoldRule&, const int32_t* sums, const uint8_t* reached, const uint8_t* before,
+                  uint8_t* now);
   // Sets row y of kept counts, of 16 bits (wide) or 8, to `now` in the cells that are marked (null: all), and lists what changes.
   void (*compareRow)(const Changes&, bool wide, int y, const uint8_t* now, const uint8_t* marked);
   // The largest counts of the windows of output row y that are marked.

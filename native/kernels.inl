@@ -99,7 +99,7 @@ static constexpr Kernels tableNamed(const char* name) {
           convolveFloat,
           addChangesRow,
           sumInputRow,
-          fireHeldRow,
+          holdRow,
           compareRow,
           largestRow};
 }

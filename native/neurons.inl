@@ -215,7 +215,8 @@ struct SeenCurves {
         unit(loadFloats(c.curveFloats + 2 * size_t(c.paddedFilters) + filter)),
         off(loadFloats(c.curveFloats + 3 * size_t(c.paddedFilters) + filter)) {}
 
-  __attribute__((always_inline)) inline Ints counts(Ints sum, Ints& near) const {
+  // Counts, not yet rounded, of any size.
+  __attribute__((always_inline)) inline Floats real(Ints sum) const {
     const Floats s = __builtin_convertvector(sum, Floats);
     const Floats middle = Floats{} + last / 2;
     const Floats at = larger(smaller(s * place + middle, Floats{} + last), Floats{});
@@ -226,7 +227,12 @@ struct SeenCurves {
         __builtin_convertvector(packed >> 12, Floats) + __builtin_convertvector((packed << 20) >> 20, Floats) * (fraction * 0.5f);
     Floats x = value * unit;
     if (linear) x += larger(s, Floats{}) * line;
-    const Floats shifted = smaller(larger(x, Floats{} - most), Floats{} + most) + 0.5f;
+    return x;
+  }
+
+  // The nearest count of one that is at most `most` in size.
+  __attribute__((always_inline)) inline Ints nearest(Floats x, Ints& near) const {
+    const Floats shifted = x + 0.5f;
     const Ints towardsZero = __builtin_convertvector(shifted, Ints);
     const Floats whole = __builtin_convertvector(towardsZero, Floats);
     const Ints found = towardsZero + Ints(whole > shifted);
@@ -234,6 +240,12 @@ struct SeenCurves {
     near |= Ints(over < off) | Ints(over > 1 - off);
     return found;
   }
+
+  __attribute__((always_inline)) inline Ints counts(Ints sum, Ints& near) const {
+    return nearest(clipped(real(sum), most), near);
+  }
+
+  static inline Floats clipped(Floats x, float most) { return smaller(larger(x, Floats{} - most), Floats{} + most); }
 
   const int32_t* entries;
   int lastEntry;

@@ -15,6 +15,9 @@ struct ChangeCosts {
 constexpr ChangeCosts kCosts = {2, 8};
 constexpr ChangeCosts kChannelCosts = {2.5, 2};
 
+// The hold, in 256ths of a count, at which all counts are the nearest ones.
+constexpr int kNearest = 128;
+
 int32_t saturate(int64_t v) { return int32_t(std::min<int64_t>(std::max<int64_t>(v, -kPotentialLimit), kPotentialLimit)); }
 
 }  // namespace
@@ -35,29 +38,21 @@ Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
     filters = std::max(filters, size_t(spec.filters) + kFilterGroup);
     rows = std::max({rows, size_t(spec.height), size_t(spec.outHeight)});
     cells = std::max(cells, size_t(spec.outWidth));
-    if (!spec.isConvolution()) row = std::max(row, size_t(spec.outWidth) * stage.output.paddedChannels * 2);
+    if (spec.fires) row = std::max(row, size_t(spec.outWidth) * stage.output.paddedChannels * 2);
     kept_[i].changes.digits = digits;
     if (spec.kind == StageKind::kGather) planRoutes(int(i));
     if (spec.fires) plan(kept_[i], stage.output, stage.output.paddedChannels * (wide_ ? 2 : 1) / 4);
-    if (spec.isConvolution() && spec.input < 0) {
-      if (pixels_.size() == 0) {
-        plan(image_, {spec.height, spec.width, spec.channels, spec.channels, nullptr, nullptr}, stage.convolution.words);
-        pixels_ = Memory(pixelBytes_);
-      }
-      int64_t largest = 0;
-      const size_t perFilter = size_t(spec.size) * spec.size * spec.channels;
-      for (int f = 0; f < spec.filters; f++) {
-        int64_t sum = std::abs(int64_t(spec.bias[f]));
-        for (size_t w = f * perFilter; w < (f + 1) * perFilter; w++) {
-          sum += 255 *
-                 std::abs(spec.wide ? static_cast<const int16_t*>(spec.weights)[w] : static_cast<const int8_t*>(spec.weights)[w]);
-        }
-        largest = std::max(largest, sum);
-      }
-      stage.largestCurrent = largest;
+    if (!spec.isConvolution()) continue;
+    // Σ|W| and the bias of any filter, by the largest inputs of one step: a pixel, or a whole count of a window
+    const int64_t input = spec.input < 0 ? 255 * steps : 127;
+    int64_t bias = 0;
+    for (int f = 0; f < spec.filters; f++) bias = std::max(bias, std::abs(int64_t(spec.bias[f])));
+    kept_[i].largestSum = input * spec.gain + steps * bias;
+    if (spec.input < 0 && pixels_.size() == 0) {
+      plan(image_, {spec.height, spec.width, spec.channels, spec.channels, nullptr, nullptr}, stage.convolution.words);
+      pixels_ = Memory(pixelBytes_);
     }
   }
-  nearest_ = Memory(filters * 4 * 4);
   bias_ = Memory(filters * 4);
   ways_ = Memory(rows);
   needed_ = Memory(rows);
@@ -268,16 +263,10 @@ void Stream::runConvolution(int index) {
 
   HoldRule rule{};
   rule.times = onImage ? steps_ : 1;
-  rule.hold = kept.fresh ? 128 : hold_;
-  rule.far = onImage && stage.largestCurrent * steps_ >= int64_t(1) << 31;
+  rule.hold = kept.fresh ? kNearest : hold_;
+  rule.far = onImage && kept.largestSum >= int64_t(1) << 31;
+  rule.bounded = kept.largestSum < kPotentialLimit;
   rule.limits = stage.hold.as<int32_t>();
-  if (kept.fresh && spec.fires) {
-    int32_t* nearest = nearest_.as<int32_t>();
-    const int rows[] = {0, 1, 4, 5};
-    for (int i = 0; i < 4; i++)
-      std::memcpy(nearest + i * c.paddedFilters, c.firing + rows[i] * c.paddedFilters, size_t(c.paddedFilters) * 4);
-    rule.limits = nearest;
-  }
 
   WindowBuffer window{};
   int32_t* bias = bias_.as<int32_t>();
@@ -317,7 +306,11 @@ void Stream::runConvolution(int index) {
       for (int x = 0; x < c.outWidth; x++)
         reached[x] = changedWithin(input, y * c.stride - c.padding, c.size, x * c.stride - c.padding, c.size);
     }
-    kernels_.fireHeldRow(c, rule, y, row, ways[y] == Way::kChanges ? reached : nullptr, kept.changes);
+    const uint8_t* marked = ways[y] == Way::kChanges ? reached : nullptr;
+    const size_t rowBytes = size_t(c.outWidth) * c.paddedFilters * (wide_ ? 2 : 1);
+    uint8_t* now = now_[worker].as<uint8_t>();
+    kernels_.holdRow(c, rule, row, marked, kept.changes.values + y * rowBytes, now);
+    kernels_.compareRow(kept.changes, wide_, y, now, marked);
   });
 }
 

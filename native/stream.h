@@ -26,7 +26,8 @@ class Stream : public Engine {
   struct Kept {
     Changes changes{};
     Memory words, deltas, first, sums, sent, rows, listed, changedCells, groups, spikes;
-    bool fresh = true;  // (a stage) it has not run since reset
+    int64_t largestSum = 0;  // (a convolution) that what comes to a neuron may have, by T steps
+    bool fresh = true;       // (a stage) it has not run since reset
   };
   // Where the channels of one of a gather's inputs go: those of channel i are targets[first[i]] up to targets[first[i + 1]].
   struct Route {
@@ -60,7 +61,7 @@ class Stream : public Engine {
   std::vector<Kept> kept_;
   std::vector<std::vector<Route>> routes_;  // of each stage
   Kept image_;
-  Memory pixels_, nearest_, bias_, ways_, needed_;
+  Memory pixels_, bias_, ways_, needed_;
   std::vector<Memory> marked_, now_;  // of each thread: cells of a row, and their counts
   int picture_ = 0;
 };

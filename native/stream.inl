@@ -380,51 +380,73 @@ static void sumInputRowOf(const Convolution& c, int y, const WindowBuffer* windo
   });
 }
 
-// New counts of 16 neurons from `filter` on. Returns false if none is new; `now` is then not written.
-template <class Spike>
-static inline bool holdOrFire(const Convolution& c, const HoldRule& rule, int filter, const int32_t* sums, const uint8_t* before,
-                              uint8_t* now) {
+// Neurons of a few cells from `filter` on, a vector of them: counts that are off what their sums ask for by the hold or more become the
+// nearest ones, all others stay. HOLDS: a hold above ½; at ½ all counts are the nearest ones.
+template <class Spike, bool HOLDS>
+static inline void holdSlopes(const Convolution& c, const HoldRule& rule, int filter, int cells, const int* places,
+                              const int32_t* sums, const uint8_t* before, uint8_t* now) {
   const size_t stride = c.paddedFilters;
-  const Ints limit = allInts(kPotentialLimit);
+  const Ints limit = allInts(kPotentialLimit), gamma = allInts(c.gamma);
   const Ints most = allInts(kPotentialLimit / rule.times + 1);
-  Ints s[16 / kLanes], n[16 / kLanes];
-  Mask fires[16 / kLanes], anyFires = {};
-  for (int p = 0; p < 16 / kLanes; p++) {
-    const int at = p * kLanes;
-    const int32_t* table = c.firing + filter + at;
-    const int32_t* limits = rule.limits + filter + at;
-    const Ints take = loadInts(table + 2 * stride), give = loadInts(table + 7 * stride);
-    s[p] = loadInts(sums + at);
-    if (rule.times > 1) s[p] = minInts(maxInts(s[p], -most), most) * rule.times;
-    s[p] = minInts(maxInts(s[p], -limit), limit);
-    // one that never fires down is at 0 where its sum is negative
-    s[p] = choose(above(give, Ints{}), s[p], maxInts(s[p], Ints{}));
-    n[p] = loadSpikes<Spike>(before + at * sizeof(Spike));
-    const Mask notNegative = above(n[p], allInts(-1)), positive = above(n[p], Ints{});
-    const Ints v = s[p] - n[p] * choose(notNegative, take, give);
-    fires[p] = either(above(v, choose(notNegative, loadInts(limits), loadInts(limits + stride))),
-                      above(-v, choose(positive, loadInts(limits + 2 * stride), loadInts(limits + 3 * stride))));
-    anyFires = either(anyFires, fires[p]);
+  const Ints take = loadInts(c.firing + filter + 2 * stride), give = loadInts(c.firing + filter + 7 * stride);
+  const int32_t* limits = rule.limits + filter;
+  const Ints up = loadInts(limits), upBelow = loadInts(limits + stride);
+  const Ints downAbove = loadInts(limits + 2 * stride), down = loadInts(limits + 3 * stride);
+  // one that never fires down is at 0 where its sum is negative
+  const Ints least = choose(above(give, Ints{}), allInts(-kPotentialLimit), Ints{});
+  const int times = rule.times;
+  const auto sumAt = [&](size_t at) {
+    Ints s = loadInts(sums + at);
+    if (times > 1) s = minInts(maxInts(s, -most), most) * times;
+    return minInts(maxInts(s, -limit), limit);
+  };
+  const auto leaves = [&](Ints sum, Ints n) {
+    const Mask notNegative = above(n, allInts(-1)), positive = above(n, Ints{});
+    const Ints v = maxInts(sum, least) - n * choose(notNegative, take, give);
+    return either(above(v, choose(notNegative, up, upBelow)), above(-v, choose(positive, downAbove, down)));
+  };
+  if (c.slopes && rule.bounded) {
+    const SeenSlopes seen(c, filter);
+    Ints near = {};
+    for (int k = 0; k < cells; k++) {
+      const size_t at = places[k] * stride + filter;
+      const Ints s = loadInts(sums + at) * times;
+      Ints own = {};
+      Ints n = withSign(minInts(seen.spikes(s, own), gamma), s);
+      if (HOLDS) {
+        const Ints old = loadSpikes<Spike>(before + at * sizeof(Spike));
+        const Mask fires = leaves(s, old);
+        n = choose(fires, n, old);
+        own = zeroUnless(fires, own);
+      }
+      near |= own;
+      storeSpikes<Spike>(now + at * sizeof(Spike), n);
+    }
+    if (!any(above(Ints{}, near))) return;
   }
-  if (!any(anyFires)) return false;
-  for (int p = 0; p < 16 / kLanes; p++) {
-    const auto [wanted, amount, positive] = wantedSpikes(slopesOf(c), filter + p * kLanes, s[p]);
-    const Ints sent = minInts(wanted, allInts(c.gamma));
-    storeSpikes<Spike>(now + p * kLanes * sizeof(Spike), choose(fires[p], choose(positive, sent, -sent), n[p]));
+  const Slopes slopes = slopesOf(c);
+  for (int k = 0; k < cells; k++) {
+    const size_t at = places[k] * stride + filter;
+    const Ints s = sumAt(at);
+    const auto [wanted, amount, positive] = wantedSpikes(slopes, filter, maxInts(s, least));
+    const Ints sent = minInts(wanted, gamma);
+    Ints n = choose(positive, sent, -sent);
+    if (HOLDS) {
+      const Ints old = loadSpikes<Spike>(before + at * sizeof(Spike));
+      n = choose(leaves(s, old), n, old);
+    }
+    storeSpikes<Spike>(now + at * sizeof(Spike), n);
   }
-  return true;
 }
 
-// The same by a curve. Of sums beyond 32 bits, one by one.
-template <class Spike>
-static inline bool holdOrBend(const Convolution& c, const HoldRule& rule, int filter, const int32_t* sums, const uint8_t* before,
-                              uint8_t* now) {
+// The same exactly by a curve, of one cell's neurons from `filter` on.
+static inline Ints heldByCurve(const Convolution& c, const HoldRule& rule, int filter, const int32_t* sums, Ints before) {
   const double most = 256.0 * c.gamma;
-  alignas(64) double far[16];
+  alignas(64) double far[kLanes];
   if (rule.far) {
     const size_t stride = c.paddedFilters;
     const int64_t middle = int64_t(c.curveEntries - 1) << 14;
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < kLanes; i++) {
       const int32_t* factor = c.curveFactors + filter + i;
       const int64_t s = int64_t(sums[i]) * rule.times;
       int64_t place = ((s * factor[0]) >> factor[stride]) + middle;
@@ -435,51 +457,77 @@ static inline bool holdOrBend(const Convolution& c, const HoldRule& rule, int fi
       far[i] = double((above + ((value * factor[4 * stride]) >> factor[5 * stride])) >> 14);
     }
   }
-  Spike next[16];
-  Spike old[16];
-  __builtin_memcpy(old, before, sizeof old);
-  alignas(64) int32_t counts[16], kept[16];
-  for (int i = 0; i < 16; i++) kept[i] = old[i];
-  for (int i = 0; i < 16; i += kHalf) {
+  alignas(64) int32_t old[kLanes], counts[kLanes];
+  storeInts(old, before);
+  for (int i = 0; i < kLanes; i += kHalf) {
     Doubles part =
         rule.far ? loadDoubles(far + i) : curveParts(c, filter + i, doublesOf(loadHalf(sums + i)) * double(rule.times));
     part = between(part, -most, most);
-    const HalfInts n = loadHalf(kept + i);
+    const HalfInts n = loadHalf(old + i);
     const HalfInts nearest = intsOf(floorOf((part + 128) * 0x1p-8));
     const HalfInts off = intsOf(part) - n * 256;
     const HalfInts holds = (off >= -rule.hold) & (off < rule.hold);
     storeHalf(counts + i, (n & holds) | (nearest & ~holds));
   }
-  int changed = 0;
-  for (int i = 0; i < 16; i++) {
-    next[i] = Spike(counts[i]);
-    changed |= counts[i] ^ kept[i];
+  return loadInts(counts);
+}
+
+template <class Spike, bool HOLDS>
+static inline void holdCurves(const Convolution& c, const HoldRule& rule, int filter, int cells, const int* places,
+                              const int32_t* sums, const uint8_t* before, uint8_t* now) {
+  const size_t stride = c.paddedFilters;
+  if (c.curveShort && !rule.far) {
+    const SeenCurves curves(c, filter);
+    const Floats hold = Floats{} + float(rule.hold) / 256;
+    Ints near = {};
+    for (int k = 0; k < cells; k++) {
+      const size_t at = places[k] * stride + filter;
+      const Floats x = SeenCurves::clipped(curves.real(loadInts(sums + at) * rule.times), float(c.gamma));
+      Ints own = {};
+      Ints n = curves.nearest(x, own);
+      if (HOLDS) {
+        const Ints old = loadSpikes<Spike>(before + at * sizeof(Spike));
+        const Floats off = x - __builtin_convertvector(old, Floats);
+        const Floats size = off > 0 ? off : -off;
+        const Ints fires = Ints(size > hold);
+        n = (n & fires) | (old & ~fires);
+        own = (own & fires) | (Ints(size > hold - curves.off) & Ints(size < hold + curves.off));
+      }
+      near |= own;
+      storeSpikes<Spike>(now + at * sizeof(Spike), n);
+    }
+    if (!any(above(Ints{}, near))) return;
   }
-  if (changed == 0) return false;
-  __builtin_memcpy(now, next, sizeof next);
-  return true;
+  for (int k = 0; k < cells; k++) {
+    const size_t at = places[k] * stride + filter;
+    const Ints old = loadSpikes<Spike>(before + at * sizeof(Spike));
+    storeSpikes<Spike>(now + at * sizeof(Spike), heldByCurve(c, rule, filter, sums + at, old));
+  }
+}
+
+template <class Spike, bool HOLDS>
+static void holdCells(const Convolution& c, const HoldRule& rule, int cells, const int* places, const int32_t* sums,
+                      const uint8_t* before, uint8_t* now) {
+  for (int filter = 0; filter < c.paddedFilters; filter += kLanes) {
+    if (c.curve) holdCurves<Spike, HOLDS>(c, rule, filter, cells, places, sums, before, now);
+    else holdSlopes<Spike, HOLDS>(c, rule, filter, cells, places, sums, before, now);
+  }
 }
 
 template <class Spike>
-static void fireHeldRowOf(const Convolution& c, const HoldRule& rule, int y, const int32_t* sums, const uint8_t* reached,
-                          const Changes& output) {
-  ChangeWriter<Spike> writer(output, y, !reached);
-  alignas(64) uint8_t now[16 * sizeof(Spike)];
-  for (int x = 0; x < c.outWidth; x++, sums += c.paddedFilters) {
-    if (reached && !reached[x]) {
-      writer.skipCell(x);
-      continue;
+static void holdRowOf(const Convolution& c, const HoldRule& rule, const int32_t* sums, const uint8_t* reached,
+                      const uint8_t* before, uint8_t* now) {
+  constexpr int kCells = 16;
+  int places[kCells];
+  for (int x = 0; x < c.outWidth;) {
+    int cells = 0;
+    for (; x < c.outWidth && cells < kCells; x++) {
+      places[cells] = x;
+      cells += !reached || reached[x];
     }
-    writer.beginCell(x);
-    uint8_t* values = writer.valuesAt(x, 0);
-    for (int filter = 0; filter < c.paddedFilters; filter += 16, values += 16 * sizeof(Spike)) {
-      const bool changed = c.curve ? holdOrBend<Spike>(c, rule, filter, sums + filter, values, now)
-                                   : holdOrFire<Spike>(c, rule, filter, sums + filter, values, now);
-      if (changed) writer.put(filter, values, now);
-    }
-    writer.endCell(x);
+    if (rule.hold > 128) holdCells<Spike, true>(c, rule, cells, places, sums, before, now);
+    else holdCells<Spike, false>(c, rule, cells, places, sums, before, now);
   }
-  writer.endRow();
 }
 
 static void addChangesRow(const Convolution& c, const Changes& input, int y, int firstFilter, int filters, int32_t* sums,
@@ -492,10 +540,10 @@ static void sumInputRow(const Convolution& c, int y, const WindowBuffer* window,
   c.wide ? sumInputRowOf<Op16>(c, y, window, bias, firstFilter, filters, sums, scratch)
          : sumInputRowOf<Op8>(c, y, window, bias, firstFilter, filters, sums, scratch);
 }
-static void fireHeldRow(const Convolution& c, const HoldRule& rule, int y, const int32_t* sums, const uint8_t* reached,
-                        const Changes& output) {
-  c.wide ? fireHeldRowOf<Op16::Spike>(c, rule, y, sums, reached, output)
-         : fireHeldRowOf<Op8::Spike>(c, rule, y, sums, reached, output);
+static void holdRow(const Convolution& c, const HoldRule& rule, const int32_t* sums, const uint8_t* reached,
+                    const uint8_t* before, uint8_t* now) {
+  c.wide ? holdRowOf<Op16::Spike>(c, rule, sums, reached, before, now)
+         : holdRowOf<Op8::Spike>(c, rule, sums, reached, before, now);
 }
 static void largestRow(const Pool& p, const Changes& input, int y, const uint8_t* marked, uint8_t* now) {
   p.spikeBytes == 2 ? largestRowOf<int16_t>(p, input, y, marked, now) : largestRowOf<int8_t>(p, input, y, marked, now);
