@@ -3,7 +3,13 @@
 // 16 changes of counts.
 typedef int16_t Deltas __attribute__((vector_size(32)));
 typedef int8_t Bytes16 __attribute__((vector_size(16)));
-typedef int64_t Fours __attribute__((vector_size(32)));  // four changes each
+typedef int64_t Fours __attribute__((vector_size(32)));    // four changes each
+typedef int32_t PairsOf __attribute__((vector_size(32)));  // sums of two
+
+static inline PairsOf pairSums(Deltas d) {
+  const PairsOf both = reinterpret_cast<PairsOf>(d);
+  return (both >> 16) + ((both << 16) >> 16);
+}
 
 static inline Deltas deltasOf(const uint8_t* p, int8_t) {
   Bytes16 v;
@@ -33,12 +39,17 @@ class ChangeWriter {
   // Cells come in their order, each with those of its groups of 16 channels that may have changed, in theirs.
   void beginCell(int x) {
     first_[x] = count_;
-    sum_ = sent_ = pending_ = 0;
+    sums_ = sizes_ = PairsOf{};
+    sent_ = 0;
   }
 
   void endCell(int x) {
-    settle();
-    c_.sums[cell_ + x] = sum_;
+    int sum = 0;
+    for (int i = 0; i < 8; i++) {
+      sum += sums_[i];
+      sent_ += sizes_[i];
+    }
+    c_.sums[cell_ + x] = sum;
     c_.sent[cell_ + x] = sent_;
     spikes_ += sent_;
     cells_ += sent_ != 0;
@@ -52,27 +63,39 @@ class ChangeWriter {
 
   uint8_t* valuesAt(int x, int channel) const { return c_.values + ((cell_ + x) * c_.paddedChannels + channel) * sizeof(Spike); }
 
+  // The row's list is too short: what follows is counted, but not listed.
+  bool full() const { return full_; }
+
   // Sets the 16 counts from `channel` on, at `values`, to those at `now`.
   void put(int channel, uint8_t* values, const uint8_t* now) {
-    const Deltas d = deltasOf(now, Spike()) - deltasOf(values, Spike());
-    __builtin_memcpy(values, now, 16 * sizeof(Spike));
-    const Deltas size = d < 0 ? -d : d;
-    // of at most 254 each, 16 bits hold 100 sums
-    if (pending_ == 100) settle();
-    sums_ = pending_ == 0 ? d : sums_ + d;
-    sizes_ = pending_ == 0 ? size : sizes_ + size;
-    pending_++;
-    groups_ -= reinterpret_cast<Fours>(reinterpret_cast<Fours>(d) != 0);
+    Changed changed = {};
+    const Deltas d = set(values, now, changed);
     if (c_.digits) sent_ += digitsIn(d);
-    if (full_) return;
+    add(changed);
     constexpr int kChannels = 4 / int(sizeof(Spike));
     if constexpr (sizeof(Spike) == 2) {
       push(channel / kChannels, &d);
     } else {
-      const Fours over = reinterpret_cast<Fours>(Deltas(size > 127));
+      const Fours over = reinterpret_cast<Fours>(Deltas((d > 127) | (d < -127)));
       const Bytes16 narrow = __builtin_convertvector(d, Bytes16);
       if ((over[0] | over[1] | over[2] | over[3]) == 0) push(channel / kChannels, &narrow);
       else pushParts(channel / kChannels, d);
+    }
+  }
+
+  // The same of all of a cell, without the list.
+  void putCell(uint8_t* values, const uint8_t* now) {
+    // sums of at most 254 each, of which 16 bits hold 100; apart from what is kept, which stores of counts could be stores into
+    constexpr int kMost = 100 * 16;
+    for (int first = 0; first < c_.paddedChannels; first += kMost) {
+      const int end = first + kMost < c_.paddedChannels ? first + kMost : c_.paddedChannels;
+      Changed changed = {};
+      for (int channel = first; channel < end; channel += 16) {
+        const size_t at = channel * sizeof(Spike);
+        const Deltas d = set(values + at, now + at, changed);
+        if (c_.digits) sent_ += digitsIn(d);
+      }
+      add(changed);
     }
   }
 
@@ -112,20 +135,25 @@ class ChangeWriter {
     }
   }
 
-  // Adds up what `put` has gathered of a cell.
-  void settle() {
-    if (pending_ == 0) return;
-    int16_t sums[16], sizes[16];
-    __builtin_memcpy(sums, &sums_, sizeof sums);
-    __builtin_memcpy(sizes, &sizes_, sizeof sizes);
-    int sum = 0, size = 0;
-    for (int i = 0; i < 16; i++) {
-      sum += sums[i];
-      size += sizes[i];
-    }
-    sum_ += sum;
-    if (!c_.digits) sent_ += size;
-    pending_ = 0;
+  // What changed, 16 counts at a time.
+  struct Changed {
+    Deltas sums, sizes;
+    Fours groups;
+  };
+
+  static inline Deltas set(uint8_t* values, const uint8_t* now, Changed& changed) {
+    const Deltas d = deltasOf(now, Spike()) - deltasOf(values, Spike());
+    __builtin_memcpy(values, now, 16 * sizeof(Spike));
+    changed.sums += d;
+    changed.sizes += d < 0 ? -d : d;
+    changed.groups -= reinterpret_cast<Fours>(reinterpret_cast<Fours>(d) != 0);
+    return d;
+  }
+
+  void add(const Changed& changed) {
+    sums_ += pairSums(changed.sums);
+    if (!c_.digits) sizes_ += pairSums(changed.sizes);
+    groups_ += changed.groups;
   }
 
   // Lists those of 16 channels' words that are not 0; a row's list has room for 16 more than it may hold.
@@ -153,9 +181,9 @@ class ChangeWriter {
   uint32_t* deltas_;
   int32_t* first_;
   const size_t cell_;
-  Deltas sums_ = {}, sizes_ = {};
+  PairsOf sums_ = {}, sizes_ = {};  // of a cell
   Fours groups_ = {};
-  int pending_ = 0, count_ = 0, sum_ = 0, sent_ = 0, cells_ = 0;
+  int count_ = 0, sent_ = 0, cells_ = 0;
   double spikes_ = 0;
   bool full_;
 };
@@ -199,9 +227,13 @@ static void compareRowOf(const Changes& kept, int y, const uint8_t* now, const u
     }
     writer.beginCell(x);
     uint8_t* values = writer.valuesAt(x, 0);
-    for (int channel = 0; channel < kept.paddedChannels; channel += 16) {
-      const size_t at = channel * sizeof(Spike);
-      if (__builtin_memcmp(values + at, now + at, 16 * sizeof(Spike)) != 0) writer.put(channel, values + at, now + at);
+    if (writer.full()) {
+      writer.putCell(values, now);
+    } else {
+      for (int channel = 0; channel < kept.paddedChannels; channel += 16) {
+        const size_t at = channel * sizeof(Spike);
+        if (__builtin_memcmp(values + at, now + at, 16 * sizeof(Spike)) != 0) writer.put(channel, values + at, now + at);
+      }
     }
     writer.endCell(x);
   }
