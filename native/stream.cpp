@@ -12,8 +12,8 @@ namespace {
 struct ChangeCosts {
   double word, cell;
 };
-constexpr ChangeCosts kCosts = {2, 8};
-constexpr ChangeCosts kChannelCosts = {2.5, 2};
+constexpr ChangeCosts kCosts = {3, 8};
+constexpr ChangeCosts kChannelCosts = {5, 4};
 
 // The hold, in 256ths of a count, at which all counts are the nearest ones.
 constexpr int kNearest = 128;
@@ -70,8 +70,8 @@ void Stream::plan(Kept& kept, const SpikeBuffer& output, int cellWords) {
   c.width = output.width;
   c.paddedChannels = output.paddedChannels;
   c.values = output.data;
-  // beyond half of its words a row is computed afresh
-  c.capacity = std::max(output.width * cellWords / 2, 16);
+  // of a row in which more than a quarter of the words changed, nearly all that hear it compute afresh
+  c.capacity = std::max(output.width * cellWords / 4, 16);
   kept.words = Memory(rows * (c.capacity + 16) * 2);
   kept.deltas = Memory(rows * (c.capacity + 16) * 4);
   kept.first = Memory(rows * (output.width + 1) * 4);
@@ -374,15 +374,17 @@ void Stream::follow(const Route& route, bool fresh, int row, int column, uint8_t
   const Spike* values =
       reinterpret_cast<const Spike*>(source.data) + (size_t(row) * input.width + column) * source.paddedChannels;
   Spike* target = reinterpret_cast<Spike*>(now);
-  if (fresh || input.rows[row] == RowState::kFull) {
+  constexpr int kChannels = 4 / int(sizeof(Spike));
+  const int32_t* first = input.first + size_t(row) * (input.width + 1) + column;
+  // runs take about as long as channels one by one
+  const bool all = fresh || input.rows[row] == RowState::kFull || size_t(first[1] - first[0]) * kChannels > route.runs.size();
+  if (all) {
     for (const Run& run : route.runs) {
       if (run.length == 1) target[run.to] = values[run.from];
       else std::memcpy(target + run.to, values + run.from, size_t(run.length) * sizeof(Spike));
     }
     return;
   }
-  constexpr int kChannels = 4 / int(sizeof(Spike));
-  const int32_t* first = input.first + size_t(row) * (input.width + 1) + column;
   const uint16_t* words = input.words + size_t(row) * (input.capacity + 16);
   for (int i = first[0]; i < first[1]; i++) {
     for (int channel = words[i] * kChannels; channel < (words[i] + 1) * kChannels; channel++) {
