@@ -567,17 +567,41 @@ class Importer {
 
   /** The stride of a kernel, alike in both directions; throws `ONNX` for others. */
   private strideOf(node: OnnxNode, kernel: readonly number[]): number {
-    const attributes = attributesOf(node);
     const [down, right] = (this.wholeNumbers(node, 'strides', 2, 1) ?? [1, 1]) as [number, number];
     if (kernel.length !== 2 || kernel.some((side) => !(side >= 1)) || down !== right)
       throw this.refusal(
         node,
         `a kernel of ${kernel.join('×')} with strides of ${down} and ${right} is not supported; expected one stride in both directions`,
       );
-    const dilations = (attributes.dilations as number[] | undefined) ?? [1, 1];
-    if (dilations.some((dilation) => dilation !== 1))
-      throw this.refusal(node, `dilations of ${dilations.join(' and ')} are not supported`);
     return down;
+  }
+
+  /** Weights of a convolution as they lie on its input: with its dilations' zeros between rows and columns. */
+  private dilated(node: OnnxNode, weights: Tensor): Tensor {
+    const [down, right] = (this.wholeNumbers(node, 'dilations', 2, 1) ?? [1, 1]) as [number, number];
+    const [filters, heard, rows, columns] = weights.dims as [number, number, number, number];
+    const height = (rows - 1) * down + 1;
+    const width = (columns - 1) * right + 1;
+    if (Math.max(height, width) > MOST_SIDE)
+      throw this.refusal(
+        node,
+        `a kernel of ${rows}×${columns} with dilations of ${down} and ${right} covers ${height}×${width} cells; at most ${MOST_SIDE}×${MOST_SIDE} are supported`,
+      );
+    const dims = [filters, heard, height, width];
+    const values = new Float64Array(countOf(dims));
+    for (const [i, weight] of weights.values.entries()) {
+      const [kernel, cell] = [Math.floor(i / (rows * columns)), i % (rows * columns)];
+      const [y, x] = [Math.floor(cell / columns) * down, (cell % columns) * right];
+      values[(kernel * height + y) * width + x] = weight;
+    }
+    return { dims, values };
+  }
+
+  /** Throws `ONNX` for a pool that leaves out cells of its window. */
+  private refuseDilations(node: OnnxNode): void {
+    const dilations = this.wholeNumbers(node, 'dilations', 2, 1) ?? [1, 1];
+    if (dilations.some((dilation) => dilation !== 1))
+      throw this.refusal(node, `a pool with dilations of ${dilations.join(' and ')} is not supported`);
   }
 
   /**
@@ -614,14 +638,15 @@ class Importer {
     const bias = this.constant(node.inputs[2]);
     if (given?.dims.length !== 4)
       throw this.refusal(node, 'its weights are not constants of four dimensions');
+    const named = this.wholeNumbers(node, 'kernel_shape', 2, 1) ?? given.dims.slice(2);
+    if (named.join() !== given.dims.slice(2).join())
+      throw this.refusal(node, `a kernel of ${named.join('×')} has weights of ${given.dims.join('×')}`);
+    const dilated = this.dilated(node, given);
     const focus = taken.channels.some(isPhase);
-    const weights = focus ? this.unfocused(node, taken, given) : given;
+    const weights = focus ? this.unfocused(node, taken, dilated) : dilated;
     const source = focus ? IMAGE : this.materialise(taken, node);
     const finer = focus ? 2 : 1;
-    const kernel = given.dims.slice(2);
-    const named = this.wholeNumbers(node, 'kernel_shape', 2, 1) ?? kernel;
-    if (named.join() !== kernel.join())
-      throw this.refusal(node, `a kernel of ${named.join('×')} has weights of ${given.dims.join('×')}`);
+    const kernel = dilated.dims.slice(2);
     if (node.inputs[2] && bias?.values.length !== given.dims[0])
       throw this.refusal(node, 'its biases are not constants, one a filter');
     const stride = this.strideOf(node, kernel);
@@ -756,6 +781,7 @@ class Importer {
     const source = this.materialise(this.view(node.inputs[0]!), node);
     const attributes = attributesOf(node);
     const kernel = (attributes.kernel_shape as number[] | undefined) ?? [];
+    this.refuseDilations(node);
     const stride = this.strideOf(node, kernel);
     const input = this.shapes.get(source)!;
     const [before, left, after, right] = this.paddingOf(node, kernel, stride, input);
@@ -780,15 +806,19 @@ class Importer {
     const source = this.materialise(this.view(node.inputs[0]!), node);
     const attributes = attributesOf(node);
     const kernel = this.wholeNumbers(node, 'kernel_shape', 2, 1) ?? [];
+    this.refuseDilations(node);
     const stride = this.strideOf(node, kernel);
     const input = this.shapes.get(source)!;
     const padding = this.paddingOf(node, kernel, stride, input);
     const around = this.padding.get(node.inputs[0]!) ?? [0, 0, 0, 0];
     const own = padding.some((cells, side) => cells !== around[side]);
-    if ((own && attributes.count_include_pad !== 1) || attributes.ceil_mode)
-      throw this.refusal(node, 'an average that leaves out its padding is not supported');
-    const { channels } = input;
+    const { channels, height, width } = input;
     const [rows, columns] = kernel as [number, number];
+    const [top, left, bottom, right] = padding;
+    // where windows come out even, rounding their number up adds none
+    const rest = (height + top + bottom - rows) % stride || (width + left + right - columns) % stride;
+    if ((own && attributes.count_include_pad !== 1) || (attributes.ceil_mode && rest !== 0))
+      throw this.refusal(node, 'an average that leaves out its padding is not supported');
     const cells = rows * columns;
     const weights = {
       dims: [channels, 1, rows, columns],

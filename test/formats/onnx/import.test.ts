@@ -125,6 +125,23 @@ describeWithOnnxruntime('a graph gives what onnxruntime gives', () => {
     expect(kinds).toEqual(new Array(8).fill('convolutional'));
   });
 
+  it('dilated kernels, also of groups, of rows and columns alone, and with a stride', async () => {
+    const b = new Builder();
+    let x = b.convolution('image', [6, 3, 3], { dilations: [2, 2], pads: [2, 2, 2, 2] });
+    x = b.convolution(b.add('Relu', [x]), [6, 1, 3], { dilations: [3, 3], pads: [3, 3, 3, 3], group: 6 });
+    x = b.convolution(b.add('Relu', [x]), [6, 6, 3], { dilations: [1, 2], pads: [1, 2, 1, 2] });
+    x = b.convolution(b.add('Relu', [x]), [6, 6, 3], {
+      dilations: [2, 2],
+      pads: [2, 2, 2, 2],
+      strides: [2, 2],
+    });
+    x = b.convolution(b.add('Relu', [x]), [6, 6, 1], { dilations: [4, 4], pads: [0, 0, 0, 0] });
+    const small = b.constant([6, 6, 2, 2], random(144, 0.3));
+    x = b.add('Conv', [b.add('Relu', [x]), small], { dilations: [2, 2], pads: [0, 1, 2, 1] });
+    const kinds = await expectAsOnnxruntime(b.graph(b.convolution(x, [4, 6, 1])));
+    expect(kinds).toEqual(new Array(7).fill('convolutional'));
+  });
+
   it('activations and normalisation behind what is no convolution, or what other nodes read, too', async () => {
     const b = new Builder();
     const normalise = (input: string, channels: number) =>
@@ -207,7 +224,7 @@ describeWithOnnxruntime('a graph gives what onnxruntime gives', () => {
     const x = b.add('Relu', [b.convolution('image', [4, 3, 3])]);
     const pooled = b.add('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] });
     const wide = b.add('MaxPool', [pooled], { kernel_shape: [5, 5], strides: [1, 1], pads: [2, 2, 2, 2] });
-    const average = b.add('AveragePool', [wide], { kernel_shape: [2, 2], strides: [2, 2] });
+    const average = b.add('AveragePool', [wide], { kernel_shape: [2, 2], strides: [2, 2], ceil_mode: 1 });
     const scale = () => b.constant([4], [1, 1, 2, 2]);
     const nearest = b.add('Resize', [average, '', scale()], {
       mode: 'nearest',
@@ -300,9 +317,20 @@ describe('a graph that cannot be a network of neurons', () => {
     expect(behind('MaxPool', { kernel_shape: [3, 3], auto_pad: 'FOO' })).toMatch(/padding by "FOO"/);
     expect(behind('MaxPool', { kernel_shape: [3, 1] })).toMatch(/n1 \(MaxPool\): a window of 3×1/);
     expect(behind('MaxPool', { kernel_shape: [3, 3], strides: [2, 1] })).toMatch(/strides of 2 and 1/);
-    expect(behind('MaxPool', { kernel_shape: [2, 2], dilations: [2, 2] })).toMatch(/dilations of 2 and 2/);
+    expect(behind('MaxPool', { kernel_shape: [2, 2], dilations: [2, 2] })).toMatch(
+      /a pool with dilations of 2 and 2/,
+    );
+    expect(behind('AveragePool', { kernel_shape: [3, 3], strides: [2, 2], ceil_mode: 1 })).toMatch(
+      /leaves out its padding/,
+    );
+    expect(behind('AveragePool', { kernel_shape: [2, 2], dilations: [1, 2] })).toMatch(
+      /a pool with dilations of 1 and 2/,
+    );
     expect(behind('MaxPool')).toMatch(/^ONNX: node n1 \(MaxPool\): a kernel of {2}with/);
     expect(behind('MaxPool', { kernel_shape: 'xx' })).toMatch(/^ONNX: /);
+    const far = new Builder();
+    const wide = far.convolution('image', [4, 3, 3], { dilations: [1, 16], pads: [1, 16, 1, 16] });
+    expect(refused(far.graph(wide))).toMatch(/dilations of 1 and 16 covers 3×33 cells; at most/);
     expect(behind('Transpose', { perm: [0, 1, 3, 2] })).toMatch(/^ONNX: node n2 \(Conv\): takes/);
   });
 
