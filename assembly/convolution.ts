@@ -66,7 +66,7 @@ function tile(tapCount: i32, taps: usize, packed: usize, words: i32, rowBytes: u
 /**
  * The same of a window's words, all of them: a kernel's row of input cells is one line of words, its weights in the order of all lines.
  */
-function windowTile(lines: i32, input: usize, lineBytes: usize, lineWords: i32, weights: usize, rowBytes: usize, z: usize): void {
+export function windowTile(lines: i32, input: usize, lineBytes: usize, lineWords: i32, weights: usize, rowBytes: usize, z: usize): void {
   let a0 = i32x4.splat(0);
   let a1 = a0;
   let a2 = a0;
@@ -237,7 +237,7 @@ function fire(
 
 /** Integers of floats that are whole, within ±2^22: what is added to 1.5·2^23 are its low bits. Saturating conversions take many instructions. */
 @inline
-function wholeNumbers(x: v128): v128 {
+export function wholeNumbers(x: v128): v128 {
   return i32x4.sub(f32x4.add(x, f32x4.splat(12582912)), i32x4.splat(0x4b400000));
 }
 
@@ -276,12 +276,65 @@ function fold(c: Convolution): void {
   store<f64>(c.statistics, load<f64>(c.statistics, 8) + <f64>clipped, 8);
 }
 
+/** Spikes of 4 neurons that have not fired by V, not yet rounded down; `at`: their filter's place in a row of 4-byte values. */
+// @ts-ignore: decorator
+@inline
+export function spikesBySlopes(c: Convolution, at: usize, v: v128): v128 {
+  const stride = <usize>c.filters * 4;
+  const slopes = c.slopes + at;
+  const size = f32x4.convert_i32x4_s(v);
+  // on its other side V lies below a first spike
+  const x = f32x4.pmax(
+    f32x4.add(f32x4.mul(size, v128.load(slopes)), v128.load(slopes + stride)),
+    f32x4.sub(v128.load(slopes + 3 * stride), f32x4.mul(size, v128.load(slopes + 2 * stride))));
+  return f32x4.pmin(f32x4.pmax(x, f32x4.splat(0.5)), f32x4.splat(<f32>c.gamma + 1.5));
+}
+
+/** Where a number of spikes is so near to a whole one that float32 may be off, given that number rounded down. */
+// @ts-ignore: decorator
+@inline
+export function isNearSpikes(x: v128, whole: v128): v128 {
+  const over = f32x4.sub(x, whole);
+  return v128.or(f32x4.lt(over, f32x4.splat(SLOPES_OFF)), f32x4.gt(over, f32x4.splat(1 - SLOPES_OFF)));
+}
+
+/** Counts of 4 neurons by a curve, not yet rounded, of any size; `at` as above. */
+// @ts-ignore: decorator
+@inline
+export function countsByCurve(c: Convolution, at: usize, s: v128): v128 {
+  const stride = <usize>c.filters * 4;
+  const last = <f32>(c.curveEntries - 1);
+  const scales = c.curveFloats + at;
+  const sum = f32x4.convert_i32x4_s(s);
+  let place = f32x4.add(f32x4.mul(sum, v128.load(scales)), f32x4.splat(last / 2));
+  place = f32x4.pmax(f32x4.pmin(place, f32x4.splat(last)), f32x4.splat(0));
+  const before = f32x4.pmin(f32x4.floor(place), f32x4.splat(last - 1));
+  const entry = wholeNumbers(before);
+  const fraction = f32x4.sub(place, before);
+  let packed = i32x4.splat(load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 0) * 4));
+  packed = i32x4.replace_lane(packed, 1, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 1) * 4));
+  packed = i32x4.replace_lane(packed, 2, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 2) * 4));
+  packed = i32x4.replace_lane(packed, 3, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 3) * 4));
+  const rise = f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(packed, 20), 20));
+  const value = f32x4.add(
+    f32x4.convert_i32x4_s(i32x4.shr_s(packed, 12)), f32x4.mul(rise, f32x4.mul(fraction, f32x4.splat(0.5))));
+  const x = f32x4.mul(value, v128.load(scales + 2 * stride));
+  if (!c.curveLinear) return x;
+  return f32x4.add(x, f32x4.mul(f32x4.pmax(sum, f32x4.splat(0)), v128.load(scales + stride)));
+}
+
+/** How far off countsByCurve may be. */
+// @ts-ignore: decorator
+@inline
+export function curveOff(c: Convolution, at: usize): v128 {
+  return v128.load(c.curveFloats + at + 3 * <usize>c.filters * 4);
+}
+
 /** 16 neurons that have not fired yet, by a whole window: V = sat(start + z + bias), then what they want to send, at most Γ. */
 function fireFresh(c: Convolution, z: usize, bias: usize, neuron: usize, filter: usize, output: usize): void {
   const stride = <usize>c.filters * 4;
   const zero = i32x4.splat(0);
   const gamma = i32x4.splat(c.gamma);
-  const most = f32x4.splat(<f32>c.gamma + 1.5);
   let sent = zero;
   let clipped = zero;
   let near = zero;
@@ -291,17 +344,10 @@ function fireFresh(c: Convolution, z: usize, bias: usize, neuron: usize, filter:
     if (bias != 0) v = i32x4.add(v, v128.load(bias + at));
     v = i32x4.min_s(i32x4.max_s(v, i32x4.splat(-LIMIT)), i32x4.splat(LIMIT));
     const positive = i32x4.gt_s(v, zero);
-    const slopes = c.slopes + at;
-    const size = f32x4.convert_i32x4_s(v);
-    // on its other side V lies below a first spike
-    let x = f32x4.pmax(
-      f32x4.add(f32x4.mul(size, v128.load(slopes)), v128.load(slopes + stride)),
-      f32x4.sub(v128.load(slopes + 3 * stride), f32x4.mul(size, v128.load(slopes + 2 * stride))));
-    x = f32x4.pmin(f32x4.pmax(x, f32x4.splat(0.5)), most);
+    const x = spikesBySlopes(c, at, v);
     const whole = f32x4.floor(x);
     const wanted = wholeNumbers(whole);
-    const over = f32x4.sub(x, whole);
-    near = v128.or(near, v128.or(f32x4.lt(over, f32x4.splat(SLOPES_OFF)), f32x4.gt(over, f32x4.splat(1 - SLOPES_OFF))));
+    near = v128.or(near, isNearSpikes(x, whole));
     const spikes = i32x4.min_s(wanted, gamma);
     clipped = i32x4.sub(clipped, i32x4.gt_s(wanted, gamma));
     sent = i32x4.add(sent, spikes);
@@ -324,39 +370,21 @@ function fireFresh(c: Convolution, z: usize, bias: usize, neuron: usize, filter:
 
 /** 16 neurons whose activation is a curve, by a whole window: S = z + bias, which stays as V. */
 function fireCurve(c: Convolution, z: usize, bias: usize, neuron: usize, filter: usize, output: usize): void {
-  const stride = <usize>c.filters * 4;
   const zero = i32x4.splat(0);
   const gamma = i32x4.splat(c.gamma);
   const least = i32x4.neg(gamma);
   const most = f32x4.splat(<f32>(c.gamma + 2));
-  const last = <f32>(c.curveEntries - 1);
-  const lastEntry = f32x4.splat(last - 1);
   let sent = zero;
   let clipped = zero;
   let near = zero;
   for (let lane: usize = 0; lane < 16; lane += 4) {
     let s = v128.load(z + lane * 4);
     if (bias != 0) s = i32x4.add(s, v128.load(bias + (filter + lane) * 4));
-    const scales = c.curveFloats + (filter + lane) * 4;
-    const sum = f32x4.convert_i32x4_s(s);
-    let place = f32x4.add(f32x4.mul(sum, v128.load(scales)), f32x4.splat(last / 2));
-    place = f32x4.pmax(f32x4.pmin(place, f32x4.splat(last)), f32x4.splat(0));
-    const before = f32x4.pmin(f32x4.floor(place), lastEntry);
-    const entry = wholeNumbers(before);
-    const fraction = f32x4.sub(place, before);
-    let packed = i32x4.splat(load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 0) * 4));
-    packed = i32x4.replace_lane(packed, 1, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 1) * 4));
-    packed = i32x4.replace_lane(packed, 2, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 2) * 4));
-    packed = i32x4.replace_lane(packed, 3, load<i32>(c.curveShort + <usize>i32x4.extract_lane(entry, 3) * 4));
-    const rise = f32x4.convert_i32x4_s(i32x4.shr_s(i32x4.shl(packed, 20), 20));
-    const value = f32x4.add(
-      f32x4.convert_i32x4_s(i32x4.shr_s(packed, 12)), f32x4.mul(rise, f32x4.mul(fraction, f32x4.splat(0.5))));
-    let x = f32x4.mul(value, v128.load(scales + 2 * stride));
-    if (c.curveLinear) x = f32x4.add(x, f32x4.mul(f32x4.pmax(sum, f32x4.splat(0)), v128.load(scales + stride)));
+    const x = countsByCurve(c, (filter + lane) * 4, s);
     const shifted = f32x4.add(f32x4.pmin(f32x4.pmax(x, f32x4.neg(most)), most), f32x4.splat(0.5));
     const whole = f32x4.floor(shifted);
     const over = f32x4.sub(shifted, whole);
-    const off = v128.load(scales + 3 * stride);
+    const off = curveOff(c, (filter + lane) * 4);
     near = v128.or(near, v128.or(f32x4.lt(over, off), f32x4.gt(over, f32x4.sub(f32x4.splat(1), off))));
     const wanted = wholeNumbers(whole);
     const n = i32x4.min_s(i32x4.max_s(wanted, least), gamma);

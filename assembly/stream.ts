@@ -1,6 +1,14 @@
 // Streams: counts and sums that are kept from picture to picture, and what changes of them; see native/stream.cpp and
 // native/stream.inl. Counts have 16 bits.
-import { curvePart } from './convolution';
+import {
+  countsByCurve,
+  curveOff,
+  curvePart,
+  isNearSpikes,
+  spikesBySlopes,
+  wholeNumbers,
+  windowTile,
+} from './convolution';
 import { sourceCell } from './gather';
 import { Convolution, Gather, Kept, Pool, StreamLayer } from './layout';
 
@@ -64,31 +72,47 @@ export function endQuietRow(pointer: usize, y: i32): void {
 /** Digits of a change that are not 0: a bit each in which it differs from three times itself. */
 // @ts-ignore: decorator
 @inline
-function costOf(k: Kept, change: i32): i32 {
+function digitsIn(change: i32): i32 {
   const size = abs<i32>(change);
-  return k.digits != 0 ? popcnt<i32>(size ^ (3 * size)) : size;
+  return popcnt<i32>(size ^ (3 * size));
+}
+
+/** Which of two 4-channel groups changed. */
+// @ts-ignore: decorator
+@inline
+function groupsIn(change: v128): i32 {
+  return i64x2.bitmask(i64x2.ne(change, i64x2.splat(0)));
 }
 
 /** Sets 16 counts from `channel` on, at `values`, to those at `now`. */
 function put(k: Kept, channel: usize, values: usize, now: usize): void {
-  let changed: u32 = 0;
-  for (let i: usize = 0; i < 8; i++) {
-    const before = load<u32>(values + i * 4);
-    const next = load<u32>(now + i * 4);
-    if (before == next) continue;
-    changed |= 1 << <u32>(i >> 1);
-    const low = <i32>load<i16>(now + i * 4) - <i32>load<i16>(values + i * 4);
-    const high = <i32>load<i16>(now + i * 4, 2) - <i32>load<i16>(values + i * 4, 2);
-    store<u32>(values + i * 4, next);
-    sent += costOf(k, low) + costOf(k, high);
-    if (count > k.capacity) full = true;
-    if (full) continue;
-    store<u16>(words + (<usize>count << 1), <u16>((channel >> 1) + i));
-    store<i16>(deltas + (<usize>count << 2), <i16>low);
-    store<i16>(deltas + (<usize>count << 2), <i16>high, 2);
-    count++;
+  const before = v128.load(values);
+  const beforeNext = v128.load(values, 16);
+  const change = i16x8.sub(v128.load(now), before);
+  const changeNext = i16x8.sub(v128.load(now, 16), beforeNext);
+  groups += popcnt<i32>(groupsIn(change) | (groupsIn(changeNext) << 2));
+  if (k.digits == 0) {
+    const sizes = i32x4.extadd_pairwise_i16x8_u(i16x8.add(i16x8.abs(change), i16x8.abs(changeNext)));
+    sent += i32x4.extract_lane(sizes, 0) + i32x4.extract_lane(sizes, 1) + i32x4.extract_lane(sizes, 2) + i32x4.extract_lane(sizes, 3);
   }
-  groups += popcnt<i32>(changed);
+  if (k.digits != 0 || !full) {
+    const zero = i32x4.splat(0);
+    let changed = i32x4.bitmask(i32x4.ne(change, zero)) | (i32x4.bitmask(i32x4.ne(changeNext, zero)) << 4);
+    for (; changed != 0; changed &= changed - 1) {
+      const i = <usize>ctz<i32>(changed);
+      const low = <i32>load<i16>(now + i * 4) - <i32>load<i16>(values + i * 4);
+      const high = <i32>load<i16>(now + i * 4, 2) - <i32>load<i16>(values + i * 4, 2);
+      if (k.digits != 0) sent += digitsIn(low) + digitsIn(high);
+      if (count > k.capacity) full = true;
+      if (full) continue;
+      store<u16>(words + (<usize>count << 1), <u16>((channel >> 1) + i));
+      store<i16>(deltas + (<usize>count << 2), <i16>low);
+      store<i16>(deltas + (<usize>count << 2), <i16>high, 2);
+      count++;
+    }
+  }
+  v128.store(values, v128.load(now));
+  v128.store(values, v128.load(now, 16), 16);
 }
 
 /** Takes over a picture, (height, width, channels) bytes. */
@@ -259,6 +283,34 @@ function sumCell(c: Convolution, input: Kept, y: i32, x: i32, f: usize, times: i
   v128.store(sums, s3, 48);
 }
 
+/** times·B + W·N of output row y, (outWidth, filters): two cells at once where both windows lie inside the map. */
+function sumRow(c: Convolution, input: Kept, y: i32, times: i32, sums: usize): void {
+  const cellBytes = <usize>input.channels * 2;
+  const inside = c.heard == 0 && firstTap(y, c) == 0 && endTap(y, c.height, c) == c.size;
+  const groupBytes = <usize>(c.size * c.size * c.words) * 64;
+  const row = input.values + <usize>((y * c.stride - c.padding) * c.width) * cellBytes;
+  const filterBytes = <usize>c.filters * 4;
+  for (let f: usize = 0; f < <usize>c.filters; f += 16) {
+    const weights = c.weights + (f >> 4) * groupBytes;
+    for (let x = 0; x < c.outWidth; x++) {
+      const first = x * c.stride - c.padding;
+      const target = sums + <usize>x * filterBytes + f * 4;
+      if (!inside || first < 0 || x + 1 == c.outWidth || first + c.stride + c.size > c.width) {
+        sumCell(c, input, y, x, f, times, target);
+        continue;
+      }
+      const lineBytes = <usize>c.width * cellBytes;
+      windowTile(c.size, row + <usize>first * cellBytes, lineBytes, c.size * c.words, weights, <usize>c.stride * cellBytes, c.z);
+      for (let lane: usize = 0; lane < 64; lane += 16) {
+        const bias = i32x4.mul(v128.load(c.bias + f * 4 + lane), i32x4.splat(times));
+        v128.store(target + lane, i32x4.add(v128.load(c.z + lane), bias));
+        v128.store(target + filterBytes + lane, i32x4.add(v128.load(c.z + lane, 64), bias));
+      }
+      x++;
+    }
+  }
+}
+
 /** The nearest count of a neuron of filter f that never fired, by its sum s. */
 // @ts-ignore: decorator
 @inline
@@ -294,29 +346,73 @@ function holdOrFire(layer: StreamLayer, c: Convolution, limits: usize, f: usize,
     const v = i32x4.sub(s, i32x4.mul(n, v128.bitselect(take, give, notNegative)));
     const up = i32x4.ge_s(v, v128.bitselect(v128.load(own), v128.load(own + stride), notNegative));
     const downLimit = v128.bitselect(v128.load(own + 2 * stride), v128.load(own + 3 * stride), i32x4.gt_s(n, zero));
-    const fires = i32x4.bitmask(v128.or(up, i32x4.le_s(v, i32x4.neg(downLimit))));
+    const firing = v128.or(up, i32x4.le_s(v, i32x4.neg(downLimit)));
+    const fires = i32x4.bitmask(firing);
     if (fires == 0) continue;
     if (!fired) memory.copy(now, before, 32);
     fired = true;
+    let unsure = fires;
+    if (c.slopes != 0) {
+      const x = spikesBySlopes(c, (f + lane) * 4, s);
+      const whole = f32x4.floor(x);
+      const size = i32x4.min_s(wholeNumbers(whole), i32x4.splat(c.gamma));
+      const wanted = v128.bitselect(size, i32x4.neg(size), i32x4.gt_s(s, zero));
+      const next = v128.bitselect(wanted, n, firing);
+      v128.store64_lane(now + lane * 2, i16x8.narrow_i32x4_s(next, next), 0);
+      unsure &= i32x4.bitmask(isNearSpikes(x, whole));
+    }
+    if (unsure == 0) continue;
     v128.store(c.z, s);
     for (let i: usize = 0; i < 4; i++)
-      if ((fires >> <i32>i) & 1) store<i16>(now + (lane + i) * 2, <i16>nearest(c, f + lane + i, load<i32>(c.z + i * 4)));
+      if ((unsure >> <i32>i) & 1) store<i16>(now + (lane + i) * 2, <i16>nearest(c, f + lane + i, load<i32>(c.z + i * 4)));
   }
   return fired;
 }
 
 /** The same by a curve. */
 function holdOrBend(layer: StreamLayer, c: Convolution, hold: i32, f: usize, sums: usize, before: usize, now: usize): bool {
+  // on the image sums may be beyond 32 bits
+  if (c.curveShort == 0 || layer.times > 1) return bendExactly(layer, c, hold, f, sums, before, now, 0xffff);
+  const gamma = f32x4.splat(<f32>c.gamma);
+  const limit = f32x4.splat(<f32>hold / 256);
+  let unsure: i32 = 0;
+  let any = i32x4.splat(0);
+  for (let lane: usize = 0; lane < 16; lane += 4) {
+    const at = (f + lane) * 4;
+    const off = curveOff(c, at);
+    const real = countsByCurve(c, at, v128.load(sums + lane * 4));
+    const x = f32x4.pmin(f32x4.pmax(real, f32x4.neg(gamma)), gamma);
+    const n = v128.load16x4_s(before + lane * 2);
+    const distance = f32x4.abs(f32x4.sub(x, f32x4.convert_i32x4_s(n)));
+    const fires = f32x4.gt(distance, limit);
+    const shifted = f32x4.add(x, f32x4.splat(0.5));
+    const whole = f32x4.floor(shifted);
+    const over = f32x4.sub(shifted, whole);
+    const halves = v128.or(f32x4.lt(over, off), f32x4.gt(over, f32x4.sub(f32x4.splat(1), off)));
+    const ends = f32x4.lt(f32x4.abs(f32x4.sub(distance, limit)), off);
+    unsure |= i32x4.bitmask(v128.or(ends, v128.and(fires, halves))) << <i32>lane;
+    const next = v128.bitselect(wholeNumbers(whole), n, fires);
+    any = v128.or(any, i32x4.ne(next, n));
+    v128.store64_lane(now + lane * 2, i16x8.narrow_i32x4_s(next, next), 0);
+  }
+  if (unsure != 0) return bendExactly(layer, c, hold, f, sums, before, now, unsure) || v128.any_true(any);
+  return v128.any_true(any);
+}
+
+/** Of those neurons that `which` has a bit for; the others' counts stay as they are at `now`, or, of all of them, as they were. */
+function bendExactly(layer: StreamLayer, c: Convolution, hold: i32, f: usize, sums: usize, before: usize, now: usize, which: i32): bool {
   const most = <i64>256 * <i64>c.gamma;
   let fired = false;
-  memory.copy(now, before, 32);
+  if (which == 0xffff) memory.copy(now, before, 32);
   for (let i: usize = 0; i < 16 && f + i < <usize>c.ownFilters; i++) {
+    if (((which >> <i32>i) & 1) == 0) continue;
     const s = <i64>load<i32>(sums + i * 4) * <i64>layer.times;
     const part = <i32>min<i64>(max<i64>(curvePart(c, f + i, s), -most), most);
-    const off = part - 256 * <i32>load<i16>(before + i * 2);
-    if (off >= -hold && off < hold) continue;
-    fired = true;
-    store<i16>(now + i * 2, <i16>((part + 128) >> 8));
+    const count = <i32>load<i16>(before + i * 2);
+    const off = part - 256 * count;
+    const held = off >= -hold && off < hold;
+    store<i16>(now + i * 2, <i16>(held ? count : (part + 128) >> 8));
+    fired = fired || !held;
   }
   return fired;
 }
@@ -347,25 +443,24 @@ export function streamConvolution(pointer: usize, limits: usize, hold: i32, fres
     // a listed word costs some two of a row that is computed as a whole, for as many cells
     if (listed * c.size > c.outWidth * c.size * (end - start) * c.words * c.stride) afresh = true;
     if (!afresh) addChangesRow(layer, c, input, y);
-    if (layer.output == 0 && !afresh) continue;
-    if (layer.output != 0) beginRow(output, y);
+    if (afresh) sumRow(c, input, y, layer.biasTimes, layer.sums + <usize>(y * c.outWidth * c.filters) * 4);
+    if (layer.output == 0) continue;
+    beginRow(output, y);
     for (let x = 0; x < c.outWidth; x++) {
       const cell = <usize>(y * c.outWidth + x);
-      if (layer.output != 0) beginCell(output, y, x);
+      beginCell(output, y, x);
       if (afresh || load<u8>(layer.reached + x) != 0) {
         for (let f: usize = 0; f < <usize>c.filters; f += 16) {
           const neuron = cell * <usize>c.filters + f;
           const sums = layer.sums + neuron * 4;
-          if (afresh) sumCell(c, input, y, x, f, layer.biasTimes, sums);
-          if (layer.output == 0) continue;
           const values = output.values + neuron * 2;
           const fired = c.curve != 0 ? holdOrBend(layer, c, hold, f, sums, values, now) : holdOrFire(layer, c, limits, f, sums, values, now);
           if (fired) put(output, f, values, now);
         }
       }
-      if (layer.output != 0) endCell(output, y, x);
+      endCell(output, y, x);
     }
-    if (layer.output != 0) endRow(output, y);
+    endRow(output, y);
   }
 }
 

@@ -61,6 +61,9 @@ export const CONVOLUTION_FIELDS = 49;
 export const GATHER_FIELDS = 10;
 export const POOL_FIELDS = 19;
 export const FILTER_GROUP = 16;
+
+/** Rows (steps or positions) of a tile in assembly/convolution.ts. */
+export const TILE_ROWS = 2;
 export const padded = (channels: number) => Math.ceil(channels / FILTER_GROUP) * FILTER_GROUP;
 
 /** Memory planned in one go: offsets first, then one allocation of the right size, then its contents. */

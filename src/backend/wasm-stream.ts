@@ -26,6 +26,9 @@ import {
   padRows,
   runsOf,
   SLACK,
+  shortCurveOf,
+  slopesOf,
+  TILE_ROWS,
 } from './wasm-memory.js';
 import type { WasmModule } from './webassembly.js';
 
@@ -177,7 +180,11 @@ export class WasmStream implements EngineInstance {
     const hold = stage.hold ? memory.place(padRows(stage.hold, 4, NEVER)) : 0;
     const sums = memory.reserve(outHeight * outWidth * filters * 4);
     const taps = memory.reserve(size * size * 16);
-    const z = memory.reserve(FILTER_GROUP * 4);
+    const z = memory.reserve(TILE_ROWS * FILTER_GROUP * 4);
+    const slopes = stage.fires && !curve ? slopesOf(stage) : undefined;
+    const placedSlopes = slopes ? memory.place(slopes) : 0;
+    const short = stage.fires ? shortCurveOf(stage) : undefined;
+    const shortCurve = short ? [memory.place(short.values), memory.place(short.factors)] : [0, 0];
     const values = curve ? memory.place(curve.values) : 0;
     const factors = curve ? memory.place(padRows(curve.factors, FACTOR_ROWS, 0)) : 0;
     const reached = memory.reserve(outWidth);
@@ -198,6 +205,8 @@ export class WasmStream implements EngineInstance {
         z,
         ...unused(2),
         ...own,
+        placedSlopes,
+        ...shortCurve,
       ];
     }, CONVOLUTION_FIELDS);
     const times = onImage ? [this.steps, 1] : [1, this.steps];

@@ -41,12 +41,11 @@ import {
   SLACK,
   shortCurveOf,
   slopesOf,
+  TILE_ROWS,
 } from './wasm-memory.js';
 import { WasmStream } from './wasm-stream.js';
 import { compileModule, type WasmModule, webAssembly } from './webassembly.js';
 
-/** Rows (steps or positions) of a tile in assembly/convolution.ts. */
-const TILE_ROWS = 2;
 const WINDOW_PLANES = 5;
 
 /**
