@@ -106,8 +106,8 @@ export class WasmStream implements EngineInstance {
   private keep(memory: MemoryPlan, shape: { height: number; width: number }, channels: number): Kept {
     const { height, width } = shape;
     const cells = height * width;
-    // beyond half of its words a row is computed afresh
-    const capacity = Math.max(Math.floor((width * channels) / 4), LIST_ROOM);
+    // of a row in which more than a quarter of the words changed, nearly all that hear it compute afresh
+    const capacity = Math.max(Math.floor((width * channels) / 8), LIST_ROOM);
     const listed = height * (capacity + LIST_ROOM);
     const values = memory.reserve(cells * channels * 2 + SLACK);
     const [words, deltas] = [memory.reserve(listed * 2), memory.reserve(listed * 4)];
