@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { curveTable } from '../../src/engine/curve.js';
-import { type ConvolutionStage, type EnginePlan, firingLimits, NEURONS } from '../../src/engine/plan.js';
+import {
+  type ConvolutionStage,
+  type EnginePlan,
+  firingLimits,
+  NEURONS,
+  streamPlan,
+} from '../../src/engine/plan.js';
 import { referenceBackend } from '../../src/engine/reference.js';
 import { Simulation } from '../../src/engine/simulation.js';
 import type { CurveActivation } from '../../src/network/activations.js';
@@ -19,12 +25,13 @@ function plan(
   random: () => number,
   bits: 16 | 8,
   fields: (threshold: Int32Array) => Partial<ConvolutionStage>,
+  cells = CELLS,
 ): EnginePlan {
   const threshold = Int32Array.from({ length: FILTERS }, () => 6_000_000 + Math.floor(random() * 2_000_000));
   const weights = new (bits === 8 ? Int8Array : Int16Array)(FILTERS).map(
     () => 1 + Math.floor(random() * (bits === 8 ? 126 : 30_000)),
   );
-  const shape = { height: 1, width: CELLS, outHeight: 1, outWidth: CELLS, filters: FILTERS };
+  const shape = { height: 1, width: cells, outHeight: 1, outWidth: cells, filters: FILTERS };
   const bias = threshold.map((theta) => Math.floor((random() - 0.5) * 2 * theta));
   const neurons = unitConvolution({
     ...{ ...shape, name: 'neurons', input: -1, weights, bias },
@@ -40,16 +47,20 @@ function plan(
   return { stages: [neurons, output], gamma: 127, blockLength: STEPS - 1 };
 }
 
-function expectEqual(each: EnginePlan, random: () => number, cells = CELLS): void {
-  const pixels = Uint8Array.from({ length: cells }, () => Math.floor(random() * 256));
+function expectEqual(each: EnginePlan, random: () => number, cells = CELLS, pictures = 1): void {
+  const pixels = Array.from({ length: pictures }, () =>
+    Uint8Array.from({ length: cells }, () => Math.floor(random() * 256)),
+  );
   const checksums = [referenceBackend, ...fastBackends].map((backend) => {
     const simulation = new Simulation(each, backend);
-    simulation.begin(pixels);
-    simulation.advanceTo(STEPS);
-    const { spikes, clipped } = simulation.statistics();
-    const found = `${simulation.checksum()} ${spikes} ${clipped}`;
+    const found = pixels.map((picture) => {
+      simulation.begin(picture);
+      simulation.advanceTo(STEPS);
+      const { spikes, clipped } = simulation.statistics();
+      return `${simulation.checksum()} ${spikes} ${clipped}`;
+    });
     simulation.close();
-    return found;
+    return found.join();
   });
   expect(new Set(checksums).size).toBe(1);
 }
@@ -89,6 +100,33 @@ describe('neurons that fire once send the same where a sum lies at the border be
           },
           random,
         );
+  });
+
+  it.each([0.5, 0.75, 1])('in a stream that holds %f', (hold) => {
+    const random = randomNumbers(hold * 4);
+    for (const bits of [8, 16] as const)
+      for (const slope of [1, 3, undefined]) {
+        const network = plan(
+          random,
+          bits,
+          (threshold) => ({
+            firing: firingLimits(
+              'ibt-memory',
+              0.5,
+              threshold,
+              threshold.map((theta) => (slope === undefined ? 0 : theta * slope)),
+            ),
+          }),
+          64,
+        );
+        // a pixel of 100 brings each neuron to within a step of the border between two counts
+        const neurons = network.stages[0] as ConvolutionStage;
+        for (const [f, theta] of neurons.firing.subarray(2 * FILTERS, 3 * FILTERS).entries()) {
+          const border = (Math.floor(random() * 60) - 0.5) * (random() < 0.5 ? theta : -theta * (slope ?? 1));
+          neurons.bias[f] = Math.max(Math.round(border / STEPS), -(2 ** 22)) - 100 * neurons.weights[f]!;
+        }
+        expectEqual(streamPlan(network, hold), () => 0.388 + random() * 0.012, 64, 3);
+      }
   });
 
   it('and where V would leave its limits', () => {
