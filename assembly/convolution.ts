@@ -121,7 +121,7 @@ export function observe(pointer: usize, steps: i32, listed: bool): void {
         sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(i16x8.abs(s)));
       }
       const magnitude =
-        i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3);
+        sumOfLanes(sums);
       operations += <f64>magnitude * <f64>rowFan * <f64>load<i32>(c.fanColumns + (<usize>x << 2));
       if (c.lists == 0 || !listed) continue;
       for (let k = 0; k < tiles; k++) {
@@ -230,9 +230,16 @@ function fire(
     v128.store(c.counts + at, n);
   }
   const sent =
-    i32x4.extract_lane(spikes, 0) + i32x4.extract_lane(spikes, 1) + i32x4.extract_lane(spikes, 2) + i32x4.extract_lane(spikes, 3);
+    sumOfLanes(spikes);
   store<f64>(c.statistics, load<f64>(c.statistics) + <f64>sent);
   store<f64>(c.statistics, load<f64>(c.statistics, 8) + <f64>clipped, 8);
+}
+
+/** Sum of four integers. */
+// @ts-ignore: decorator
+@inline
+export function sumOfLanes(v: v128): i32 {
+  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
 }
 
 /** Integers of floats that are whole, within ±2^22: what is added to 1.5·2^23 are its low bits. Saturating conversions take many instructions. */
@@ -242,7 +249,7 @@ export function wholeNumbers(x: v128): v128 {
 }
 
 /** How far off a neuron's spikes by slopes in float32 may be; see native/kernels.h. */
-const SLOPES_OFF: f32 = 1.0 / 8192.0;
+export const SLOPES_OFF: f32 = 1.0 / 8192.0;
 
 /** What neurons start from, where nothing else has been written since `begin`. */
 export function settle(pointer: usize): void {
@@ -290,12 +297,12 @@ export function spikesBySlopes(c: Convolution, at: usize, v: v128): v128 {
   return f32x4.pmin(f32x4.pmax(x, f32x4.splat(0.5)), f32x4.splat(<f32>c.gamma + 1.5));
 }
 
-/** Where a number of spikes is so near to a whole one that float32 may be off, given that number rounded down. */
+/** Where a number, which may be `off`, is so near to a whole one that rounding it down is not sure; `whole`: it rounded down. */
 // @ts-ignore: decorator
 @inline
-export function isNearSpikes(x: v128, whole: v128): v128 {
+export function isNearWhole(x: v128, whole: v128, off: v128): v128 {
   const over = f32x4.sub(x, whole);
-  return v128.or(f32x4.lt(over, f32x4.splat(SLOPES_OFF)), f32x4.gt(over, f32x4.splat(1 - SLOPES_OFF)));
+  return v128.or(f32x4.lt(over, off), f32x4.gt(over, f32x4.sub(f32x4.splat(1), off)));
 }
 
 /** Counts of 4 neurons by a curve, not yet rounded, of any size; `at` as above. */
@@ -347,7 +354,7 @@ function fireFresh(c: Convolution, z: usize, bias: usize, neuron: usize, filter:
     const x = spikesBySlopes(c, at, v);
     const whole = f32x4.floor(x);
     const wanted = wholeNumbers(whole);
-    near = v128.or(near, isNearSpikes(x, whole));
+    near = v128.or(near, isNearWhole(x, whole, f32x4.splat(SLOPES_OFF)));
     const spikes = i32x4.min_s(wanted, gamma);
     clipped = i32x4.sub(clipped, i32x4.gt_s(wanted, gamma));
     sent = i32x4.add(sent, spikes);
@@ -383,9 +390,7 @@ function fireCurve(c: Convolution, z: usize, bias: usize, neuron: usize, filter:
     const x = countsByCurve(c, (filter + lane) * 4, s);
     const shifted = f32x4.add(f32x4.pmin(f32x4.pmax(x, f32x4.neg(most)), most), f32x4.splat(0.5));
     const whole = f32x4.floor(shifted);
-    const over = f32x4.sub(shifted, whole);
-    const off = curveOff(c, (filter + lane) * 4);
-    near = v128.or(near, v128.or(f32x4.lt(over, off), f32x4.gt(over, f32x4.sub(f32x4.splat(1), off))));
+    near = v128.or(near, isNearWhole(shifted, whole, curveOff(c, (filter + lane) * 4)));
     const wanted = wholeNumbers(whole);
     const n = i32x4.min_s(i32x4.max_s(wanted, least), gamma);
     clipped = i32x4.sub(clipped, i32x4.ne(wanted, n));

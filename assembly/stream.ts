@@ -4,8 +4,10 @@ import {
   countsByCurve,
   curveOff,
   curvePart,
-  isNearSpikes,
+  isNearWhole,
+  SLOPES_OFF,
   spikesBySlopes,
+  sumOfLanes,
   wholeNumbers,
   windowTile,
 } from './convolution';
@@ -93,7 +95,7 @@ function put(k: Kept, channel: usize, values: usize, now: usize): void {
   groups += popcnt<i32>(groupsIn(change) | (groupsIn(changeNext) << 2));
   if (k.digits == 0) {
     const sizes = i32x4.extadd_pairwise_i16x8_u(i16x8.add(i16x8.abs(change), i16x8.abs(changeNext)));
-    sent += i32x4.extract_lane(sizes, 0) + i32x4.extract_lane(sizes, 1) + i32x4.extract_lane(sizes, 2) + i32x4.extract_lane(sizes, 3);
+    sent += sumOfLanes(sizes);
   }
   if (k.digits != 0 || !full) {
     const zero = i32x4.splat(0);
@@ -289,6 +291,7 @@ function sumRow(c: Convolution, input: Kept, y: i32, times: i32, sums: usize): v
   const inside = c.heard == 0 && firstTap(y, c) == 0 && endTap(y, c.height, c) == c.size;
   const groupBytes = <usize>(c.size * c.size * c.words) * 64;
   const row = input.values + <usize>((y * c.stride - c.padding) * c.width) * cellBytes;
+  const lineBytes = <usize>c.width * cellBytes;
   const filterBytes = <usize>c.filters * 4;
   for (let f: usize = 0; f < <usize>c.filters; f += 16) {
     const weights = c.weights + (f >> 4) * groupBytes;
@@ -299,7 +302,6 @@ function sumRow(c: Convolution, input: Kept, y: i32, times: i32, sums: usize): v
         sumCell(c, input, y, x, f, times, target);
         continue;
       }
-      const lineBytes = <usize>c.width * cellBytes;
       windowTile(c.size, row + <usize>first * cellBytes, lineBytes, c.size * c.words, weights, <usize>c.stride * cellBytes, c.z);
       for (let lane: usize = 0; lane < 64; lane += 16) {
         const bias = i32x4.mul(v128.load(c.bias + f * 4 + lane), i32x4.splat(times));
@@ -359,7 +361,7 @@ function holdOrFire(layer: StreamLayer, c: Convolution, limits: usize, f: usize,
       const wanted = v128.bitselect(size, i32x4.neg(size), i32x4.gt_s(s, zero));
       const next = v128.bitselect(wanted, n, firing);
       v128.store64_lane(now + lane * 2, i16x8.narrow_i32x4_s(next, next), 0);
-      unsure &= i32x4.bitmask(isNearSpikes(x, whole));
+      unsure &= i32x4.bitmask(isNearWhole(x, whole, f32x4.splat(SLOPES_OFF)));
     }
     if (unsure == 0) continue;
     v128.store(c.z, s);
@@ -387,8 +389,7 @@ function holdOrBend(layer: StreamLayer, c: Convolution, hold: i32, f: usize, sum
     const fires = f32x4.gt(distance, limit);
     const shifted = f32x4.add(x, f32x4.splat(0.5));
     const whole = f32x4.floor(shifted);
-    const over = f32x4.sub(shifted, whole);
-    const halves = v128.or(f32x4.lt(over, off), f32x4.gt(over, f32x4.sub(f32x4.splat(1), off)));
+    const halves = isNearWhole(shifted, whole, off);
     const ends = f32x4.lt(f32x4.abs(f32x4.sub(distance, limit)), off);
     unsure |= i32x4.bitmask(v128.or(ends, v128.and(fires, halves))) << <i32>lane;
     const next = v128.bitselect(wholeNumbers(whole), n, fires);

@@ -534,16 +534,6 @@ void sumCells(const uint8_t* cells, int count, int channels, int32_t* sums) {
   }
 }
 
-template <class Value>
-int64_t largestMagnitude(const Value* values, size_t count) {
-  Value high = 0, low = 0;
-  for (size_t i = 0; i < count; i++) {
-    high = values[i] > high ? values[i] : high;
-    low = values[i] < low ? values[i] : low;
-  }
-  return std::max<int64_t>(high, -int64_t(low));
-}
-
 }  // namespace
 
 // Room for a window's sums, and for reads past their end.

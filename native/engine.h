@@ -1,5 +1,6 @@
 // The state of one network of integrate-and-fire neurons: memory and the order of work; kernels do the arithmetic.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -8,6 +9,17 @@
 #include "thread_pool.h"
 
 namespace spiking {
+
+// The largest magnitude among numbers.
+template <class Value>
+int64_t largestMagnitude(const Value* values, size_t count) {
+  Value high = 0, low = 0;
+  for (size_t i = 0; i < count; i++) {
+    high = values[i] > high ? values[i] : high;
+    low = values[i] < low ? values[i] : low;
+  }
+  return std::max<int64_t>(high, -int64_t(low));
+}
 
 // A stage as the plan describes it (src/engine/plan.ts). Arrays are copied.
 enum class StageKind { kConvolution, kPool, kGather, kIsland };

@@ -125,10 +125,13 @@ struct Changes {
   bool digits;            // spikes are signed digits, not units
 };
 
+// The hold, in 256ths of a count, at which all counts are the nearest ones.
+constexpr int32_t kNearest = 128;
+
 // How neurons of a stream fire: a count stays while its potential is within limits, else it becomes the nearest one.
 struct HoldRule {
   const int32_t* limits;  // (4, paddedFilters), less 1: up if N ≥ 0, up if N < 0, down if N > 0, down if N ≤ 0
-  int32_t hold;           // the same in 1/256 of a count: at 128 all counts become the nearest ones
+  int32_t hold;           // the same in 1/256 of a count; kNearest or more
   int32_t times;          // what sums are multiplied by: T on the image, else 1
   bool far;               // sums times `times` may be beyond 32 bits
   bool bounded;           // they cannot reach the limits of V

@@ -15,9 +15,6 @@ struct ChangeCosts {
 constexpr ChangeCosts kCosts = {3, 8};
 constexpr ChangeCosts kChannelCosts = {5, 4};
 
-// The hold, in 256ths of a count, at which all counts are the nearest ones.
-constexpr int kNearest = 128;
-
 int32_t saturate(int64_t v) { return int32_t(std::min<int64_t>(std::max<int64_t>(v, -kPotentialLimit), kPotentialLimit)); }
 
 }  // namespace
@@ -45,9 +42,7 @@ Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
     if (!spec.isConvolution()) continue;
     // Σ|W| and the bias of any filter, by the largest inputs of one step: a pixel, or a whole count of a window
     const int64_t input = spec.input < 0 ? 255 * steps : 127;
-    int64_t bias = 0;
-    for (int f = 0; f < spec.filters; f++) bias = std::max(bias, std::abs(int64_t(spec.bias[f])));
-    kept_[i].largestSum = input * spec.gain + steps * bias;
+    kept_[i].largestSum = input * spec.gain + steps * largestMagnitude(spec.bias, spec.filters);
     if (spec.input < 0 && pixels_.size() == 0) {
       plan(image_, {spec.height, spec.width, spec.channels, spec.channels, nullptr, nullptr}, stage.convolution.words);
       pixels_ = Memory(pixelBytes_);

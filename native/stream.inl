@@ -557,7 +557,7 @@ static void holdRowOf(const Convolution& c, const HoldRule& rule, const int32_t*
       places[cells] = x;
       cells += !reached || reached[x];
     }
-    if (rule.hold > 128) holdCells<Spike, true>(c, rule, cells, places, sums, before, now);
+    if (rule.hold > kNearest) holdCells<Spike, true>(c, rule, cells, places, sums, before, now);
     else holdCells<Spike, false>(c, rule, cells, places, sums, before, now);
   }
 }

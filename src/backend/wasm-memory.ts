@@ -200,7 +200,7 @@ export function runsOf({
  * What sees most spikes of neurons that have not fired in float32, (4, padded filters): `slopes` of native/kernels.h. Undefined if one
  * could fire down after it has fired up, or the other way round, or float32 has too few digits for its limits.
  */
-export function slopesOf({ firing, filters }: ConvolutionStage): Float32Array | undefined {
+function slopesOf({ firing, filters }: ConvolutionStage): Float32Array | undefined {
   const stride = padded(filters);
   const slopes = new Float32Array(4 * stride);
   slopes.fill(0.5, stride, 2 * stride);
@@ -223,8 +223,20 @@ export function slopesOf({ firing, filters }: ConvolutionStage): Float32Array | 
   return slopes;
 }
 
+/** Places what sees a stage's neurons in float32: addresses of `slopes`, `curveShort` and `curveFloats`, 0 where there is none. */
+export function placeFloats(memory: MemoryPlan, stage: ConvolutionStage): [number, number, number] {
+  if (!stage.fires) return [0, 0, 0];
+  const slopes = stage.curve ? undefined : slopesOf(stage);
+  const short = shortCurveOf(stage);
+  return [
+    slopes ? memory.place(slopes) : 0,
+    short ? memory.place(short.values) : 0,
+    short ? memory.place(short.factors) : 0,
+  ];
+}
+
 /** A curve's table and factors in float32: `curveShort` and `curveFloats` of native/kernels.h. Undefined if its values do not fit. */
-export function shortCurveOf({
+function shortCurveOf({
   curve,
   filters,
 }: ConvolutionStage): { values: Int32Array; factors: Float32Array } | undefined {

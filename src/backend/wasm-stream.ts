@@ -24,10 +24,9 @@ import {
   packWeights,
   padded,
   padRows,
+  placeFloats,
   runsOf,
   SLACK,
-  shortCurveOf,
-  slopesOf,
   TILE_ROWS,
 } from './wasm-memory.js';
 import type { WasmModule } from './webassembly.js';
@@ -181,10 +180,7 @@ export class WasmStream implements EngineInstance {
     const sums = memory.reserve(outHeight * outWidth * filters * 4);
     const taps = memory.reserve(size * size * 16);
     const z = memory.reserve(TILE_ROWS * FILTER_GROUP * 4);
-    const slopes = stage.fires && !curve ? slopesOf(stage) : undefined;
-    const placedSlopes = slopes ? memory.place(slopes) : 0;
-    const short = stage.fires ? shortCurveOf(stage) : undefined;
-    const shortCurve = short ? [memory.place(short.values), memory.place(short.factors)] : [0, 0];
+    const floats = placeFloats(memory, stage);
     const values = curve ? memory.place(curve.values) : 0;
     const factors = curve ? memory.place(padRows(curve.factors, FACTOR_ROWS, 0)) : 0;
     const reached = memory.reserve(outWidth);
@@ -205,8 +201,7 @@ export class WasmStream implements EngineInstance {
         z,
         ...unused(2),
         ...own,
-        placedSlopes,
-        ...shortCurve,
+        ...floats,
       ];
     }, CONVOLUTION_FIELDS);
     const times = onImage ? [this.steps, 1] : [1, this.steps];

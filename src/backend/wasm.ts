@@ -37,10 +37,9 @@ import {
   packWeights,
   padded,
   padRows,
+  placeFloats,
   runsOf,
   SLACK,
-  shortCurveOf,
-  slopesOf,
   TILE_ROWS,
 } from './wasm-memory.js';
 import { WasmStream } from './wasm-stream.js';
@@ -198,12 +197,7 @@ class WasmInstance implements EngineInstance {
     const sums = windows ? memory.reserve(outWidth * filters * 8) : 0;
     const taps = memory.reserve(size * size * 16);
     const z = memory.reserve(TILE_ROWS * FILTER_GROUP * 4);
-    const slopes = stage.fires && !curve ? slopesOf(stage) : undefined;
-    const placedSlopes = slopes ? memory.place(slopes) : 0;
-    const short = stage.fires ? shortCurveOf(stage) : undefined;
-    const [curveShort, curveFloats] = short
-      ? [memory.place(short.values), memory.place(short.factors)]
-      : [0, 0];
+    const floats = placeFloats(memory, stage);
     const startPotential = memory.place(padRows(stage.startPotential, 1, 0));
     const tally = memory.reserve(32);
     const pairs = channelwise ? channelPairs(stage) : undefined;
@@ -255,9 +249,7 @@ class WasmInstance implements EngineInstance {
         curve?.values.length ?? 0,
         curve?.linear ? 1 : 0,
         curveFactors,
-        placedSlopes,
-        curveShort,
-        curveFloats,
+        ...floats,
         startPotential,
         0,
         0,

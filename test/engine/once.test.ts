@@ -125,6 +125,7 @@ describe('neurons that fire once send the same where a sum lies at the border be
           const border = (Math.floor(random() * 60) - 0.5) * (random() < 0.5 ? theta : -theta * (slope ?? 1));
           neurons.bias[f] = Math.max(Math.round(border / STEPS), -(2 ** 22)) - 100 * neurons.weights[f]!;
         }
+        // pixels of 99 to 102
         expectEqual(streamPlan(network, hold), () => 0.388 + random() * 0.012, 64, 3);
       }
   });

@@ -579,6 +579,7 @@ class Importer {
   /** Weights of a convolution as they lie on its input: with its dilations' zeros between rows and columns. */
   private dilated(node: OnnxNode, weights: Tensor): Tensor {
     const [down, right] = (this.wholeNumbers(node, 'dilations', 2, 1) ?? [1, 1]) as [number, number];
+    if (down === 1 && right === 1) return weights;
     const [filters, heard, rows, columns] = weights.dims as [number, number, number, number];
     const height = (rows - 1) * down + 1;
     const width = (columns - 1) * right + 1;
