@@ -25,6 +25,9 @@ interface WorkCommandOptions extends QueueOptions {
   untilDone?: boolean;
 }
 
+/** How long what is left of a worker that has stopped may keep its process, in ms. */
+const LINGER_MS = 1000;
+
 /** Adds `spiking-yolo work`. */
 export function addWorkCommand(program: Command): void {
   const command = program
@@ -64,7 +67,12 @@ Examples:
   spiking-yolo work --queue redis://queue.local --name garden --model garden.safetensors --out results --until-done`,
   );
   command.action(async (options: WorkCommandOptions) => {
-    process.exitCode = await work(options);
+    try {
+      process.exitCode = await work(options);
+    } finally {
+      // BullMQ's worker, closed while its connection is made again, may never end, and its timers would keep this process
+      setTimeout(() => process.exit(), LINGER_MS).unref();
+    }
   });
 }
 

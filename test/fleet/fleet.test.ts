@@ -38,6 +38,7 @@ let expectedFew: Map<string, unknown>;
 const started: Running[] = [];
 
 const killer = `${root}test/support/killing-photo.mjs`;
+const unending = `${root}test/support/unending-worker.mjs`;
 /** Settings that make the photos take a while: some milliseconds each. */
 const SETTINGS = ['--checksum', '--conf', '0.3', '--steps', '16', '--schedule', 'steps'];
 const of = (name: string) => ['--queue', redis.url, '--name', name];
@@ -215,6 +216,17 @@ describeWithProgram('redis-server')('a fleet', () => {
     expect(code).toBe(0);
     expect(foundIn(out)).toEqual(expectedFew);
     expect(status('stall')).toMatchObject({ done: FEW, remaining: 0 });
+  });
+
+  it('a worker whose library does not end ends all the same, and its chunks are another’s', async () => {
+    enqueue('unending', few, '--chunk', '150');
+    const stuck = startWorker('unending', ['--lock', '1', '--grace', '0'], unending);
+    await until(() => Number(redisCli(redis.port, 'llen', 'bull:unending:active')) === 2, 'two chunks');
+    expect(await Promise.race([stuck.kill('SIGTERM'), wait(30_000)])).toBe(0);
+    expect(stuck.stderr).toMatch(/unending: 0 photos, stopped/);
+    expect(await startWorker('unending', ['--lock', '1', '--until-done']).end()).toBe(0);
+    expect(status('unending')).toMatchObject({ done: FEW, remaining: 0 });
+    expect(foundIn(collect('unending').out)).toEqual(expectedFew);
   });
 
   it('a photo that ends its process is given up after three tries, its neighbours are done', async () => {
