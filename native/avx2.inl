@@ -15,6 +15,7 @@ static inline Ints minInts(Ints a, Ints b) { return ints(_mm256_min_epi32(raw(a)
 static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
 
 static inline __m256d floorOf(__m256d x) { return _mm256_floor_pd(x); }
+static inline __m256 floorOf(__m256 x) { return _mm256_floor_ps(x); }
 static inline Ints withSign(Ints magnitude, Ints sign) { return ints(_mm256_sign_epi32(raw(magnitude), raw(sign))); }
 static inline Ints gatherInts(const int32_t* numbers, Ints places) {
   return ints(_mm256_i32gather_epi32(numbers, raw(places), 4));
@@ -61,6 +62,10 @@ struct Pairs {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_abs_epi16(load(p)), _mm256_set1_epi16(1)));
   }
   static void store(int32_t* p, Sum acc) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), acc); }
+};
+
+struct Pieces {
+  static constexpr bool kPicked = false;
 };
 
 // Adds two synapses of 8 neurons each: weights in pairs, spikes of either. Of bytes 16 are read.

@@ -349,30 +349,82 @@ void Engine::planChannels(Stage& stage) {
   c.channelPairCount = pairs;
 }
 
-// The curve in float32, if its values and steps fit 20 and 12 bits. How far off a count may be: a halved value is up to 1 of the
-// table's units below it, the exact value was floored, and both places are off by at most 4 roundings of float32, which the steepest
-// part of the table multiplies; what is left are roundings of counts up to 128, and of the sums of those.
+namespace {
+
+// A stretch of a curve's table, of `steps` values and the one behind them, as a polynomial of the place in it, 0 to 1: through values at
+// the nodes of Chebyshev's polynomials, about the best of its degree. Returns how far off it may be at most, in the table's units.
+double fitPiece(const int32_t* curve, int steps, double* terms) {
+  double places[kPieceTerms], differences[kPieceTerms];
+  for (int k = 0; k < kPieceTerms; k++) {
+    const double node = std::cos((2 * k + 1) * 3.14159265358979323846 / (2 * kPieceTerms));
+    const int entry = int(std::lround(steps / 2.0 * (1 - node)));
+    places[k] = double(entry) / steps;
+    differences[k] = entry < steps ? curve[2 * entry] : curve[2 * entry - 2] + curve[2 * entry - 1];
+  }
+  for (int j = 1; j < kPieceTerms; j++)
+    for (int k = kPieceTerms - 1; k >= j; k--)
+      differences[k] = (differences[k] - differences[k - 1]) / (places[k] - places[k - j]);
+  // from Newton's form to powers
+  std::fill(terms, terms + kPieceTerms, 0);
+  for (int k = kPieceTerms - 1; k >= 0; k--) {
+    for (int j = kPieceTerms - 1; j > 0; j--) terms[j] = terms[j - 1] - places[k] * terms[j];
+    terms[0] = differences[k] - places[k] * terms[0];
+  }
+  double off = 0, bend = 0, size = 0;
+  for (int i = 0; i <= steps; i++) {
+    const double place = double(i) / steps;
+    double value = 0;
+    for (int k = kPieceTerms - 1; k >= 0; k--) value = value * place + terms[k];
+    off = std::max(off, std::abs(value - (i < steps ? curve[2 * i] : curve[2 * i - 2] + curve[2 * i - 1])));
+  }
+  for (int k = 0; k < kPieceTerms; k++) {
+    bend += k * (k - 1) * std::abs(terms[k]);
+    size += std::abs(terms[k]);
+  }
+  // between two entries it bends; and its terms, products and sums are rounded to float32
+  return off + bend / (8.0 * steps * steps) + size * 4 * kPieceTerms * 0x1p-24;
+}
+
+}  // namespace
+
+// The curve in float32: by pieces, or by its table if its values and steps fit 20 and 12 bits. How far off a count may be: a halved value
+// is up to 1 of the table's units below it (a piece as far as that is off), the exact value was floored, and both places are off by at
+// most 4 roundings of float32, which the steepest part of the table multiplies; what is left are roundings of counts up to 128, and of
+// the sums of those.
 void Engine::planShortCurve(Stage& stage) {
   Convolution& c = stage.convolution;
-  stage.curveShort = Memory(size_t(c.curveEntries) * 4);
+  const int steps = (c.curveEntries - 1) / kPieces;
+  const bool pieces = kernels_.picksPieces && c.curveEntries == steps * kPieces + 1;
+  stage.curvePieces = Memory(pieces ? sizeof(float) * kPieceTerms * kPieces : 0);
+  stage.curveShort = Memory(pieces ? 0 : size_t(c.curveEntries) * 4);
+  double off = 1;
+  for (int piece = 0; pieces && piece < kPieces; piece++) {
+    double terms[kPieceTerms];
+    off = std::max(off, fitPiece(c.curve + 2 * piece * steps, steps, terms));
+    for (int k = 0; k < kPieceTerms; k++) stage.curvePieces.as<float>()[k * kPieces + piece] = float(terms[k]);
+  }
+  // farther off than that, too many counts are computed twice
+  if (off > 32) return;
   int steepest = 0;
   for (int i = 0; i < c.curveEntries; i++) {
     const int32_t value = c.curve[2 * i] >> 1, rise = i < c.curveEntries - 1 ? c.curve[2 * i + 1] : 0;
+    steepest = std::max(steepest, std::abs(rise));
+    if (pieces) continue;
     if (value < -(1 << 19) || value >= 1 << 19 || rise < -(1 << 11) || rise >= 1 << 11) return;
     stage.curveShort.as<int32_t>()[i] = int32_t(uint32_t(value) << 12 | (uint32_t(rise) & 0xfff));
-    steepest = std::max(steepest, std::abs(rise));
   }
   const size_t filters = c.paddedFilters;
   stage.curveFloats = Memory(4 * filters * 4);
   float* floats = stage.curveFloats.as<float>();
   for (size_t f = 0; f < filters; f++) {
     const double unit = std::ldexp(c.curveScales[2 * filters + f], -22);
-    floats[f] = float(std::ldexp(c.curveScales[f], -15));
+    floats[f] = float(std::ldexp(c.curveScales[f], -15) / (pieces ? steps : 1));
     floats[filters + f] = float(std::ldexp(c.curveScales[filters + f], -22));
-    floats[2 * filters + f] = float(2 * unit);
-    floats[3 * filters + f] = float(unit * (4 + std::ldexp(double(c.curveEntries) * steepest, -22)) + 0x1p-12);
+    floats[2 * filters + f] = float(pieces ? unit : 2 * unit);
+    floats[3 * filters + f] = float(unit * (3 + off + std::ldexp(double(c.curveEntries) * steepest, -22)) + 0x1p-12);
   }
   c.curveShort = stage.curveShort.as<int32_t>();
+  c.curvePieces = stage.curvePieces.as<float>();
   c.curveFloats = floats;
 }
 

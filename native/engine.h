@@ -157,9 +157,9 @@ class Engine {
     bool unkept = false;       // (a convolution) it has fired once and kept neither counts nor potential
     std::vector<int> readers;  // convolutions that take its spikes
     std::shared_ptr<Memory> weights;
-    Memory curve, curveFactors, curveScales, curveShort, curveFloats, channelWeights, channelPairs, channelPlaces, bias, firing,
-        hold, reciprocals, slopes, startPotential, potential, counts, current, spikes, lists, listSizes, sums, fanRows,
-        fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
+    Memory curve, curveFactors, curveScales, curveShort, curvePieces, curveFloats, channelWeights, channelPairs, channelPlaces,
+        bias, firing, hold, reciprocals, slopes, startPotential, potential, counts, current, spikes, lists, listSizes, sums,
+        fanRows, fanColumns, estimateStart, estimateEnd, recentStart, recentEnd;
   };
 
   void planConvolution(Stage& stage);

@@ -18,6 +18,7 @@ typedef __mmask16 Mask;
 static inline __m512i raw(Ints a) { return reinterpret_cast<__m512i>(a); }
 static inline Ints ints(__m512i a) { return reinterpret_cast<Ints>(a); }
 static inline Mask above(Ints a, Ints b) { return _mm512_cmpgt_epi32_mask(raw(a), raw(b)); }
+static inline Mask less(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline Mask either(Mask a, Mask b) { return a | b; }
 static inline Mask within(Mask a, Mask b) { return a & b; }
 static inline Ints choose(Mask mask, Ints a, Ints b) { return ints(_mm512_mask_blend_epi32(mask, raw(b), raw(a))); }
@@ -33,6 +34,10 @@ static inline bool any(Mask mask) { return mask != 0; }
 static inline __m512d floorOf(__m512d x) {
   constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
   return _mm512_roundscale_pd(x, kDown);
+}
+static inline __m512 floorOf(__m512 x) {
+  constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+  return _mm512_roundscale_ps(x, kDown);
 }
 static inline Ints withSign(Ints magnitude, Ints sign) { return subtractWhere(magnitude, above(Ints{}, sign), 2 * magnitude); }
 static inline Ints gatherInts(const int32_t* numbers, Ints places) {
@@ -76,6 +81,27 @@ struct Op16 {
     return _mm512_dpwssd_epi32(acc, _mm512_abs_epi16(load(p)), _mm512_set1_epi16(1));
   }
   static void store(int32_t* p, Sum acc) { _mm512_storeu_si512(p, acc); }
+};
+
+// A curve by pieces: polynomials whose terms are picked from two registers each.
+struct Pieces {
+  static constexpr bool kPicked = true;
+  explicit Pieces(const float* terms) {
+    for (int k = 0; k < kPieceTerms; k++) {
+      low[k] = _mm512_loadu_ps(terms + k * kPieces);
+      high[k] = _mm512_loadu_ps(terms + k * kPieces + kPieces / 2);
+    }
+  }
+  // The curve at places of 0 to kPieces, less than that.
+  __attribute__((always_inline)) inline __m512 at(__m512 place) const {
+    const __m512i piece = _mm512_cvttps_epi32(place);
+    const __m512 inside = _mm512_sub_ps(place, floorOf(place));
+    __m512 value = _mm512_permutex2var_ps(low[kPieceTerms - 1], piece, high[kPieceTerms - 1]);
+    for (int k = kPieceTerms - 2; k >= 0; k--)
+      value = _mm512_fmadd_ps(value, inside, _mm512_permutex2var_ps(low[k], piece, high[k]));
+    return value;
+  }
+  __m512 low[kPieceTerms], high[kPieceTerms];
 };
 
 // Adds two synapses of 16 neurons each: weights in pairs, spikes of either.

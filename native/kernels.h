@@ -11,6 +11,7 @@ constexpr int kFilterGroup = 16;
 constexpr int kMaxGroups = 4;   // filter groups that one tile may cover
 constexpr int kFiringRows = 8;  // rows of ConvolutionStage::firing in src/engine/plan.ts
 constexpr int32_t kPotentialLimit = 1 << 30;
+constexpr int kPieces = 32, kPieceTerms = 5;  // of a curve: polynomials, and their terms from the constant one on
 
 // Spikes of one block of steps, [y][x][step][channel]. Elements are int8 or int16, as the instruction set likes its
 // multiply-add; 4 bytes are one "word" of 4 or 2 channels. Channels are padded with zeros to whole filter groups.
@@ -44,10 +45,12 @@ struct Convolution {
   bool curveLinear;
   const int32_t* curveFactors;  // (6, paddedFilters)
   const double* curveScales;    // (3, paddedFilters): the factors as the numbers that they are
-  // What sees most counts of a curve in float32, or null: values of the table (halved, 20 bits) and how much more the next is (12), and
-  // (4, paddedFilters): S to a place, S to counts, a halved value's unit to counts, and how far off that may be at most, in counts.
-  const int32_t* curveShort;
+  // What sees most counts of a curve in float32, or null: (4, paddedFilters): S to a place, S to counts, a value's unit to counts, and how
+  // far off that may be at most, in counts. Values are the table's, halved (20 bits), beside how much more the next is (12); or, where an
+  // instruction picks from as many (picksPieces), polynomials of as many pieces, (kPieceTerms, kPieces), of the place in a piece.
   const float* curveFloats;
+  const int32_t* curveShort;
+  const float* curvePieces;
   bool channelwise;               // filter j hears channels j, filters + j, … alone
   const int32_t* channelWeights;  // (size, size, channels / filters, paddedFilters), if channelwise
   // The same by pairs of synapses, the first in the low half, (channelPairCount, paddedFilters), and where those are: how many values
@@ -178,6 +181,7 @@ struct FloatConvolution {
 struct Kernels {
   const char* name;
   bool pairsSynapses;                          // takes two synapses of a channelwise filter at once
+  bool picksPieces;                            // computes curves by pieces
   int (*spikeBytes)(bool wide);                // bytes of a spike; a word holds 4 / spikeBytes channels
   int (*tileGroups)(bool wide, int groups);    // filter groups of a tile, in a layer of at most so many
   int (*tileRows)(bool wide, int tileGroups);  // steps (or positions) of such a tile

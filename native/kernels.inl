@@ -30,6 +30,7 @@ static int tileGroups(bool wide, int groups) { return wide ? tileGroupsOf<Op16>(
 static int tileRows(bool wide, int groups) { return wide ? Op16::rowsOf(groups) : Op8::rowsOf(groups); }
 static EventCosts eventCosts(bool wide) { return wide ? Op16::kEventCosts : Op8::kEventCosts; }
 static constexpr bool pairsSynapses = Synapses::kByPairs;
+static constexpr bool picksPieces = Pieces::kPicked;
 static bool sumsWindows(bool wide) { return (wide ? Whole<Op16>::kOffset : Whole<Op8>::kOffset) != 0; }
 static void packWeights(const Convolution& c, const void* weights, uint8_t* packed) {
   c.wide ? packWeightsOf<Op16>(c, weights, packed) : packWeightsOf<Op8>(c, weights, packed);
@@ -78,28 +79,9 @@ static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip&
 }
 
 static constexpr Kernels tableNamed(const char* name) {
-  return {name,
-          pairsSynapses,
-          spikeBytes,
-          tileGroups,
-          tileRows,
-          eventCosts,
-          sumsWindows,
-          packWeights,
-          countWords,
-          observeRow,
-          fireRow,
-          presentRow,
-          fireWindowRow,
-          sumRow,
-          fireSumsRow,
-          fireChannelsRow,
-          fireChannelsWindowRow,
-          poolRow,
-          convolveFloat,
-          addChangesRow,
-          sumInputRow,
-          holdRow,
-          compareRow,
+  return {name,       pairsSynapses, picksPieces,   spikeBytes,  tileGroups,      tileRows,
+          eventCosts, sumsWindows,   packWeights,   countWords,  observeRow,      fireRow,
+          presentRow, fireWindowRow, sumRow,        fireSumsRow, fireChannelsRow, fireChannelsWindowRow,
+          poolRow,    convolveFloat, addChangesRow, sumInputRow, holdRow,         compareRow,
           largestRow};
 }

@@ -1,9 +1,9 @@
 // What an instruction set may have an instruction for: floors, signs, numbers from places, and bytes as integers.
 
-// ⌊x⌋ where |x| < 2^51: rounded to a whole number by adding 1.5·2^52, and one less where that went up.
+// ⌊x⌋ where |x| < 2^51 (of float32 2^22): rounded to a whole number by adding 1.5·2^52 (2^23), and one less where that went up.
 template <class Vector>
 static inline Vector floorOf(Vector x) {
-  const Vector shift = Vector{} + 0x1.8p52;
+  const Vector shift = Vector{} + decltype(+x[0])(sizeof(x[0]) == 4 ? 0x1.8p23 : 0x1.8p52);
   const Vector nearest = (x + shift) - shift;
   return nearest > x ? nearest - 1 : nearest;
 }
@@ -34,6 +34,11 @@ static inline Ints widenBytes(const uint8_t* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return __builtin_convertvector(v, Ints);
 }
+
+// Curves by pieces where an instruction picks from as many numbers (isa_avx512vnni.cpp).
+struct Pieces {
+  static constexpr bool kPicked = false;
+};
 
 // Channelwise convolutions: Synapses::add where an instruction multiplies two synapses of a neuron at once (avx2.inl).
 struct Synapses {

@@ -2,6 +2,10 @@
 // any(Mask), choose(Mask, Ints, Ints), maxInts and minInts.
 
 static inline Mask above(Ints a, Ints b) { return a > b; }
+template <class Vector>
+static inline Mask less(Vector a, Vector b) {
+  return Mask(a < b);
+}
 static inline Mask either(Mask a, Mask b) { return a | b; }
 static inline Mask within(Mask a, Mask b) { return a & b; }
 static inline Ints zeroUnless(Mask mask, Ints a) { return a & mask; }

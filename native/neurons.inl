@@ -202,12 +202,51 @@ static inline Ints curveCounts(const Convolution& c, int filter, Ints sum) {
   return loadInts(counts);
 }
 
-// The same in float32 (Convolution::curveShort) of the neurons of some filters; `near` where one is so near to a half that it may be off.
+// The values of a curve in float32, by its packed table or by pieces.
+template <class By>
+struct SeenTable {
+  explicit SeenTable(const Convolution& c)
+      : entries(c.curveShort), lastEntry(c.curveEntries - 2), last(float(c.curveEntries - 1)) {}
+
+  // The curve at places from its middle on, constant beyond its ends.
+  __attribute__((always_inline)) inline Floats at(Floats place) const {
+    place = larger(smaller(place + last / 2, Floats{} + last), Floats{});
+    const Ints entry = minInts(__builtin_convertvector(place, Ints), allInts(lastEntry));
+    const Floats fraction = place - __builtin_convertvector(entry, Floats);
+    const Ints packed = gatherInts(entries, entry);
+    return __builtin_convertvector(packed >> 12, Floats) +
+           __builtin_convertvector((packed << 20) >> 20, Floats) * (fraction * 0.5f);
+  }
+
+  const int32_t* entries;
+  int lastEntry;
+  float last;
+};
+template <class By>
+struct SeenPieces {
+  explicit SeenPieces(const Convolution& c) : pieces(c.curvePieces) {}
+
+  __attribute__((always_inline)) inline Floats at(Floats place) const {
+    // the largest number below kPieces
+    constexpr float kLast = kPieces - 0x1p-19f;
+    return pieces.at(larger(smaller(place + float(kPieces / 2), Floats{} + kLast), Floats{}));
+  }
+
+  By pieces;
+};
+template <class By, bool PICKED = By::kPicked>
+struct SeenBy {
+  using Values = SeenTable<By>;
+};
+template <class By>
+struct SeenBy<By, true> {
+  using Values = SeenPieces<By>;
+};
+
+// The same in float32 (Convolution::curveFloats) of the neurons of some filters; `near` where one is so near to a half that it may be off.
 struct SeenCurves {
   explicit SeenCurves(const Convolution& c, int filter)
-      : entries(c.curveShort),
-        lastEntry(c.curveEntries - 2),
-        last(float(c.curveEntries - 1)),
+      : values(c),
         most(float(c.gamma + 2)),
         linear(c.curveLinear),
         place(loadFloats(c.curveFloats + filter)),
@@ -218,38 +257,28 @@ struct SeenCurves {
   // Counts, not yet rounded, of any size.
   __attribute__((always_inline)) inline Floats real(Ints sum) const {
     const Floats s = __builtin_convertvector(sum, Floats);
-    const Floats middle = Floats{} + last / 2;
-    const Floats at = larger(smaller(s * place + middle, Floats{} + last), Floats{});
-    const Ints entry = minInts(__builtin_convertvector(at, Ints), allInts(lastEntry));
-    const Floats fraction = at - __builtin_convertvector(entry, Floats);
-    const Ints packed = gatherInts(entries, entry);
-    const Floats value =
-        __builtin_convertvector(packed >> 12, Floats) + __builtin_convertvector((packed << 20) >> 20, Floats) * (fraction * 0.5f);
-    Floats x = value * unit;
+    Floats x = values.at(s * place) * unit;
     if (linear) x += larger(s, Floats{}) * line;
     return x;
   }
 
   // The nearest count of one that is at most `most` in size.
-  __attribute__((always_inline)) inline Ints nearest(Floats x, Ints& near) const {
+  __attribute__((always_inline)) inline Ints nearest(Floats x, Mask& near) const {
     const Floats shifted = x + 0.5f;
-    const Ints towardsZero = __builtin_convertvector(shifted, Ints);
-    const Floats whole = __builtin_convertvector(towardsZero, Floats);
-    const Ints found = towardsZero + Ints(whole > shifted);
-    const Floats over = shifted - __builtin_convertvector(found, Floats);
-    near |= Ints(over < off) | Ints(over > 1 - off);
-    return found;
+    const Floats found = floorOf(shifted);
+    const Floats over = shifted - found;
+    near = either(less(over, off), less(1 - off, over));
+    return __builtin_convertvector(found, Ints);
   }
 
-  __attribute__((always_inline)) inline Ints counts(Ints sum, Ints& near) const {
+  __attribute__((always_inline)) inline Ints counts(Ints sum, Mask& near) const {
     return nearest(clipped(real(sum), most), near);
   }
 
   static inline Floats clipped(Floats x, float most) { return smaller(larger(x, Floats{} - most), Floats{} + most); }
 
-  const int32_t* entries;
-  int lastEntry;
-  float last, most;
+  SeenBy<Pieces>::Values values;
+  float most;
   bool linear;
   Floats place, line, unit, off;
 };
@@ -269,36 +298,37 @@ struct Cells {
 // Neurons whose activation is a curve, `count` of each cell from `filter` on, by z + bias in 32 bits: they fire once.
 template <class Spike, bool KEEPS>
 static inline void fireCurve(const Convolution& c, const Cells& cells, const int32_t* bias, int filter, int count, Tally& tally) {
+  constexpr int kTogether = 8;
   const Ints gamma = allInts(c.gamma), limit = allInts(kPotentialLimit);
-  const auto send = [&](Ints s, Ints wanted, int r, int i, Tally& sums) {
-    const Ints n = maxInts(minInts(wanted, gamma), -gamma);
-    const Ints size = maxInts(n, -n);
-    sums.clipped = moreWhere(sums.clipped, above(maxInts(wanted, -wanted), size));
-    sums.sent += size;
-    storeSpikes<Spike>(cells.out + r * cells.outBytes + i * sizeof(Spike), n);
-    if (!KEEPS) return;
-    storeInts(cells.potential + r * cells.stride + i, minInts(maxInts(s, -limit), limit));
-    storeInts(cells.counts + r * cells.stride + i, n);
-  };
   for (int i = 0; i < count; i += kLanes) {
     const Ints constant = bias ? loadInts(bias + filter + i) : Ints{};
     const auto sumOf = [&](int r) { return loadInts(cells.z + r * cells.zStride + i) + constant; };
-    if (c.curveShort) {
-      const SeenCurves curves(c, filter + i);
-      Tally seen = tally;
-      Ints near = {};
-      for (int r = 0; r < cells.count; r++) {
-        const Ints s = sumOf(r);
-        send(s, curves.counts(s, near), r, i, seen);
+    for (int first = 0; first < cells.count; first += kTogether) {
+      const int end = cells.count - first < kTogether ? cells.count : first + kTogether;
+      Ints wanted[kTogether];
+      Mask near[kTogether];
+      Mask exact = {};
+      if (c.curveFloats) {
+        const SeenCurves curves(c, filter + i);
+        for (int r = first; r < end; r++) {
+          wanted[r - first] = curves.counts(sumOf(r), near[r - first]);
+          exact = either(exact, near[r - first]);
+        }
       }
-      if (!any(above(Ints{}, near))) {
-        tally = seen;
-        continue;
+      if (!c.curveFloats || any(exact)) {
+        for (int r = first; r < end; r++)
+          if (!c.curveFloats || any(near[r - first])) wanted[r - first] = curveCounts(c, filter + i, sumOf(r));
       }
-    }
-    for (int r = 0; r < cells.count; r++) {
-      const Ints s = sumOf(r);
-      send(s, curveCounts(c, filter + i, s), r, i, tally);
+      for (int r = first; r < end; r++) {
+        const Ints n = maxInts(minInts(wanted[r - first], gamma), -gamma);
+        const Ints size = maxInts(n, -n);
+        tally.clipped = moreWhere(tally.clipped, above(maxInts(wanted[r - first], -wanted[r - first]), size));
+        tally.sent += size;
+        storeSpikes<Spike>(cells.out + r * cells.outBytes + i * sizeof(Spike), n);
+        if (!KEEPS) continue;
+        storeInts(cells.potential + r * cells.stride + i, minInts(maxInts(sumOf(r), -limit), limit));
+        storeInts(cells.counts + r * cells.stride + i, n);
+      }
     }
   }
 }
@@ -353,13 +383,13 @@ struct SeenSlopes {
         down(loadFloats(c.slopes + 2 * size_t(c.paddedFilters) + filter)),
         downOffset(loadFloats(c.slopes + 3 * size_t(c.paddedFilters) + filter)) {}
 
-  __attribute__((always_inline)) inline Ints spikes(Ints v, Ints& near) const {
+  __attribute__((always_inline)) inline Ints spikes(Ints v, Mask& near) const {
     const Floats s = __builtin_convertvector(v, Floats);
     const Floats x = larger(s * up + upOffset, downOffset - s * down);
     const Floats clipped = smaller(larger(Floats{} + 0.5f, x), Floats{} + most);
     const Ints found = __builtin_convertvector(clipped, Ints);
     const Floats over = clipped - __builtin_convertvector(found, Floats);
-    near |= Ints(over < kSlopesOff) | Ints(over > 1 - kSlopesOff);
+    near = either(less(over, Floats{} + kSlopesOff), less(Floats{} + (1 - kSlopesOff), over));
     return found;
   }
 
@@ -386,16 +416,19 @@ static inline void fireFresh(const Convolution& c, const Cells& cells, const int
     uint8_t* out = cells.out + i * sizeof(Spike);
     if (sees) {
       const SeenSlopes seen(c, filter + i);
-      Ints near = {}, wanted = {}, sent = {};
+      Ints wanted = {}, sent = {};
+      Mask exact = {};
       for (int r = 0; r < number; r++, sums += zStride, out += outBytes) {
         const Ints v = loadInts(sums) + base;
+        Mask near;
         const Ints spikes = seen.spikes(v, near);
+        exact = either(exact, near);
         const Ints size = minInts(spikes, gamma);
         wanted += spikes;
         sent += size;
         storeSpikes<Spike>(out, withSign(size, v));
       }
-      if (!any(above(Ints{}, near))) {
+      if (!any(exact)) {
         // what is seen is at most one above Γ
         tally.sent += sent;
         tally.clipped += wanted - sent;

@@ -439,22 +439,22 @@ static inline void holdSlopes(const Convolution& c, const HoldRule& rule, int fi
   };
   if (c.slopes && rule.bounded) {
     const SeenSlopes seen(c, filter);
-    Ints near = {};
+    Mask exact = {};
     for (int k = 0; k < cells; k++) {
       const size_t at = places[k] * stride + filter;
       const Ints s = loadInts(sums + at) * times;
-      Ints own = {};
-      Ints n = withSign(minInts(seen.spikes(s, own), gamma), s);
+      Mask near;
+      Ints n = withSign(minInts(seen.spikes(s, near), gamma), s);
       if (HOLDS) {
         const Ints old = loadSpikes<Spike>(before + at * sizeof(Spike));
         const Mask fires = leaves(s, old);
         n = choose(fires, n, old);
-        own = zeroUnless(fires, own);
+        near = within(fires, near);
       }
-      near |= own;
+      exact = either(exact, near);
       storeSpikes<Spike>(now + at * sizeof(Spike), n);
     }
-    if (!any(above(Ints{}, near))) return;
+    if (!any(exact)) return;
   }
   const Slopes slopes = slopesOf(c);
   for (int k = 0; k < cells; k++) {
@@ -508,27 +508,27 @@ template <class Spike, bool HOLDS>
 static inline void holdCurves(const Convolution& c, const HoldRule& rule, int filter, int cells, const int* places,
                               const int32_t* sums, const uint8_t* before, uint8_t* now) {
   const size_t stride = c.paddedFilters;
-  if (c.curveShort && !rule.far) {
+  if (c.curveFloats && !rule.far) {
     const SeenCurves curves(c, filter);
     const Floats hold = Floats{} + float(rule.hold) / 256;
-    Ints near = {};
+    Mask exact = {};
     for (int k = 0; k < cells; k++) {
       const size_t at = places[k] * stride + filter;
       const Floats x = SeenCurves::clipped(curves.real(loadInts(sums + at) * rule.times), float(c.gamma));
-      Ints own = {};
-      Ints n = curves.nearest(x, own);
+      Mask near;
+      Ints n = curves.nearest(x, near);
       if (HOLDS) {
         const Ints old = loadSpikes<Spike>(before + at * sizeof(Spike));
         const Floats off = x - __builtin_convertvector(old, Floats);
         const Floats size = off > 0 ? off : -off;
-        const Ints fires = Ints(size > hold);
-        n = (n & fires) | (old & ~fires);
-        own = (own & fires) | (Ints(size > hold - curves.off) & Ints(size < hold + curves.off));
+        const Mask fires = less(hold, size);
+        n = choose(fires, n, old);
+        near = either(within(near, fires), within(less(hold - curves.off, size), less(size, hold + curves.off)));
       }
-      near |= own;
+      exact = either(exact, near);
       storeSpikes<Spike>(now + at * sizeof(Spike), n);
     }
-    if (!any(above(Ints{}, near))) return;
+    if (!any(exact)) return;
   }
   for (int k = 0; k < cells; k++) {
     const size_t at = places[k] * stride + filter;
