@@ -16,6 +16,8 @@ static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast
 
 static inline __m256d floorOf(__m256d x) { return _mm256_floor_pd(x); }
 static inline __m256 floorOf(__m256 x) { return _mm256_floor_ps(x); }
+static inline __m256 smaller(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
+static inline __m256 larger(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
 static inline Ints withSign(Ints magnitude, Ints sign) { return ints(_mm256_sign_epi32(raw(magnitude), raw(sign))); }
 static inline Ints gatherInts(const int32_t* numbers, Ints places) {
   return ints(_mm256_i32gather_epi32(numbers, raw(places), 4));

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 
@@ -388,9 +389,9 @@ double fitPiece(const int32_t* curve, int steps, double* terms) {
 }  // namespace
 
 // The curve in float32: by pieces, or by its table if its values and steps fit 20 and 12 bits. How far off a count may be: a halved value
-// is up to 1 of the table's units below it (a piece as far as that is off), the exact value was floored, and both places are off by at
-// most 4 roundings of float32, which the steepest part of the table multiplies; what is left are roundings of counts up to 128, and of
-// the sums of those.
+// is up to 1 of the table's units below it (a piece as far as that is off), the exact value was floored, places of 2^-15 are too, and
+// both places are off by at most 4 roundings of float32, which the steepest part of the table multiplies; what is left are 7 roundings of
+// counts up to 129, or of parts of twice that which add up to them.
 void Engine::planShortCurve(Stage& stage) {
   Convolution& c = stage.convolution;
   const int steps = (c.curveEntries - 1) / kPieces;
@@ -421,7 +422,7 @@ void Engine::planShortCurve(Stage& stage) {
     floats[f] = float(std::ldexp(c.curveScales[f], -15) / (pieces ? steps : 1));
     floats[filters + f] = float(std::ldexp(c.curveScales[filters + f], -22));
     floats[2 * filters + f] = float(pieces ? unit : 2 * unit);
-    floats[3 * filters + f] = float(unit * (3 + off + std::ldexp(double(c.curveEntries) * steepest, -22)) + 0x1p-12);
+    floats[3 * filters + f] = float(unit * (1.5 + off + std::ldexp(double(c.curveEntries) * steepest, -22)) + 0x1p-13);
   }
   c.curveShort = stage.curveShort.as<int32_t>();
   c.curvePieces = stage.curvePieces.as<float>();
@@ -570,20 +571,20 @@ void writeDigits(const uint8_t* from, size_t count, int64_t, int16_t* to) {
 void writeDigits(const uint8_t* from, size_t count, int64_t, int8_t* to) {
   for (size_t i = 0; i < count; i++) to[i] = int8_t(from[i] - kPixelOffset);
 }
+// Pixels of three channels as words of four, the last of them as a black one.
+void writePixels(const uint8_t* from, size_t count, uint8_t* to) {
+  for (size_t i = 0; i < count; i++) {
+    const uint8_t word[4] = {from[3 * i], from[3 * i + 1], from[3 * i + 2], 0};
+    uint32_t bits;
+    std::memcpy(&bits, word, 4);
+    bits ^= 0x80808080;
+    std::memcpy(to + 4 * i, &bits, 4);
+  }
+}
 
 // What a stage has sent in the first step of its block.
 int32_t spikeAt(const SpikeBuffer& out, size_t at, bool wide) {
   return wide ? reinterpret_cast<const int16_t*>(out.data)[at] : reinterpret_cast<const int8_t*>(out.data)[at];
-}
-
-// Sums over the channels of some cells.
-void sumCells(const uint8_t* cells, int count, int channels, int32_t* sums) {
-  for (int x = 0; x < count; x++) {
-    const int8_t* cell = reinterpret_cast<const int8_t*>(cells) + size_t(x) * channels;
-    int32_t sum = 0;
-    for (int ch = 0; ch < channels; ch++) sum += cell[ch];
-    sums[x] = sum;
-  }
 }
 
 }  // namespace
@@ -618,20 +619,29 @@ WindowBuffer Engine::windowOf(const Stage& stage, const Value* values, int sourc
   if (sums) window.sums = sumsOf(window.planeCells * window.planes);
   // rows of cells with the same number of channels on both sides are one run of values
   const int run = sourceChannels == channels ? c.width : 1;
+  const bool pixels = std::is_same<Value, uint8_t>::value && spikeBytes == 1 && sourceChannels == 3 && channels == 4;
   shareRows(rows * window.planes, [&](int row, int) {
     const int64_t unit = int64_t(1) << (7 * (row / rows));
     const int y = row % rows - c.padding;
     if (needed && y >= 0 && y < c.height && !needed[y]) return;
     uint8_t* cells = window.data + row * rowBytes;
-    std::memset(cells, silence, rowBytes);
-    for (int x = 0; y >= 0 && y < c.height && x < c.width; x += run) {
+    const bool inside = y >= 0 && y < c.height;
+    const size_t first = inside ? c.padding * cellBytes : rowBytes, end = first + (inside ? c.width * cellBytes : 0);
+    std::memset(cells, silence, first);
+    std::memset(cells + end, silence, rowBytes - end);
+    if (inside && pixels) {
+      writePixels(reinterpret_cast<const uint8_t*>(values) + size_t(y) * c.width * 3, c.width, cells + first);
+    } else if (inside && run == 1) {
+      std::memset(cells + first, silence, end - first);
+    }
+    for (int x = 0; inside && !pixels && x < c.width; x += run) {
       const Value* from = values + (size_t(y) * c.width + x) * sourceChannels;
       uint8_t* to = cells + (x + c.padding) * cellBytes;
       const size_t count = size_t(run) * sourceChannels;
       if (spikeBytes == 2) writeDigits(from, count, unit, reinterpret_cast<int16_t*>(to));
       else writeDigits(from, count, unit, reinterpret_cast<int8_t*>(to));
     }
-    if (sums) sumCells(cells, window.widthCells, channels, window.sums + size_t(row) * window.widthCells);
+    if (sums) kernels_.sumCells(cells, window.widthCells, channels, window.sums + size_t(row) * window.widthCells);
   });
   return window;
 }
@@ -654,7 +664,8 @@ WindowBuffer Engine::spikesAsWindow(const Convolution& c, const uint8_t* needed)
   const size_t rowCells = c.width;
   shareRows(c.height, [&](int y, int) {
     if (needed && !needed[y]) return;
-    sumCells(window.data + y * rowCells * c.input->paddedChannels, c.width, c.input->paddedChannels, window.sums + y * rowCells);
+    kernels_.sumCells(window.data + y * rowCells * c.input->paddedChannels, c.width, c.input->paddedChannels,
+                      window.sums + y * rowCells);
   });
   return window;
 }
@@ -1056,7 +1067,8 @@ void Engine::runGather(Stage& stage, int steps) {
   stage.silent = true;
   for (int input : spec.inputs) stage.silent = stage.silent && stages_[input].silent;
   if (stage.silent) {
-    settle(stage);
+    // counts that were the last step's spikes have to be kept; those that are all 0 need not be written yet
+    if (stage.stale) settle(stage);
     return;
   }
   // counts that are this step's spikes are written when they are asked for

@@ -19,6 +19,7 @@ static inline __m512i raw(Ints a) { return reinterpret_cast<__m512i>(a); }
 static inline Ints ints(__m512i a) { return reinterpret_cast<Ints>(a); }
 static inline Mask above(Ints a, Ints b) { return _mm512_cmpgt_epi32_mask(raw(a), raw(b)); }
 static inline Mask less(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+static inline __m512 where(Mask mask, __m512 a, __m512 b) { return _mm512_mask_blend_ps(mask, b, a); }
 static inline Mask either(Mask a, Mask b) { return a | b; }
 static inline Mask within(Mask a, Mask b) { return a & b; }
 static inline Ints choose(Mask mask, Ints a, Ints b) { return ints(_mm512_mask_blend_epi32(mask, raw(b), raw(a))); }
@@ -39,7 +40,11 @@ static inline __m512 floorOf(__m512 x) {
   constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
   return _mm512_roundscale_ps(x, kDown);
 }
-static inline Ints withSign(Ints magnitude, Ints sign) { return subtractWhere(magnitude, above(Ints{}, sign), 2 * magnitude); }
+static inline __m512 smaller(__m512 a, __m512 b) { return _mm512_min_ps(a, b); }
+static inline __m512 larger(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+static inline Ints withSign(Ints magnitude, Ints sign) {
+  return ints(_mm512_mask_sub_epi32(raw(magnitude), _mm512_movepi32_mask(raw(sign)), _mm512_setzero_si512(), raw(magnitude)));
+}
 static inline Ints gatherInts(const int32_t* numbers, Ints places) {
   return ints(_mm512_i32gather_epi32(raw(places), numbers, 4));
 }
@@ -128,6 +133,7 @@ struct Op8 : Op16 {
   using Spike = int8_t;
   static constexpr EventCosts kEventCosts = {2.0, 63};
   static constexpr int kOffset = 128;
+  static Sum all(int32_t value) { return _mm512_set1_epi32(value); }
   static constexpr int kShortLimit = 0;
   static constexpr int position(int filter, int channel) { return filter * 4 + channel; }
   static Sum dot(Sum acc, Weights w, __m512i s) { return _mm512_dpbusd_epi32(acc, w, s); }

@@ -20,6 +20,7 @@ struct Op8 : Pairs {
   using Spike = int8_t;
   static constexpr EventCosts kEventCosts = {1.25, 16};
   static constexpr int kOffset = 128;
+  static Sum all(int32_t value) { return _mm256_set1_epi32(value); }
   static constexpr int kChains = 2;
   static constexpr int position(int filter, int channel) { return filter * 4 + channel; }
   static Sum dot(Sum acc, Weights w, __m256i s) { return _mm256_dpbusd_avx_epi32(acc, w, s); }

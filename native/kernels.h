@@ -9,6 +9,7 @@ namespace spiking {
 // Filters are handled in groups of 16; channels of a spike buffer are padded to the same multiple.
 constexpr int kFilterGroup = 16;
 constexpr int kMaxGroups = 4;   // filter groups that one tile may cover
+constexpr int kTileRows = 8;    // rows, steps or positions, that it may have
 constexpr int kFiringRows = 8;  // rows of ConvolutionStage::firing in src/engine/plan.ts
 constexpr int32_t kPotentialLimit = 1 << 30;
 constexpr int kPieces = 32, kPieceTerms = 5;  // of a curve: polynomials, and their terms from the constant one on
@@ -187,6 +188,8 @@ struct Kernels {
   int (*tileRows)(bool wide, int tileGroups);  // steps (or positions) of such a tile
   EventCosts (*eventCosts)(bool wide);
   bool (*sumsWindows)(bool wide);  // whole counts are computed with by their cells' sums, too
+  // The sums over the channels, of 8 bits, of cells next to each other; reads past their end.
+  void (*sumCells)(const uint8_t* cells, int count, int channels, int32_t* sums);
   // (filters, size, size, channels) → tiles of [tap][word][group][64 bytes].
   void (*packWeights)(const Convolution&, const void* weights, uint8_t* packed);
   // Adds what the lists of input row y would come to.

@@ -32,6 +32,9 @@ static EventCosts eventCosts(bool wide) { return wide ? Op16::kEventCosts : Op8:
 static constexpr bool pairsSynapses = Synapses::kByPairs;
 static constexpr bool picksPieces = Pieces::kPicked;
 static bool sumsWindows(bool wide) { return (wide ? Whole<Op16>::kOffset : Whole<Op8>::kOffset) != 0; }
+static void sumCells(const uint8_t* cells, int count, int channels, int32_t* sums) {
+  sumCellsOf<Whole<Op8>>(cells, count, channels, sums);
+}
 static void packWeights(const Convolution& c, const void* weights, uint8_t* packed) {
   c.wide ? packWeightsOf<Op16>(c, weights, packed) : packWeightsOf<Op8>(c, weights, packed);
 }
@@ -79,9 +82,32 @@ static void poolRow(const Pool& p, int y, int firstStep, int steps, const Strip&
 }
 
 static constexpr Kernels tableNamed(const char* name) {
-  return {name,       pairsSynapses, picksPieces,   spikeBytes,  tileGroups,      tileRows,
-          eventCosts, sumsWindows,   packWeights,   countWords,  observeRow,      fireRow,
-          presentRow, fireWindowRow, sumRow,        fireSumsRow, fireChannelsRow, fireChannelsWindowRow,
-          poolRow,    convolveFloat, addChangesRow, sumInputRow, holdRow,         compareRow,
-          largestRow};
+  return {
+      name,
+      pairsSynapses,
+      picksPieces,
+      spikeBytes,
+      tileGroups,
+      tileRows,
+      eventCosts,
+      sumsWindows,
+      sumCells,
+      packWeights,
+      countWords,
+      observeRow,
+      fireRow,
+      presentRow,
+      fireWindowRow,
+      sumRow,
+      fireSumsRow,
+      fireChannelsRow,
+      fireChannelsWindowRow,
+      poolRow,
+      convolveFloat,
+      addChangesRow,
+      sumInputRow,
+      holdRow,
+      compareRow,
+      largestRow,
+  };
 }

@@ -8,6 +8,15 @@ static inline Vector floorOf(Vector x) {
   return nearest > x ? nearest - 1 : nearest;
 }
 
+template <class Vector>
+static inline Vector smaller(Vector a, Vector b) {
+  return a < b ? a : b;
+}
+template <class Vector>
+static inline Vector larger(Vector a, Vector b) {
+  return a > b ? a : b;
+}
+
 // Magnitudes with the signs of other numbers, whose own magnitude is 0 where that is.
 static inline Ints withSign(Ints magnitude, Ints sign) {
   const Ints below = sign >> 31;

@@ -6,6 +6,10 @@ template <class Vector>
 static inline Mask less(Vector a, Vector b) {
   return Mask(a < b);
 }
+template <class Vector>
+static inline Vector where(Mask mask, Vector a, Vector b) {
+  return mask ? a : b;
+}
 static inline Mask either(Mask a, Mask b) { return a | b; }
 static inline Mask within(Mask a, Mask b) { return a & b; }
 static inline Ints zeroUnless(Mask mask, Ints a) { return a & mask; }

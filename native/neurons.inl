@@ -11,9 +11,6 @@ constexpr int kBurst = 8;
 // How many spikes a distance ≥ 0 to the limit amounts to, at most Γ: one, and one more for each whole amount in it. Never
 // too many: the float32 quotient is off by less than 2^-15 where it matters, so 2^-10 less of it is on the safe side; in
 // rare cases one too few, which the loop behind makes good.
-static inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
-static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-
 static inline Ints burst(Ints distance, Floats reciprocal, int gamma) {
   const Floats most = Floats{} + float(gamma - 1);
   Floats quotient = __builtin_convertvector(distance, Floats) * reciprocal - 0x1p-10f;
@@ -202,6 +199,18 @@ static inline Ints curveCounts(const Convolution& c, int filter, Ints sum) {
   return loadInts(counts);
 }
 
+// How far parts of whole numbers in float32 are from 0 and from 1.
+struct Sureness {
+  __attribute__((always_inline)) inline void add(Floats over) {
+    least = smaller(least, over);
+    most = larger(most, over);
+  }
+  // Where one of them may be off by so much that the whole number is another.
+  __attribute__((always_inline)) inline Mask near(Floats off) const { return either(less(least, off), less(1 - off, most)); }
+
+  Floats least = Floats{} + 0.5f, most = Floats{} + 0.5f;
+};
+
 // The values of a curve in float32, by its packed table or by pieces.
 template <class By>
 struct SeenTable {
@@ -243,7 +252,8 @@ struct SeenBy<By, true> {
   using Values = SeenPieces<By>;
 };
 
-// The same in float32 (Convolution::curveFloats) of the neurons of some filters; `near` where one is so near to a half that it may be off.
+// The same in float32 (Convolution::curveFloats) of the neurons of some filters, and how far each is `over` the border below it: at 0 and
+// at 1 it may be another, by `off`.
 struct SeenCurves {
   explicit SeenCurves(const Convolution& c, int filter)
       : values(c),
@@ -263,16 +273,18 @@ struct SeenCurves {
   }
 
   // The nearest count of one that is at most `most` in size.
-  __attribute__((always_inline)) inline Ints nearest(Floats x, Mask& near) const {
+  __attribute__((always_inline)) inline Ints nearest(Floats x, Floats& over) const {
     const Floats shifted = x + 0.5f;
     const Floats found = floorOf(shifted);
-    const Floats over = shifted - found;
-    near = either(less(over, off), less(1 - off, over));
+    over = shifted - found;
     return __builtin_convertvector(found, Ints);
   }
 
-  __attribute__((always_inline)) inline Ints counts(Ints sum, Mask& near) const {
-    return nearest(clipped(real(sum), most), near);
+  __attribute__((always_inline)) inline Ints counts(Ints sum, Sureness& sure) const {
+    Floats over;
+    const Ints found = nearest(clipped(real(sum), most), over);
+    sure.add(over);
+    return found;
   }
 
   static inline Floats clipped(Floats x, float most) { return smaller(larger(x, Floats{} - most), Floats{} + most); }
@@ -298,26 +310,24 @@ struct Cells {
 // Neurons whose activation is a curve, `count` of each cell from `filter` on, by z + bias in 32 bits: they fire once.
 template <class Spike, bool KEEPS>
 static inline void fireCurve(const Convolution& c, const Cells& cells, const int32_t* bias, int filter, int count, Tally& tally) {
-  constexpr int kTogether = 8;
   const Ints gamma = allInts(c.gamma), limit = allInts(kPotentialLimit);
   for (int i = 0; i < count; i += kLanes) {
     const Ints constant = bias ? loadInts(bias + filter + i) : Ints{};
     const auto sumOf = [&](int r) { return loadInts(cells.z + r * cells.zStride + i) + constant; };
-    for (int first = 0; first < cells.count; first += kTogether) {
-      const int end = cells.count - first < kTogether ? cells.count : first + kTogether;
-      Ints wanted[kTogether];
-      Mask near[kTogether];
-      Mask exact = {};
+    for (int first = 0; first < cells.count; first += kTileRows) {
+      const int end = cells.count - first < kTileRows ? cells.count : first + kTileRows;
+      Ints wanted[kTileRows];
       if (c.curveFloats) {
         const SeenCurves curves(c, filter + i);
-        for (int r = first; r < end; r++) {
-          wanted[r - first] = curves.counts(sumOf(r), near[r - first]);
-          exact = either(exact, near[r - first]);
+        Sureness sure;
+        for (int r = first; r < end; r++) wanted[r - first] = curves.counts(sumOf(r), sure);
+        for (int r = first; r < end && any(sure.near(curves.off)); r++) {
+          Sureness own;
+          curves.counts(sumOf(r), own);
+          if (any(own.near(curves.off))) wanted[r - first] = curveCounts(c, filter + i, sumOf(r));
         }
-      }
-      if (!c.curveFloats || any(exact)) {
-        for (int r = first; r < end; r++)
-          if (!c.curveFloats || any(near[r - first])) wanted[r - first] = curveCounts(c, filter + i, sumOf(r));
+      } else {
+        for (int r = first; r < end; r++) wanted[r - first] = curveCounts(c, filter + i, sumOf(r));
       }
       for (int r = first; r < end; r++) {
         const Ints n = maxInts(minInts(wanted[r - first], gamma), -gamma);
@@ -374,7 +384,8 @@ __attribute__((always_inline)) static inline Wanted wantedSpikes(const Slopes& s
 }
 
 // The same in float32 (Convolution::slopes) of the neurons of some filters, at most Γ + 1; `near` where one is so near to a whole number
-// that it may be off. Below its first spike's limit a side's line is less than 1, and on the other side of 0, too: the larger counts.
+// that it may be off, by kSlopesOff. Below its first spike's limit a side's line is less than 1, and on the other side of 0, too: the
+// larger counts.
 struct SeenSlopes {
   explicit SeenSlopes(const Convolution& c, int filter)
       : most(float(c.gamma) + 1.5f),
@@ -383,13 +394,12 @@ struct SeenSlopes {
         down(loadFloats(c.slopes + 2 * size_t(c.paddedFilters) + filter)),
         downOffset(loadFloats(c.slopes + 3 * size_t(c.paddedFilters) + filter)) {}
 
-  __attribute__((always_inline)) inline Ints spikes(Ints v, Mask& near) const {
+  __attribute__((always_inline)) inline Ints spikes(Ints v, Floats& over) const {
     const Floats s = __builtin_convertvector(v, Floats);
     const Floats x = larger(s * up + upOffset, downOffset - s * down);
     const Floats clipped = smaller(larger(Floats{} + 0.5f, x), Floats{} + most);
     const Ints found = __builtin_convertvector(clipped, Ints);
-    const Floats over = clipped - __builtin_convertvector(found, Floats);
-    near = either(less(over, Floats{} + kSlopesOff), less(Floats{} + (1 - kSlopesOff), over));
+    over = clipped - __builtin_convertvector(found, Floats);
     return found;
   }
 
@@ -417,18 +427,18 @@ static inline void fireFresh(const Convolution& c, const Cells& cells, const int
     if (sees) {
       const SeenSlopes seen(c, filter + i);
       Ints wanted = {}, sent = {};
-      Mask exact = {};
+      Sureness sure;
       for (int r = 0; r < number; r++, sums += zStride, out += outBytes) {
         const Ints v = loadInts(sums) + base;
-        Mask near;
-        const Ints spikes = seen.spikes(v, near);
-        exact = either(exact, near);
+        Floats over;
+        const Ints spikes = seen.spikes(v, over);
+        sure.add(over);
         const Ints size = minInts(spikes, gamma);
         wanted += spikes;
         sent += size;
         storeSpikes<Spike>(out, withSign(size, v));
       }
-      if (!any(exact)) {
+      if (!any(sure.near(Floats{} + kSlopesOff))) {
         // what is seen is at most one above Γ
         tally.sent += sent;
         tally.clipped += wanted - sent;

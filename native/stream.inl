@@ -439,22 +439,22 @@ static inline void holdSlopes(const Convolution& c, const HoldRule& rule, int fi
   };
   if (c.slopes && rule.bounded) {
     const SeenSlopes seen(c, filter);
-    Mask exact = {};
+    Sureness sure;
     for (int k = 0; k < cells; k++) {
       const size_t at = places[k] * stride + filter;
       const Ints s = loadInts(sums + at) * times;
-      Mask near;
-      Ints n = withSign(minInts(seen.spikes(s, near), gamma), s);
+      Floats over;
+      Ints n = withSign(minInts(seen.spikes(s, over), gamma), s);
       if (HOLDS) {
         const Ints old = loadSpikes<Spike>(before + at * sizeof(Spike));
         const Mask fires = leaves(s, old);
         n = choose(fires, n, old);
-        near = within(fires, near);
+        over = where(fires, over, Floats{} + 0.5f);
       }
-      exact = either(exact, near);
+      sure.add(over);
       storeSpikes<Spike>(now + at * sizeof(Spike), n);
     }
-    if (!any(exact)) return;
+    if (!any(sure.near(Floats{} + kSlopesOff))) return;
   }
   const Slopes slopes = slopesOf(c);
   for (int k = 0; k < cells; k++) {
@@ -511,24 +511,26 @@ static inline void holdCurves(const Convolution& c, const HoldRule& rule, int fi
   if (c.curveFloats && !rule.far) {
     const SeenCurves curves(c, filter);
     const Floats hold = Floats{} + float(rule.hold) / 256;
+    Sureness sure;
     Mask exact = {};
     for (int k = 0; k < cells; k++) {
       const size_t at = places[k] * stride + filter;
       const Floats x = SeenCurves::clipped(curves.real(loadInts(sums + at) * rule.times), float(c.gamma));
-      Mask near;
-      Ints n = curves.nearest(x, near);
+      Floats over;
+      Ints n = curves.nearest(x, over);
       if (HOLDS) {
         const Ints old = loadSpikes<Spike>(before + at * sizeof(Spike));
         const Floats off = x - __builtin_convertvector(old, Floats);
         const Floats size = off > 0 ? off : -off;
         const Mask fires = less(hold, size);
         n = choose(fires, n, old);
-        near = either(within(near, fires), within(less(hold - curves.off, size), less(size, hold + curves.off)));
+        over = where(fires, over, Floats{} + 0.5f);
+        exact = either(exact, within(less(hold - curves.off, size), less(size, hold + curves.off)));
       }
-      exact = either(exact, near);
+      sure.add(over);
       storeSpikes<Spike>(now + at * sizeof(Spike), n);
     }
-    if (!any(exact)) return;
+    if (!any(either(exact, sure.near(curves.off)))) return;
   }
   for (int k = 0; k < cells; k++) {
     const size_t at = places[k] * stride + filter;

@@ -10,14 +10,18 @@ template <class Op>
 using Whole = decltype(wholeOf<Op>(0));
 
 // z of ROWS neighbouring output positions × GROUPS filter groups: (ROWS, GROUPS·16) int32. A kernel's row of input cells is one line
-// of words, its weights in the order of all lines.
+// of words, its weights in the order of all lines. Sums begin at `start`, one of each position, where kOffset is in the weights.
 template <class Op, int GROUPS, int ROWS>
 static inline void windowTile(const uint8_t* input, int lines, size_t lineBytes, int lineWords, const uint8_t* weights,
-                              size_t rowBytes, int32_t* z) {
+                              size_t rowBytes, const int32_t* start, int32_t* z) {
   constexpr int kVectors = GROUPS * Op::kParts;
   typename Op::Sum acc[ROWS][kVectors];
-  for (int r = 0; r < ROWS; r++)
-    for (int v = 0; v < kVectors; v++) acc[r][v] = Op::zero();
+  for (int r = 0; r < ROWS; r++) {
+    for (int v = 0; v < kVectors; v++) {
+      if constexpr (Op::kOffset != 0) acc[r][v] = Op::all(start[r]);
+      else acc[r][v] = Op::zero();
+    }
+  }
   for (int line = 0; line < lines; line++) {
     const uint8_t* a = input + line * lineBytes;
     for (int i = 0; i < lineWords; i++, a += 4, weights += GROUPS * 64) {
@@ -33,18 +37,15 @@ static inline void windowTile(const uint8_t* input, int lines, size_t lineBytes,
     for (int v = 0; v < kVectors; v++) Op::store(z + r * GROUPS * 16 + v * (16 / Op::kParts), acc[r][v]);
 }
 
-// Takes from a tile what kOffset added to every weight, by the sums of its cells: `size` cells of each line.
+// What a tile's sums begin at so that what kOffset added to every weight is taken again, by the sums of its cells: `size` cells of each
+// line.
 template <class Op>
-static inline void takeWindowOffset(const Convolution& c, const int32_t* sums, size_t lineCells, int count, int width,
-                                    int32_t* z) {
-  for (int r = 0; r < count; r++) {
+static inline void startOf(const Convolution& c, const int32_t* sums, size_t lineCells, int rows, int32_t* start) {
+  for (int r = 0; r < rows; r++) {
     int32_t sum = 0;
     for (int i = 0; i < c.size; i++)
       for (int j = 0; j < c.size; j++) sum += sums[i * lineCells + r * c.stride + j];
-    for (int f = 0; f < width; f += kLanes) {
-      int32_t* to = z + r * width + f;
-      storeInts(to, loadInts(to) - allInts(Op::kOffset * sum));
-    }
+    start[r] = -Op::kOffset * sum;
   }
 }
 
@@ -62,16 +63,16 @@ static void windowTiles(const Convolution& c, int y, const WindowBuffer& window,
     for (int plane = 0; plane < window.planes; plane++) {
       const size_t cell = plane * window.planeCells + size_t(y) * c.stride * window.widthCells + size_t(x) * c.stride;
       const uint8_t* input = window.data + cell * cellBytes;
+      int32_t start[kTileRows];
+      if (Whole<Op>::kOffset != 0) startOf<Whole<Op>>(c, window.sums + cell, window.widthCells, rows, start);
       for (int f = 0; f < filters;) {
         const int group = (firstFilter + f) / 16;
         const int tileGroups = groupsFrom(c, group);
         const uint8_t* weights = c.weights + group * groupBytes;
         withTile<Op>(tileGroups, rows, [&](auto wide, auto high) {
-          windowTile<Whole<Op>, decltype(wide)::value, decltype(high)::value>(input, c.size, window.widthCells * cellBytes,
-                                                                              c.size * c.words, weights, c.stride * cellBytes, z);
+          windowTile<Whole<Op>, decltype(wide)::value, decltype(high)::value>(
+              input, c.size, window.widthCells * cellBytes, c.size * c.words, weights, c.stride * cellBytes, start, z);
         });
-        if (Whole<Op>::kOffset != 0)
-          takeWindowOffset<Whole<Op>>(c, window.sums + cell, window.widthCells, count, tileGroups * 16, z);
         use(x, count, f, tileGroups, plane, z);
         f += tileGroups * 16;
       }

@@ -34,11 +34,12 @@ static void packWeightsOf(const Convolution& c, const void* source, uint8_t* pac
   }
 }
 
+// Lanes that add up to 32 bits.
 template <class Op>
-static inline int64_t totalOf(typename Op::Sum acc) {
-  int32_t lanes[16 / Op::kParts];
+static inline int32_t totalOf(typename Op::Sum acc) {
+  alignas(64) int32_t lanes[16 / Op::kParts];
   Op::store(lanes, acc);
-  int64_t total = 0;
+  int32_t total = 0;
   for (int32_t lane : lanes) total += lane;
   return total;
 }
@@ -57,6 +58,34 @@ static inline int64_t magnitudeOf(const uint8_t* data, size_t bytes) {
     total += s < 0 ? -s : s;
   }
   return total;
+}
+
+template <class Op>
+static void sumCellsOf(const uint8_t* cells, int count, int channels, int32_t* sums) {
+  if constexpr (Op::kOffset != 0) {
+    // as by weights of 1, and of 0 for what is read past a cell's end
+    constexpr int kBytes = 64 / Op::kParts;
+    uint8_t ones[2 * kBytes] = {};
+    for (int i = 0; i < kBytes; i++) ones[i] = 1;
+    const auto all = Op::load(ones);
+    if (channels == 4) {
+      constexpr int kCells = kBytes / 4;
+      for (int x = 0; x < count; x += kCells) {
+        int32_t some[kCells];
+        Op::store(some, Op::dot(Op::zero(), all, Op::load(cells + 4 * x)));
+        __builtin_memcpy(sums + x, some, (count - x < kCells ? count - x : kCells) * 4);
+      }
+      return;
+    }
+    const auto part = Op::load(ones + (kBytes - channels % kBytes) % kBytes);
+    for (int x = 0; x < count; x++, cells += channels) {
+      auto acc = Op::zero();
+      int at = 0;
+      for (; at + kBytes <= channels; at += kBytes) acc = Op::dot(acc, all, Op::load(cells + at));
+      if (at < channels) acc = Op::dot(acc, part, Op::load(cells + at));
+      sums[x] = int32_t(totalOf<Op>(acc));
+    }
+  }
 }
 
 constexpr size_t kSummed = 1 << 20;

@@ -252,7 +252,7 @@ function shortCurveOf({
     steepest = Math.max(steepest, Math.abs(rise));
   }
   const stride = padded(filters);
-  const floats = new Float32Array(4 * stride).fill(2 ** -12, 3 * stride);
+  const floats = new Float32Array(4 * stride).fill(2 ** -13, 3 * stride);
   for (let f = 0; f < filters; f++) {
     const [place, above, part] = [0, 2, 4].map(
       (row) => factors[row * filters + f]! * 2 ** -factors[(row + 1) * filters + f]!,
@@ -261,7 +261,7 @@ function shortCurveOf({
     floats[f] = place * 2 ** -15;
     floats[stride + f] = above * 2 ** -22;
     floats[2 * stride + f] = 2 * unit;
-    floats[3 * stride + f] = unit * (4 + values.length * steepest * 2 ** -22) + 2 ** -12;
+    floats[3 * stride + f] = unit * (2.5 + values.length * steepest * 2 ** -22) + 2 ** -13;
   }
   return { values: packed, factors: floats };
 }
