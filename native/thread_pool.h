@@ -1,5 +1,7 @@
-// A few threads that share the rows of one layer: they sleep between calls and end with the pool.
+// A few threads that share the rows of one layer: they wait a moment for the next call, then sleep, and end with the pool.
 #pragma once
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -21,17 +23,20 @@ class ThreadPool {
   // Runs work(0) … work(threads − 1), one of them here, and returns when all are done. Work must not throw.
   void run(const std::function<void(int)>& work) {
     if (threads_ > 1 && workers_.empty()) start();
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      work_ = &work;
-      pending_ = int(workers_.size());
-      round_++;
-    }
-    wake_.notify_all();
+    if (workers_.empty()) return work(0);
+    work_ = &work;
+    pending_ = int(workers_.size());
+    round_++;
+    // whoever falls asleep counts itself before it looks at the round
+    if (sleeping_ > 0) notify(wake_);
     work(0);
-    std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [&] { return pending_ == 0; });
-    work_ = nullptr;
+    const auto done = [&] { return pending_ == 0; };
+    if (!soon(done)) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      waiting_ = true;
+      done_.wait(lock, done);
+      waiting_ = false;
+    }
   }
 
  private:
@@ -46,28 +51,47 @@ class ThreadPool {
   }
 
   void stop() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      ending_ = true;
-    }
-    wake_.notify_all();
+    ending_ = true;
+    notify(wake_);
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
   }
 
   void loop(int index) {
     long seen = 0;
+    const auto called = [&] { return ending_ || round_ != seen; };
     for (;;) {
-      std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return ending_ || round_ != seen; });
+      if (!soon(called)) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        sleeping_++;
+        wake_.wait(lock, called);
+        sleeping_--;
+      }
       if (ending_) return;
       seen = round_;
-      const std::function<void(int)>& work = *work_;
-      lock.unlock();
-      work(index);
-      lock.lock();
-      if (--pending_ == 0) done_.notify_one();
+      (*work_)(index);
+      if (--pending_ == 0 && waiting_) notify(done_);
     }
+  }
+
+  // Behind the lock nobody is between looking and sleeping.
+  void notify(std::condition_variable& sleepers) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    sleepers.notify_all();
+  }
+
+  // Whether something comes true within a moment; a layer takes a fraction of that, waking a thread about as much. Threads that have
+  // no core of their own are let pass.
+  template <class Condition>
+  static bool soon(Condition condition) {
+    for (int i = 0; i < 1000; i++)
+      if (condition()) return true;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
+    while (std::chrono::steady_clock::now() < end) {
+      if (condition()) return true;
+      std::this_thread::yield();
+    }
+    return false;
   }
 
   int threads_;
@@ -75,9 +99,9 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   const std::function<void(int)>* work_ = nullptr;
-  int pending_ = 0;
-  long round_ = 0;
-  bool ending_ = false;
+  std::atomic<int> pending_{0}, sleeping_{0};
+  std::atomic<long> round_{0};
+  std::atomic<bool> ending_{false}, waiting_{false};
 };
 
 }  // namespace spiking
