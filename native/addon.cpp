@@ -413,13 +413,14 @@ void checkStream(Napi::Env env, const std::vector<StageSpec>& specs, int steps) 
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Engine",
-                       {InstanceMethod("begin", &EngineObject::begin), InstanceMethod("run", &EngineObject::run),
-                        InstanceMethod("reset", &EngineObject::reset), InstanceMethod("changed", &EngineObject::changed),
-                        InstanceMethod("outputPotential", &EngineObject::outputPotential),
-                        InstanceMethod("counts", &EngineObject::counts), InstanceMethod("emit", &EngineObject::emit),
-                        InstanceMethod("state", &EngineObject::state), InstanceMethod("statistics", &EngineObject::statistics),
-                        InstanceMethod("load", &EngineObject::load), InstanceMethod("close", &EngineObject::close)});
+    return DefineClass(
+        env, "Engine",
+        {InstanceMethod("begin", &EngineObject::begin), InstanceMethod("run", &EngineObject::run),
+         InstanceMethod("reset", &EngineObject::reset), InstanceMethod("changed", &EngineObject::changed),
+         InstanceMethod("outputPotential", &EngineObject::outputPotential), InstanceMethod("multiply", &EngineObject::multiply),
+         InstanceMethod("counts", &EngineObject::counts), InstanceMethod("emit", &EngineObject::emit),
+         InstanceMethod("state", &EngineObject::state), InstanceMethod("statistics", &EngineObject::statistics),
+         InstanceMethod("load", &EngineObject::load), InstanceMethod("close", &EngineObject::close)});
   }
 
   explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info) {
@@ -498,6 +499,27 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     double* potential = arrayOf<double>(info.Env(), info[1], "potential", napi_float64_array, e.neurons(stage));
     if (!begun_) fail(info.Env(), "begin must be called first");
     guarded(info.Env(), [&] { e.outputPotential(stage, potential); });
+  }
+
+  // multiply(left, firstLeft, right, firstRight, out, firstOut, rows, inner, columns)
+  void multiply(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    Engine& e = engine(env);
+    const char* const names[] = {"left", "right", "out"};
+    int extents[3], places[3];
+    for (int i = 0; i < 3; i++) extents[i] = integerOf(env, info[6 + i], "an extent", 1, int(kMaxElements));
+    for (int i = 0; i < 3; i++) places[i] = integerOf(env, info[2 * i + 1], "a place", 0, int(kMaxElements));
+    const auto [rows, inner, columns] = extents;
+    const int64_t sizes[] = {int64_t(rows) * inner, int64_t(inner) * columns, int64_t(rows) * columns};
+    double* matrices[3];
+    for (int i = 0; i < 3; i++) {
+      const Array array = arrayOf(env, info[2 * i], names[i]);
+      if (array.type != napi_float64_array || int64_t(array.length) < places[i] + sizes[i]) {
+        fail(env, std::string(names[i]) + " has the wrong type or fewer values than that");
+      }
+      matrices[i] = static_cast<double*>(array.data) + places[i];
+    }
+    guarded(env, [&] { e.multiply(matrices[0], matrices[1], matrices[2], rows, inner, columns); });
   }
 
   void counts(const Napi::CallbackInfo& info) {

@@ -1203,6 +1203,15 @@ const char* Engine::emit(int index, const int32_t* counts) {
   return nullptr;
 }
 
+void Engine::multiply(const double* left, const double* right, double* out, int rows, int inner, int columns) {
+  constexpr int kRows = 16;
+  shareRows((rows + kRows - 1) / kRows, [&](int part, int) {
+    const int first = part * kRows;
+    kernels_.multiply(left + size_t(first) * inner, right, out + size_t(first) * columns, std::min(kRows, rows - first), inner,
+                      columns);
+  });
+}
+
 void Engine::state(int index, int32_t* counts, int32_t* potential) {
   settle(stages_[index]);
   const Convolution& c = stages_[index].convolution;

@@ -109,6 +109,9 @@ class Engine {
   // Sends an island's counts in the step that has just been run. Returns null, or why it cannot.
   virtual const char* emit(int stage, const int32_t* counts);
 
+  // A product of matrices, (rows, inner) by (inner, columns).
+  void multiply(const double* left, const double* right, double* out, int rows, int inner, int columns);
+
   int stageCount() const { return int(stages_.size()); }
   bool isConvolution(int stage) const { return stages_[stage].spec.isConvolution(); }
   bool fires(int stage) const { return isConvolution(stage) && stages_[stage].spec.fires; }

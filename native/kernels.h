@@ -218,6 +218,8 @@ struct Kernels {
   // spikes of one step are N, the pool is exact, and its own N is left out.
   void (*poolRow)(const Pool&, int y, int firstStep, int steps, const Strip&, const int32_t* inputCounts, uint8_t* scratch);
   void (*convolveFloat)(const FloatConvolution&, const float* input, float* output);
+  // (rows, inner) by (inner, columns), each sum in order.
+  void (*multiply)(const double* left, const double* right, double* out, int rows, int inner, int columns);
   // Of a stream, for output row y. Sums of some filters from what changed of the input, whose rows are quiet or listed: adds W·Δ and
   // marks the cells that a change reached.
   void (*addChangesRow)(const Convolution&, const Changes& input, int y, int firstFilter, int filters, int32_t* sums,

@@ -18,6 +18,7 @@
 #include "curves.inl"
 #include "pool.inl"
 #include "float.inl"
+#include "matrix.inl"
 #include "stream.inl"
 
 // The table's entries for weights of 16 and of 8 bits, which may use different multiply-adds.
@@ -104,6 +105,7 @@ static constexpr Kernels tableNamed(const char* name) {
       fireChannelsWindowRow,
       poolRow,
       convolveFloat,
+      multiply,
       addChangesRow,
       sumInputRow,
       holdRow,

@@ -128,6 +128,7 @@ describe.skipIf(withoutNative)('the native addon', () => {
             expect(error).toBeInstanceOf(Error);
             return;
           }
+          const matrix = new Float64Array(4);
           const attempts = [
             () => engine.run(0, 0, 1),
             () => engine.begin(random.pixels),
@@ -141,6 +142,9 @@ describe.skipIf(withoutNative)('the native addon', () => {
               () => engine.counts(args[0], args[1]),
               () => engine.counts(args[0], new Int32Array(4)),
               () => engine.emit(args[0], args[1]),
+              () => engine.multiply(...args, ...args, ...args),
+              () => engine.multiply(matrix, args[0], matrix, args[1], matrix, args[2], 2, 2, 2),
+              () => engine.multiply(matrix, 0, matrix, 0, matrix, 0, ...args),
               () => engine.emit(args[0], new Int32Array(4)),
             ]),
             () => engine.close(),
@@ -218,6 +222,19 @@ describe.skipIf(withoutNative)('the native addon', () => {
     engine.begin(random!.pixels);
     expect(() => engine.run(0, 1, 1)).toThrow(/in order/);
     expect(() => engine.run(random!.plan.stages.length, 0, 1)).toThrow(/stage/);
+    const matrix = new Float64Array(4);
+    for (const [at, fault] of [0, 2, 4].entries()) {
+      const name = ['left', 'right', 'out'][at]!;
+      const args: unknown[] = [matrix, 0, matrix, 0, matrix, 0, 2, 2, 2];
+      args[fault] = new Float64Array(3);
+      expect(() => engine.multiply(...args)).toThrow(new RegExp(`${name} has the wrong type or fewer`));
+      args[fault] = new Float32Array(4);
+      expect(() => engine.multiply(...args)).toThrow(new RegExp(`${name} has the wrong type or fewer`));
+      args[fault] = matrix;
+      args[fault + 1] = 1;
+      expect(() => engine.multiply(...args)).toThrow(new RegExp(`${name} has the wrong type or fewer`));
+    }
+    expect(() => engine.multiply(matrix, 0, matrix, 0, matrix, 0, 2, 0, 2)).toThrow(/an extent must be/);
     const geometry = {
       height: 2,
       width: 2,

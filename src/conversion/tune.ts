@@ -269,7 +269,8 @@ class Tuner {
     const { stages, instance } = isolated;
     const stage = stages.findIndex(({ name }) => name === layer.name);
     const step = TUNED_STEPS - 1;
-    const island = layer.kind === 'island' ? new Island(stages[stage] as Island['stage']) : undefined;
+    const island =
+      layer.kind === 'island' ? new Island(stages[stage] as Island['stage'], instance) : undefined;
     const pixels = new Uint8Array(layer.inputs.includes(IMAGE) ? elements(this.shapes.get(IMAGE)!) : 0);
     const sent = layer.inputs.map(
       (name) => new Int8Array(name === IMAGE ? 0 : elements(this.shapes.get(name)!)),

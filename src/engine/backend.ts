@@ -1,4 +1,5 @@
 import type { ConvolutionGeometry } from '../network/network.js';
+import type { Loops } from '../tensor/operators.js';
 import type { EnginePlan } from './plan.js';
 
 /** `native`: C++ addon; `wasm`: AssemblyScript; `reference`: TypeScript, the definition of the other two. */
@@ -82,6 +83,8 @@ export interface EngineInstance {
   counts(stage: number, target: Int32Array): void;
   /** Sends an island's counts in the step that has just been run (alone), (outHeight, outWidth, channels), each up to ±127. */
   emit(stage: number, counts: Int32Array): void;
+  /** A product of matrices, where the back-end has instructions for it: see {@link Loops}. */
+  multiply?: Loops['multiply'];
   /** A copy of a convolution's state that fires. */
   state(stage: number): StageState;
   statistics(stage: number): StageStatistics;

@@ -1,5 +1,5 @@
 import { type Program, planGraph, runOnMaps } from '../tensor/graph.js';
-import type { StageStatistics } from './backend.js';
+import type { EngineInstance, StageStatistics } from './backend.js';
 import type { IslandStage } from './plan.js';
 
 /** Counts are clipped at ±127, as those of a layer that fires once. */
@@ -7,7 +7,7 @@ const LIMIT = 127;
 
 /**
  * An island: computed once, when the whole input has come, in float64 from counts, and rounded to counts again. The same
- * numbers on every back-end, since none has a part in it.
+ * numbers on every back-end: a product of matrices, the only loop that one may have of its own, is the same to the bit.
  */
 export class Island {
   readonly stage: IslandStage;
@@ -21,9 +21,13 @@ export class Island {
   private readonly program: Program;
   private readonly values: Float64Array[];
 
-  constructor(stage: IslandStage) {
+  constructor(stage: IslandStage, instance: Pick<EngineInstance, 'multiply'>) {
     this.stage = stage;
-    this.program = planGraph(stage.graph, stage.inputDims);
+    this.program = planGraph(
+      stage.graph,
+      stage.inputDims,
+      instance.multiply && { multiply: instance.multiply.bind(instance) },
+    );
     this.inputs = this.program.inputs.map(({ values }) => new Int32Array(values.length));
     this.values = this.inputs.map(({ length }) => new Float64Array(length));
     this.counts = new Int32Array(stage.outHeight * stage.outWidth * stage.channels);

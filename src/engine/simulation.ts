@@ -66,7 +66,7 @@ export class Simulation {
     );
     this.plan = { ...plan, stages };
     for (const [index, stage] of plan.stages.entries())
-      if (stage.kind === 'island') this.islands.set(index, new Island(stage));
+      if (stage.kind === 'island') this.islands.set(index, new Island(stage, this.instance));
     const delays = plan.stages.flatMap((stage) =>
       stage.kind === 'island' || (stage.kind === 'convolution' && takesWindow(stage, stage.startDelay))
         ? [stage.startDelay, stage.startDelay + 1]

@@ -4,6 +4,7 @@ import {
   type Attributes,
   isOfShapes,
   isOperator,
+  type Loops,
   operandsOf,
   planOperation,
   type Work,
@@ -75,8 +76,12 @@ const MOST_VALUES = 2 ** 28;
  * Plans a graph for inputs of these dimensions: nothing is allocated when it runs. Throws an error that names the
  * operator where shapes do not go together.
  */
-export function planGraph(graph: TensorGraph, inputDims: readonly (readonly number[])[]): Program {
-  return planAll(graph, inputDims).program;
+export function planGraph(
+  graph: TensorGraph,
+  inputDims: readonly (readonly number[])[],
+  loops?: Loops,
+): Program {
+  return planAll(graph, inputDims, loops).program;
 }
 
 /** Dimensions of every value of a graph, by name. */
@@ -85,7 +90,7 @@ export type Dims = ReadonlyMap<string, readonly number[]>;
 export const dimensionsOf = (graph: TensorGraph, inputDims: readonly (readonly number[])[]): Dims =>
   new Map([...planAll(graph, inputDims).known].map(([name, { dims }]) => [name, dims]));
 
-function planAll(graph: TensorGraph, inputDims: readonly (readonly number[])[]) {
+function planAll(graph: TensorGraph, inputDims: readonly (readonly number[])[], loops?: Loops) {
   const known = new Map<string, Tensor>(Object.entries(graph.constants));
   /** Values that follow from the inputs. */
   const varying = new Set<string>();
@@ -108,7 +113,7 @@ function planAll(graph: TensorGraph, inputDims: readonly (readonly number[])[]) 
     if (names.slice(operandsOf(op)).some((name) => varying.has(name)))
       throw new Error(`${op} takes a shape or indices that are computed from the image`);
     try {
-      const operation = planOperation(op, taken, attributes);
+      const operation = planOperation(op, taken, attributes, loops);
       const varies = !isOfShapes(op) && names.some((name) => varying.has(name));
       if (operation.run && varies) {
         runs.push(operation.run);

@@ -14,7 +14,25 @@ export interface Operation {
   run?: () => void;
 }
 
-type Planner = (inputs: readonly Tensor[], attributes: Attributes) => Operation;
+/**
+ * Loops that a back-end may have instructions for, to the same bits. A product of matrices (rows, inner) and (inner, columns) that begin
+ * at these places, each sum from the first to the last product.
+ */
+export interface Loops {
+  multiply(
+    left: Float64Array,
+    firstLeft: number,
+    right: Float64Array,
+    firstRight: number,
+    out: Float64Array,
+    firstOut: number,
+    rows: number,
+    inner: number,
+    columns: number,
+  ): void;
+}
+
+type Planner = (inputs: readonly Tensor[], attributes: Attributes, loops?: Loops) => Operation;
 
 /** An operator: `operands` is the first input that must be known when it is planned, its numbers included. */
 interface Operator {
@@ -325,15 +343,8 @@ const convolution: Planner = ([x, w, b], { group = 1, pads, strides }) => {
   return { outputs: [output], run };
 };
 
-/**
- * A product of matrices (rows, inner) and (inner, columns) that begin at these places: sums in registers, two rows by four
- * columns, each from the first to the last product.
- */
-function multiply(
-  [left, right, values]: readonly [Float64Array, Float64Array, Float64Array],
-  [firstA, firstB, to]: readonly [number, number, number],
-  [rows, inner, columns]: readonly [number, number, number],
-): void {
+/** Sums in registers, two rows by four columns. */
+const multiply: Loops['multiply'] = (left, firstA, right, firstB, values, to, rows, inner, columns) => {
   let i = 0;
   for (; i + 2 <= rows; i += 2) {
     let j = 0;
@@ -390,7 +401,7 @@ function multiply(
   for (; i < rows; i++)
     for (let j = 0; j < columns; j++)
       values[to + i * columns + j] = product(left, firstA + i * inner, right, firstB + j, inner, columns);
-}
+};
 
 /** A row of `left` by a column of `right`. */
 function product(
@@ -407,7 +418,7 @@ function product(
 }
 
 /** Products of matrices, those of the leading dimensions broadcast. */
-const matMul: Planner = ([a, b]) => {
+const matMul: Planner = ([a, b], _, loops = { multiply }) => {
   if (a!.dims.length < 2 || b!.dims.length < 2) throw new Error('expected matrices');
   const [rows, inner] = a!.dims.slice(-2) as [number, number];
   const [height, columns] = b!.dims.slice(-2) as [number, number];
@@ -420,23 +431,22 @@ const matMul: Planner = ([a, b]) => {
     return reader({ dims: leading, values: numbers }, batch);
   }) as [(i: number) => number, (i: number) => number];
   const output = allocate([...batch, rows, columns]);
-  const arrays = [a!.values, b!.values, output.values] as const;
-  const extents = [rows, inner, columns] as const;
   const places = Array.from(
     { length: countOf(batch) },
     (_, m) => [ofA(m) * rows * inner, ofB(m) * inner * columns, m * rows * columns] as const,
   );
   const run = () => {
-    for (const starts of places) multiply(arrays, starts, extents);
+    for (const [left, right, to] of places)
+      loops.multiply(a!.values, left, b!.values, right, output.values, to, rows, inner, columns);
   };
   return { outputs: [output], run };
 };
 
 /** A fully connected layer: alpha·A·B + beta·C, either matrix transposed. */
-const gemm: Planner = ([a, b, c], { alpha = 1, beta = 1, transA = 0, transB = 0 }) => {
+const gemm: Planner = ([a, b, c], { alpha = 1, beta = 1, transA = 0, transB = 0 }, loops) => {
   const first = transA ? transpose(a!, [1, 0]) : { outputs: [a!] };
   const second = transB ? transpose(b!, [1, 0]) : { outputs: [b!] };
-  const product = matMul([first.outputs[0]!, second.outputs[0]!], {});
+  const product = matMul([first.outputs[0]!, second.outputs[0]!], {}, loops);
   const scaled = chained(product.outputs[0]!, [
     (x) => unary((value) => (alpha as number) * value)([x], {}),
     (x) => (c ? binary((p, q) => p + (beta as number) * q)([x, c], {}) : { outputs: [x] }),
@@ -710,9 +720,14 @@ export function workOf(op: string, inputs: readonly Tensor[], outputs: readonly 
 }
 
 /** Plans an operator for inputs of these shapes (and, from its operands on, these numbers). */
-export function planOperation(op: string, inputs: readonly Tensor[], attributes: Attributes): Operation {
+export function planOperation(
+  op: string,
+  inputs: readonly Tensor[],
+  attributes: Attributes,
+  loops?: Loops,
+): Operation {
   try {
-    return KNOWN[op]!.plan(inputs, attributes);
+    return KNOWN[op]!.plan(inputs, attributes, loops);
   } catch (error) {
     // a file may leave out any input and give any attribute
     if (error instanceof TypeError) throw new Error('its inputs or attributes are not what it takes');
