@@ -497,8 +497,11 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     Engine& e = *engine_;
     if (!e.isConvolution(stage) || e.fires(stage)) fail(info.Env(), "stage is no output layer");
     double* potential = arrayOf<double>(info.Env(), info[1], "potential", napi_float64_array, e.neurons(stage));
+    const double* factors = nullptr;
+    if (!info[2].IsUndefined())
+      factors = arrayOf<double>(info.Env(), info[2], "factors", napi_float64_array, e.channelsOf(stage));
     if (!begun_) fail(info.Env(), "begin must be called first");
-    guarded(info.Env(), [&] { e.outputPotential(stage, potential); });
+    guarded(info.Env(), [&] { e.outputPotential(stage, potential, factors); });
   }
 
   // multiply(left, firstLeft, right, firstRight, out, firstOut, rows, inner, columns)

@@ -70,6 +70,11 @@ struct Pieces {
   static constexpr bool kPicked = false;
 };
 
+// Counts of a cell beside those kept of it, where instructions take many at once (isa_avx512vnni.cpp).
+struct Compared {
+  static constexpr bool kMany = false;
+};
+
 // Adds two synapses of 8 neurons each: weights in pairs, spikes of either. Of bytes 16 are read.
 struct Synapses {
   static constexpr bool kByPairs = true;

@@ -1066,11 +1066,8 @@ void Engine::runGather(Stage& stage, int steps) {
   const StageSpec& spec = stage.spec;
   stage.silent = true;
   for (int input : spec.inputs) stage.silent = stage.silent && stages_[input].silent;
-  if (stage.silent) {
-    // counts that were the last step's spikes have to be kept; those that are all 0 need not be written yet
-    if (stage.stale) settle(stage);
-    return;
-  }
+  // counts stay as they are, blank ones and those that are an earlier step's spikes unwritten
+  if (stage.silent) return;
   // counts that are this step's spikes are written when they are asked for
   stage.stale = steps == 1 && stage.delay == stage.step;
   if (!stage.stale) {
@@ -1139,7 +1136,7 @@ void Engine::runPool(Stage& stage, int step, int steps) {
   swapEstimates(stage);
 }
 
-void Engine::outputPotential(int index, double* potential) {
+void Engine::outputPotential(int index, double* potential, const double* factors) {
   Stage& stage = stages_[index];
   Convolution& c = stage.convolution;
   const int64_t times = stage.step;
@@ -1157,6 +1154,9 @@ void Engine::outputPotential(int index, double* potential) {
       for (int f = 0; f < c.filters; f++) {
         const int64_t v = onImage ? times * c.current[cell + f] : sums[size_t(x) * c.paddedFilters + f] + times * c.bias[f];
         row[size_t(x) * c.filters + f] = double(v);
+      }
+      for (int f = 0; factors && f < c.filters; f++) {
+        row[size_t(x) * c.filters + f] *= factors[f];
       }
     }
   });

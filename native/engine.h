@@ -102,7 +102,8 @@ class Engine {
   virtual void begin(const uint8_t* pixels);
   // Returns null, or why the call does not fit the order that EngineInstance.run describes.
   virtual const char* run(int stage, int step, int steps);
-  virtual void outputPotential(int stage, double* potential);
+  // Each times its channel's factor, if there are any.
+  virtual void outputPotential(int stage, double* potential, const double* factors);
   virtual void state(int stage, int32_t* counts, int32_t* potential);
   // Cumulative counts that a stage has sent, (outHeight, outWidth, channels).
   virtual void counts(int stage, int32_t* counts);
@@ -118,6 +119,7 @@ class Engine {
   bool sends(int stage) const { return stages_[stage].spec.fires; }
   bool isIsland(int stage) const { return stages_[stage].spec.kind == StageKind::kIsland; }
   size_t neurons(int stage) const;
+  size_t channelsOf(int stage) const { return stages_[stage].spec.filters; }
   size_t pixelBytes() const { return pixelBytes_; }
   double spikes(int stage) const { return stages_[stage].counters.spikes; }
   double clipped(int stage) const { return stages_[stage].counters.clipped; }

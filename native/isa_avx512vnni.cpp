@@ -109,6 +109,52 @@ struct Pieces {
   __m512 low[kPieceTerms], high[kPieceTerms];
 };
 
+// Counts of a cell, of 8 bits, 16, 32 or 64 of them, beside those kept of it.
+struct Compared {
+  static constexpr bool kMany = true;
+  Compared(const uint8_t* kept, const uint8_t* now, int bytes)
+      : bytes(bytes), before(load(kept, bytes)), after(load(now, bytes)), mask(_mm512_cmpneq_epi32_mask(before, after)) {}
+
+  // Words that changed.
+  int words() const { return __builtin_popcount(mask); }
+  // True if a change is beyond ±127.
+  bool beyond() const { return _mm512_cmpneq_epi8_mask(changes(), _mm512_subs_epi8(after, before)) != 0; }
+  // Lists them; room for 16 is written.
+  void list(int firstWord, uint16_t* words, uint32_t* deltas) const {
+    const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i listed = _mm512_maskz_compress_epi32(mask, _mm512_add_epi32(places, _mm512_set1_epi32(firstWord)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), _mm512_cvtepi32_epi16(listed));
+    _mm512_storeu_si512(deltas, _mm512_maskz_compress_epi32(mask, changes()));
+  }
+  // Adds up the changes, and their sizes.
+  void sum(int& changed, int& sizes) const {
+    const __m512i shift = _mm512_set1_epi8(-128), zero = _mm512_setzero_si512();
+    const __m512i old = _mm512_xor_si512(before, shift), now = _mm512_xor_si512(after, shift);
+    const __m512i apart = _mm512_sub_epi64(_mm512_sad_epu8(now, zero), _mm512_sad_epu8(old, zero));
+    // sizes below, changes above
+    const int64_t both = _mm512_reduce_add_epi64(_mm512_add_epi64(_mm512_sad_epu8(now, old), _mm512_slli_epi64(apart, 32)));
+    changed += int32_t(both >> 32);
+    sizes += int32_t(both & 0xffffffff);
+  }
+  void keep(uint8_t* kept) const {
+    if (bytes == 64) _mm512_storeu_si512(kept, after);
+    else if (bytes == 32) _mm256_storeu_si256(reinterpret_cast<__m256i*>(kept), _mm512_castsi512_si256(after));
+    else _mm_storeu_si128(reinterpret_cast<__m128i*>(kept), _mm512_castsi512_si128(after));
+  }
+
+ private:
+  static __m512i load(const uint8_t* p, int bytes) {
+    if (bytes == 64) return _mm512_loadu_si512(p);
+    if (bytes == 32) return _mm512_zextsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    return _mm512_zextsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  __m512i changes() const { return _mm512_sub_epi8(after, before); }
+
+  int bytes;
+  __m512i before, after;
+  __mmask16 mask;
+};
+
 // Adds two synapses of 16 neurons each: weights in pairs, spikes of either.
 struct Synapses {
   static constexpr bool kByPairs = true;

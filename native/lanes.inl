@@ -49,6 +49,11 @@ struct Pieces {
   static constexpr bool kPicked = false;
 };
 
+// Counts of a cell beside those kept of it, where instructions take many at once (isa_avx512vnni.cpp).
+struct Compared {
+  static constexpr bool kMany = false;
+};
+
 // Channelwise convolutions: Synapses::add where an instruction multiplies two synapses of a neuron at once (avx2.inl).
 struct Synapses {
   static constexpr bool kByPairs = false;

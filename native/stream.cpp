@@ -13,7 +13,7 @@ struct ChangeCosts {
   double word, cell;
 };
 constexpr ChangeCosts kCosts = {3, 8};
-constexpr ChangeCosts kChannelCosts = {5, 4};
+constexpr ChangeCosts kChannelCosts = {20, 16};
 
 int32_t saturate(int64_t v) { return int32_t(std::min<int64_t>(std::max<int64_t>(v, -kPotentialLimit), kPotentialLimit)); }
 
@@ -28,7 +28,7 @@ Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   kept_.resize(stages_.size());
   routes_.resize(stages_.size());
   image_.changes.digits = false;
-  size_t filters = 0, rows = 0, cells = 0, row = 0;
+  size_t filters = 0, rows = 0, cells = 0, row = 0, sums = 0;
   for (size_t i = 0; i < stages_.size(); i++) {
     Stage& stage = stages_[i];
     const StageSpec& spec = stage.spec;
@@ -40,6 +40,8 @@ Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
     if (spec.kind == StageKind::kGather) planRoutes(int(i));
     if (spec.fires) plan(kept_[i], stage.output, stage.output.paddedChannels * (wide_ ? 2 : 1) / 4);
     if (!spec.isConvolution()) continue;
+    kept_[i].known = Memory(spec.outHeight);
+    sums = std::max(sums, size_t(spec.outWidth) * stage.convolution.paddedFilters);
     // Σ|W| and the bias of any filter, by the largest inputs of one step: a pixel, or a whole count of a window
     const int64_t input = spec.input < 0 ? 255 * steps : 127;
     kept_[i].largestSum = input * spec.gain + steps * largestMagnitude(spec.bias, spec.filters);
@@ -54,6 +56,7 @@ Stream::Stream(const Kernels& kernels, const std::vector<StageSpec>& specs, int 
   for (int i = 0; i < pool_.threads(); i++) {
     marked_.push_back(Memory(cells));
     now_.push_back(Memory(row));
+    rowSums_.push_back(Memory(sums * 4));
   }
 }
 
@@ -118,6 +121,20 @@ void Stream::compareImage(const uint8_t* pixels, int y) {
   uint8_t* kept = pixels_.as<uint8_t>() + size_t(y) * c.width * channels;
   const uint8_t* now = pixels + size_t(y) * c.width * channels;
   if (std::memcmp(kept, now, size_t(c.width) * channels) == 0) return endQuietRow(image_, y);
+  // more bytes changed than all words of its list have: nearly all rows of a camera's noise
+  const int bytes = c.width * channels, most = (c.capacity + 1) * kChannels;
+  int different = 0;
+  for (int i = 0; i < bytes && different <= most;) {
+    uint8_t some = 0;
+    for (const int end = std::min(bytes, i + 128); i < end; i++) some += kept[i] != now[i];
+    different += some;
+  }
+  if (different > most) {
+    std::memcpy(kept, now, size_t(c.width) * channels);
+    c.rows[y] = RowState::kFull;
+    c.listed[y] = c.changedCells[y] = 0;
+    return;
+  }
   uint16_t* words = c.words + size_t(y) * (c.capacity + 16);
   uint32_t* deltas = c.deltas + size_t(y) * (c.capacity + 16);
   int32_t* first = c.first + size_t(y) * (c.width + 1);
@@ -213,8 +230,10 @@ void Stream::count(int index) {
 }
 
 // Decides for each output row how its sums come to be; returns true if some are computed afresh.
-bool Stream::planRows(const Stage& stage, bool fresh) {
+bool Stream::planRows(const Stage& stage, Kept& kept) {
   const Convolution& c = stage.convolution;
+  const bool passes = stage.spec.fires && isAtOnce(stage);
+  Known* known = kept.known.as<Known>();
   const Changes& input = inputOf(stage);
   const ChangeCosts costs = c.channelwise ? kChannelCosts : kCosts;
   Way* ways = ways_.as<Way>();
@@ -225,7 +244,7 @@ bool Stream::planRows(const Stage& stage, bool fresh) {
   for (int y = 0; y < c.outHeight; y++) {
     const int first = std::max(0, y * c.stride - c.padding);
     const int end = std::min(c.height, y * c.stride - c.padding + c.size);
-    bool quiet = true, full = fresh;
+    bool quiet = true, full = kept.fresh;
     double words = 0, cells = 0;
     for (int row = first; row < end; row++) {
       if (input.rows[row] == RowState::kQuiet) continue;
@@ -236,8 +255,12 @@ bool Stream::planRows(const Stage& stage, bool fresh) {
     }
     const double listed = (words * costs.word + cells * costs.cell) * columns;
     const double all = double(c.outWidth) * c.size * (end - first) * c.words;
-    ways[y] = full || listed > all ? Way::kAfresh : quiet ? Way::kQuiet : Way::kChanges;
-    if (ways[y] != Way::kAfresh) continue;
+    const bool dense = full || listed > all;
+    ways[y] = dense ? Way::kAfresh : quiet ? Way::kQuiet : known[y] == Known::kLost ? Way::kAfresh : Way::kChanges;
+    if (ways[y] == Way::kQuiet) continue;
+    if (dense && passes && !kept.fresh && known[y] != Known::kKept) ways[y] = Way::kPassing;
+    known[y] = ways[y] == Way::kChanges ? Known::kKept : ways[y] == Way::kAfresh ? Known::kKeptAfresh : Known::kLost;
+    if (ways[y] == Way::kChanges) continue;
     afresh = true;
     for (int row = first; row < end; row++) needed[row] = 1;
   }
@@ -250,7 +273,7 @@ void Stream::runConvolution(int index) {
   Convolution& c = stage.convolution;
   const StageSpec& spec = stage.spec;
   const bool onImage = spec.input < 0;
-  const bool afresh = planRows(stage, kept.fresh);
+  const bool afresh = planRows(stage, kept);
   const Way* ways = ways_.as<Way>();
   const Changes& input = inputOf(stage);
   int32_t* sums = onImage ? stage.current.as<int32_t>() : c.potential;
@@ -269,9 +292,9 @@ void Stream::runConvolution(int index) {
     window = imageWindow(stage, pixels_.as<uint8_t>(), needed_.as<uint8_t>());
   } else if (afresh) {
     if (!c.channelwise) window = spikesWindow(stage, needed_.as<uint8_t>());
-    for (int f = 0; f < c.paddedFilters; f++) bias[f] = steps_ * c.bias[f];
+    scaleBias(c);
   }
-  const bool atOnce = onImage || c.channelwise || stage.weights->size() <= kCachedWeights;
+  const bool atOnce = isAtOnce(stage);
   // of a layer whose weights are large, those of a tile of filters serve all rows before the next one's turn
   if (!atOnce) {
     const int filtersAtOnce = c.tileGroups * kFilterGroup;
@@ -291,9 +314,11 @@ void Stream::runConvolution(int index) {
   shareRows(c.outHeight, [&](int y, int worker) {
     uint8_t* scratch = workers_[worker].scratch.as<uint8_t>();
     uint8_t* reached = marked_[worker].as<uint8_t>();
-    int32_t* row = sums + y * rowSums;
-    if (ways[y] == Way::kAfresh && onImage) kernels_.presentRow(c, y, window, row, scratch);
-    else if (ways[y] == Way::kAfresh && atOnce) kernels_.sumInputRow(c, y, &window, bias, 0, c.paddedFilters, row, scratch);
+    const bool passing = ways[y] == Way::kPassing;
+    int32_t* row = passing ? rowSums_[worker].as<int32_t>() : sums + y * rowSums;
+    if (onImage && (passing || ways[y] == Way::kAfresh)) kernels_.presentRow(c, y, window, row, scratch);
+    else if (passing || (ways[y] == Way::kAfresh && atOnce))
+      kernels_.sumInputRow(c, y, &window, bias, 0, c.paddedFilters, row, scratch);
     else if (ways[y] == Way::kChanges && atOnce) kernels_.addChangesRow(c, input, y, 0, c.paddedFilters, row, reached, scratch);
     if (!spec.fires) return;
     if (ways[y] == Way::kQuiet) return endQuietRow(kept, y);
@@ -440,17 +465,55 @@ const char* Stream::emit(int index, const int32_t* counts) {
   return nullptr;
 }
 
+void Stream::scaleBias(const Convolution& c) {
+  for (int f = 0; f < c.paddedFilters; f++) bias_.as<int32_t>()[f] = steps_ * c.bias[f];
+}
+
+// Sums of rows that have not been kept, for readers: from the counts that came in, which are.
+void Stream::findSums(int index) {
+  Stage& stage = stages_[index];
+  const Convolution& c = stage.convolution;
+  Known* known = kept_[index].known.as<Known>();
+  uint8_t* needed = needed_.as<uint8_t>();
+  bool any = false;
+  std::memset(needed, 0, c.height);
+  for (int y = 0; y < c.outHeight; y++) {
+    if (known[y] != Known::kLost) continue;
+    any = true;
+    const int first = std::max(0, y * c.stride - c.padding);
+    std::fill(needed + first, needed + std::min(c.height, y * c.stride - c.padding + c.size), 1);
+  }
+  if (!any) return;
+  const bool onImage = stage.spec.input < 0;
+  WindowBuffer window{};
+  if (onImage) window = imageWindow(stage, pixels_.as<uint8_t>(), needed);
+  else if (!c.channelwise) window = spikesWindow(stage, needed);
+  scaleBias(c);
+  shareRows(c.outHeight, [&](int y, int worker) {
+    if (known[y] != Known::kLost) return;
+    int32_t* row = (onImage ? stage.current.as<int32_t>() : c.potential) + size_t(y) * c.outWidth * c.paddedFilters;
+    uint8_t* scratch = workers_[worker].scratch.as<uint8_t>();
+    if (onImage) kernels_.presentRow(c, y, window, row, scratch);
+    else kernels_.sumInputRow(c, y, &window, bias_.as<int32_t>(), 0, c.paddedFilters, row, scratch);
+    known[y] = Known::kKeptAfresh;
+  });
+}
+
 // The whole input of the neuron at place i of (outHeight, outWidth, paddedFilters).
 int64_t Stream::sumOf(const Stage& stage, size_t i) const {
   return stage.spec.input < 0 ? int64_t(steps_) * stage.convolution.current[i] : stage.convolution.potential[i];
 }
 
-void Stream::outputPotential(int index, double* potential) {
+void Stream::outputPotential(int index, double* potential, const double* factors) {
   const Stage& stage = stages_[index];
   const Convolution& c = stage.convolution;
-  for (size_t cell = 0; cell < size_t(c.outHeight) * c.outWidth; cell++) {
-    for (int f = 0; f < c.filters; f++) potential[cell * c.filters + f] = double(sumOf(stage, cell * c.paddedFilters + f));
-  }
+  shareRows(c.outHeight, [&](int y, int) {
+    for (size_t cell = size_t(y) * c.outWidth; cell < size_t(y + 1) * c.outWidth; cell++) {
+      double* row = potential + cell * c.filters;
+      for (int f = 0; f < c.filters; f++) row[f] = double(sumOf(stage, cell * c.paddedFilters + f));
+      for (int f = 0; factors && f < c.filters; f++) row[f] *= factors[f];
+    }
+  });
 }
 
 void Stream::counts(int index, int32_t* counts) {
@@ -464,6 +527,7 @@ void Stream::counts(int index, int32_t* counts) {
 }
 
 void Stream::state(int index, int32_t* counts, int32_t* potential) {
+  findSums(index);
   const Stage& stage = stages_[index];
   const Convolution& c = stage.convolution;
   this->counts(index, counts);

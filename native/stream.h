@@ -14,7 +14,7 @@ class Stream : public Engine {
   void reset();
   void begin(const uint8_t* pixels) override;
   const char* run(int stage, int step, int steps) override;
-  void outputPotential(int stage, double* potential) override;
+  void outputPotential(int stage, double* potential, const double* factors) override;
   void state(int stage, int32_t* counts, int32_t* potential) override;
   void counts(int stage, int32_t* counts) override;
   const char* emit(int stage, const int32_t* counts) override;
@@ -27,6 +27,7 @@ class Stream : public Engine {
     Changes changes{};
     Memory words, deltas, first, sums, sent, rows, listed, changedCells, groups, spikes;
     int64_t largestSum = 0;  // (a convolution) that what comes to a neuron may have, by T steps
+    Memory known;            // (a convolution) Known of each output row
     bool fresh = true;       // (a stage) it has not run since reset
   };
   // Where the channels of one of a gather's inputs go: those of channel i are targets[first[i]] up to targets[first[i + 1]].
@@ -52,9 +53,19 @@ class Stream : public Engine {
   void count(int index);
   static void endQuietRow(Kept& kept, int y);
   int64_t sumOf(const Stage& stage, size_t i) const;
-  // What is decided of each output row of a convolution.
-  enum class Way : uint8_t { kQuiet, kChanges, kAfresh };
-  bool planRows(const Stage& stage, bool fresh);
+  // Whether the sums of an output row of a convolution are at hand. Of rows that are computed afresh picture after picture they are not
+  // written: that takes as long as to compute them.
+  enum class Known : uint8_t { kKept, kKeptAfresh, kLost };
+  // What is decided of each output row of a convolution; kPassing is afresh, without its sums.
+  enum class Way : uint8_t { kQuiet, kChanges, kAfresh, kPassing };
+  bool planRows(const Stage& stage, Kept& kept);
+  // Computes all filters at once, not tile by tile.
+  bool isAtOnce(const Stage& stage) const {
+    return stage.spec.input < 0 || stage.convolution.channelwise || stage.weights->size() <= kCachedWeights;
+  }
+  // Writes T times the biases.
+  void scaleBias(const Convolution& c);
+  void findSums(int index);
 
   const int steps_, hold_;
   const bool wide_;  // counts have 16 bits
@@ -62,7 +73,7 @@ class Stream : public Engine {
   std::vector<std::vector<Route>> routes_;  // of each stage
   Kept image_;
   Memory pixels_, bias_, ways_, needed_;
-  std::vector<Memory> marked_, now_;  // of each thread: cells of a row, and their counts
+  std::vector<Memory> marked_, now_, rowSums_;  // of each thread: cells of a row, their counts and their sums
   int picture_ = 0;
 };
 

@@ -40,19 +40,15 @@ class ChangeWriter {
   void beginCell(int x) {
     first_[x] = count_;
     sums_ = sizes_ = PairsOf{};
-    sent_ = 0;
+    sum_ = sent_ = 0;
   }
 
   void endCell(int x) {
-    int sum = 0;
     for (int i = 0; i < 8; i++) {
-      sum += sums_[i];
+      sum_ += sums_[i];
       sent_ += sizes_[i];
     }
-    c_.sums[cell_ + x] = sum;
-    c_.sent[cell_ + x] = sent_;
-    spikes_ += sent_;
-    cells_ += sent_ != 0;
+    setCell(x);
   }
 
   // A cell in which nothing changed.
@@ -62,6 +58,37 @@ class ChangeWriter {
   }
 
   uint8_t* valuesAt(int x, int channel) const { return c_.values + ((cell_ + x) * c_.paddedChannels + channel) * sizeof(Spike); }
+
+  // Sets all of a cell's counts, of 8 bits, to those at `now`: many at once.
+  template <class By>
+  void putWhole(int x, uint8_t* values, const uint8_t* now) {
+    first_[x] = count_;
+    sum_ = sent_ = 0;
+    bool beyond = false;
+    for (int channel = 0, bytes; channel < c_.paddedChannels; channel += bytes) {
+      const int left = c_.paddedChannels - channel;
+      bytes = left >= 64 ? 64 : left >= 32 ? 32 : 16;
+      const By compared(values + channel, now + channel, bytes);
+      const int words = compared.words();
+      if (words == 0) continue;
+      if (compared.beyond()) {
+        if (!beyond) sums_ = sizes_ = PairsOf{};
+        beyond = true;
+        for (int at = channel; at < channel + bytes; at += 16) put(at, values + at, now + at);
+        continue;
+      }
+      compared.sum(sum_, sent_);
+      changedWords_ += words;
+      full_ |= count_ > c_.capacity;
+      if (!full_) {
+        compared.list(channel / 4, words_ + count_, deltas_ + count_);
+        count_ += words;
+      }
+      compared.keep(values + channel);
+    }
+    if (beyond) endCell(x);
+    else setCell(x);
+  }
 
   // The row's list is too short: what follows is counted, but not listed.
   bool full() const { return full_; }
@@ -104,11 +131,18 @@ class ChangeWriter {
     c_.rows[y_] = cells_ == 0 ? RowState::kQuiet : full_ ? RowState::kFull : RowState::kListed;
     c_.listed[y_] = count_;
     c_.changedCells[y_] = cells_;
-    c_.groups[y_] = int32_t(groups_[0] + groups_[1] + groups_[2] + groups_[3]);
+    c_.groups[y_] = int32_t(changedWords_ + groups_[0] + groups_[1] + groups_[2] + groups_[3]);
     c_.spikes[y_] = spikes_;
   }
 
  private:
+  void setCell(int x) {
+    c_.sums[cell_ + x] = sum_;
+    c_.sent[cell_ + x] = sent_;
+    spikes_ += sent_;
+    cells_ += sent_ != 0;
+  }
+
   // A number's canonical form has a digit for each bit in which it differs from three times itself.
   static int digitsIn(const Deltas& d) {
     int digits = 0;
@@ -183,7 +217,7 @@ class ChangeWriter {
   const size_t cell_;
   PairsOf sums_ = {}, sizes_ = {};  // of a cell
   Fours groups_ = {};
-  int count_ = 0, sent_ = 0, cells_ = 0;
+  int count_ = 0, sum_ = 0, sent_ = 0, cells_ = 0, changedWords_ = 0;
   double spikes_ = 0;
   bool full_;
 };
@@ -217,7 +251,7 @@ static void largestRowOf(const Pool& p, const Changes& input, int y, const uint8
 }
 
 // Sets row y of kept counts to `now` (width, paddedChannels) in the cells that are marked (null: all).
-template <class Spike>
+template <class Spike, class By = Compared>
 static void compareRowOf(const Changes& kept, int y, const uint8_t* now, const uint8_t* marked) {
   ChangeWriter<Spike> writer(kept, y, !marked);
   for (int x = 0; x < kept.width; x++, now += kept.paddedChannels * sizeof(Spike)) {
@@ -225,8 +259,14 @@ static void compareRowOf(const Changes& kept, int y, const uint8_t* now, const u
       writer.skipCell(x);
       continue;
     }
-    writer.beginCell(x);
     uint8_t* values = writer.valuesAt(x, 0);
+    if constexpr (By::kMany && sizeof(Spike) == 1) {
+      if (!kept.digits) {
+        writer.template putWhole<By>(x, values, now);
+        continue;
+      }
+    }
+    writer.beginCell(x);
     if (writer.full()) {
       writer.putCell(values, now);
     } else {
@@ -443,11 +483,20 @@ static inline void holdSlopes(const Convolution& c, const HoldRule& rule, int fi
     for (int k = 0; k < cells; k++) {
       const size_t at = places[k] * stride + filter;
       const Ints s = loadInts(sums + at) * times;
+      Ints old = {};
+      Mask fires = {};
+      if (HOLDS) {
+        old = loadSpikes<Spike>(before + at * sizeof(Spike));
+        fires = leaves(s, old);
+        // most stay, together
+        if (!any(fires)) {
+          storeSpikes<Spike>(now + at * sizeof(Spike), old);
+          continue;
+        }
+      }
       Floats over;
       Ints n = withSign(minInts(seen.spikes(s, over), gamma), s);
       if (HOLDS) {
-        const Ints old = loadSpikes<Spike>(before + at * sizeof(Spike));
-        const Mask fires = leaves(s, old);
         n = choose(fires, n, old);
         over = where(fires, over, Floats{} + 0.5f);
       }

@@ -139,6 +139,8 @@ describe.skipIf(withoutNative)('the native addon', () => {
               () => engine.begin(args[0]),
               () => engine.outputPotential(args[0], args[1]),
               () => engine.outputPotential(args[0], new Float64Array(4)),
+              () => engine.outputPotential(args[0], new Float64Array(4), args[1]),
+              () => engine.outputPotential(args[0], new Float64Array(4), new Float64Array(1)),
               () => engine.counts(args[0], args[1]),
               () => engine.counts(args[0], new Int32Array(4)),
               () => engine.emit(args[0], args[1]),
@@ -150,6 +152,7 @@ describe.skipIf(withoutNative)('the native addon', () => {
             () => engine.close(),
             () => engine.run(0, 0, 1),
             () => engine.outputPotential(random.plan.stages.length - 1, new Float64Array(1)),
+            () => engine.multiply(matrix, 0, matrix, 0, matrix, 0, 1, 1, 1),
           ];
           for (const attempt of attempts) {
             try {

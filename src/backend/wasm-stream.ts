@@ -1,5 +1,6 @@
 import type { EngineInstance, StageState, StageStatistics } from '../engine/backend.js';
 import { FACTOR_ROWS } from '../engine/curve.js';
+import { multiplyChannels } from '../engine/factors.js';
 import {
   type ConvolutionStage,
   type EnginePlan,
@@ -277,8 +278,9 @@ export class WasmStream implements EngineInstance {
         target[cell * stage.filters + f] = times * values[cell * stride + f]!;
   }
 
-  outputPotential(index: number, target: Float64Array): void {
+  outputPotential(index: number, target: Float64Array, factors?: Float64Array): void {
     this.totals(index, target);
+    multiplyChannels(target, factors);
   }
 
   state(index: number): StageState {

@@ -7,6 +7,7 @@ import type {
   StageStatistics,
 } from '../engine/backend.js';
 import { FACTOR_ROWS } from '../engine/curve.js';
+import { multiplyChannels } from '../engine/factors.js';
 import {
   type ConvolutionStage,
   type EnginePlan,
@@ -506,7 +507,7 @@ class WasmInstance implements EngineInstance {
     placed.sentNowOnly = true;
   }
 
-  outputPotential(index: number, target: Float64Array): void {
+  outputPotential(index: number, target: Float64Array, factors?: Float64Array): void {
     const { stage, pointer } = this.placed[index]! as Placed & { stage: ConvolutionStage };
     if (stage.input >= 0) this.settle(this.placed[stage.input]!);
     const fromSpikes = stage.input >= 0 && this.placed[stage.input]!.sentNowOnly;
@@ -514,6 +515,7 @@ class WasmInstance implements EngineInstance {
     const cells = stage.outHeight * stage.outWidth;
     const values = new Float64Array(this.memory, this.output, cells * padded(stage.filters));
     this.compact(values, stage, target);
+    multiplyChannels(target, factors);
   }
 
   state(index: number): StageState {

@@ -15,8 +15,8 @@ export function checkReadoutDelay(delay: number, steps: number, startDelays: rea
   }
 }
 
-/** λ / (steps·θ) of each channel, kept for the next read-out of the same layer. */
-function factorsOf(steps: number, threshold: Int32Array, lambda: Float64Array): Float64Array {
+/** λ / (steps·θ) of each channel, (C), kept for the next read-out of the same layer: what a potential times it is under `vmem`. */
+export function factorsOf(steps: number, threshold: Int32Array, lambda: Float64Array): Float64Array {
   const known = factors.get(lambda);
   if (known?.steps === steps && known.threshold === threshold) return known.values;
   const values = lambda.map((value, j) => value / (steps * threshold[j]!));
@@ -32,7 +32,7 @@ const factors = new WeakMap<Float64Array, { steps: number; threshold: Int32Array
  *
  * @param potential V_T, exact; @param delayed V_d, or undefined for d = 0
  * @param steps T − d; @param threshold θ, (C); @param lambda λ, (C)
- * @param target where the map goes, a new one if it is not given
+ * @param target where the map goes, a new one if it is not given; it may be `potential` itself
  *
  * @example
  * ```ts

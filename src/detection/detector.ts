@@ -1,5 +1,5 @@
 import { dequantise } from '../conversion/quantise.js';
-import { checkReadoutDelay, type Decoder, decodePotential } from '../decoding/readout.js';
+import { checkReadoutDelay, type Decoder, decodePotential, factorsOf } from '../decoding/readout.js';
 import type { Backend, BackendName } from '../engine/backend.js';
 import type { Coding } from '../engine/coding.js';
 import { planEngine, type RunOptions, type Schedule, streamPlan } from '../engine/plan.js';
@@ -176,8 +176,8 @@ export class SpikingDetector extends HeadedDetector {
   readonly simulation: Simulation;
   /** What the read-out needs of the output layers; the rest of the model is not kept. */
   private readonly outputs: (Pick<SpikingLayer, 'name' | 'threshold' | 'lambda'> & {
-    /** V_T, V_d and the maps of each decoder, reused from photo to photo. */
-    reached: Float64Array;
+    size: number;
+    /** V_d and the maps of each decoder, reused from photo to photo. */
     delayed: Float64Array;
     maps: Map<Decoder, Float64Array>;
   })[];
@@ -202,7 +202,7 @@ export class SpikingDetector extends HeadedDetector {
         name,
         threshold,
         lambda,
-        reached: new Float64Array(size),
+        size,
         delayed: new Float64Array(options.readoutDelay > 0 ? size : 0),
         maps: new Map(),
       };
@@ -342,14 +342,16 @@ export class SpikingDetector extends HeadedDetector {
     }
     for (const step of steps) {
       simulation.advanceTo(step, onBlock);
-      for (const { name, reached } of this.outputs) simulation.outputPotential(name, reached);
       yield {
         step,
         maps: (decoder) =>
-          this.outputs.map(({ threshold, lambda, reached, delayed, maps }) => {
-            const before = readoutDelay > 0 ? delayed : undefined;
-            const target = maps.get(decoder) ?? new Float64Array(reached.length);
+          this.outputs.map(({ name, threshold, lambda, size, delayed, maps }) => {
+            const target = maps.get(decoder) ?? new Float64Array(size);
             maps.set(decoder, target);
+            if (decoder === 'vmem' && readoutDelay === 0)
+              return simulation.outputPotential(name, target, factorsOf(step, threshold, lambda));
+            const reached = simulation.outputPotential(name, target);
+            const before = readoutDelay > 0 ? delayed : undefined;
             return decodePotential(decoder, reached, before, step - readoutDelay, threshold, lambda, target);
           }),
       };

@@ -31,6 +31,16 @@ export class HeldPicture {
     }
     const { held } = this;
     let changed = 0;
+    if (deadZone === 0 && channels === 3) {
+      // as most streams have it
+      for (let at = 0; at < frame.length; at += 3) {
+        const differs =
+          (frame[at]! ^ held[at]!) | (frame[at + 1]! ^ held[at + 1]!) | (frame[at + 2]! ^ held[at + 2]!);
+        if (differs !== 0) changed++;
+      }
+      if (changed > 0) held.set(frame);
+      return changed;
+    }
     for (let at = 0; at < frame.length; at += channels) {
       let differs = false;
       for (let c = at; c < at + channels; c++) if (Math.abs(frame[c]! - held[c]!) > deadZone) differs = true;

@@ -77,8 +77,11 @@ export interface EngineInstance {
    * and so do the steps of each; a step in which a start delay ends must come alone.
    */
   run(stage: number, step: number, steps: number): void;
-  /** Exact potential of a non-firing output layer at the current step into (H, W, C): V = W·N_in + T·B, in float64. */
-  outputPotential(stage: number, target: Float64Array): void;
+  /**
+   * Exact potential of a non-firing output layer at the current step into (H, W, C): V = W·N_in + T·B, in float64; each times its
+   * channel's factor, (C), if those are given.
+   */
+  outputPotential(stage: number, target: Float64Array, factors?: Float64Array): void;
   /** Cumulative counts that any stage but an output layer has sent, into (outHeight, outWidth, channels). */
   counts(stage: number, target: Int32Array): void;
   /** Sends an island's counts in the step that has just been run (alone), (outHeight, outWidth, channels), each up to ±127. */

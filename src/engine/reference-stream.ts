@@ -1,8 +1,10 @@
 /** The definition of streams (docs/engine.md): counts and sums that are kept from picture to picture, and what changes of them. */
+
 import { fanOut } from '../network/shapes.js';
 import type { EngineInstance, StageState, StageStatistics } from './backend.js';
 import { digitsOf } from './coding.js';
 import { curvePart } from './curve.js';
+import { multiplyChannels } from './factors.js';
 import {
   type ConvolutionStage,
   type EnginePlan,
@@ -290,8 +292,9 @@ export class ReferenceStream implements EngineInstance {
     return state;
   }
 
-  outputPotential(stage: number, target: Float64Array): void {
+  outputPotential(stage: number, target: Float64Array, factors?: Float64Array): void {
     this.convolution(stage).outputPotential(target);
+    multiplyChannels(target, factors);
   }
 
   counts(stage: number, target: Int32Array): void {

@@ -2,6 +2,7 @@
  * The engine's definition (docs/engine.md), written to be read next to the paper. Speed belongs to the native and
  * WASM kernels, which must equal this one bit for bit.
  */
+
 import { fanOut } from '../network/shapes.js';
 import type {
   Backend,
@@ -12,6 +13,7 @@ import type {
   StageStatistics,
 } from './backend.js';
 import { type CurveTable, curveCount } from './curve.js';
+import { multiplyChannels } from './factors.js';
 import {
   type ConvolutionStage,
   type EnginePlan,
@@ -393,9 +395,10 @@ class ReferenceInstance implements EngineInstance {
     return state;
   }
 
-  outputPotential(stage: number, target: Float64Array): void {
+  outputPotential(stage: number, target: Float64Array, factors?: Float64Array): void {
     const output = this.convolution(stage);
     output.outputPotential(this.step, this.states[output.stage.input]?.output, target);
+    multiplyChannels(target, factors);
   }
 
   counts(stage: number, target: Int32Array): void {

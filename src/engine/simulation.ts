@@ -128,12 +128,15 @@ export class Simulation {
     this.instance.emit(index, island.counts);
   }
 
-  /** Exact potential of an output layer, (H, W, C), by its name; into `target` if that is given. */
-  outputPotential(name: string, target?: Float64Array): Float64Array {
+  /**
+   * Exact potential of an output layer, (H, W, C), by its name, each times its channel's factor if those are given; into `target` if
+   * that is.
+   */
+  outputPotential(name: string, target?: Float64Array, factors?: Float64Array): Float64Array {
     const index = this.plan.stages.findIndex((stage) => stage.name === name);
     const { height, width, channels } = outputShapeOf(this.plan.stages[index]!);
     const potential = target ?? new Float64Array(height * width * channels);
-    this.instance.outputPotential(index, potential);
+    this.instance.outputPotential(index, potential, factors);
     return potential;
   }
 

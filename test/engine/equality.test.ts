@@ -21,7 +21,9 @@ function observe(backend: Backend, plan: EnginePlan, { pixels, steps, threads }:
       if (stage.kind === 'island') seen.push([stage.name, simulation.state(stage.name)]);
       if (stage.kind !== 'convolution') continue;
       const { name, fires } = stage;
+      const factors = Float64Array.from({ length: stage.filters }, (_, j) => 1 / (j + 3));
       seen.push([name, fires ? simulation.state(name) : simulation.outputPotential(name)]);
+      if (!fires) seen.push(simulation.outputPotential(name, undefined, factors));
     }
     seen.push(simulation.statistics(), simulation.checksum());
   }
@@ -197,6 +199,10 @@ describe('reference', () => {
           return at(Math.floor(cell / head.outWidth), cell % head.outWidth, i % head.filters);
         });
         expect(potential).toEqual(expected);
+        const factors = Float64Array.from({ length: head.filters }, (_, j) => 1 / (j + 3));
+        expect(simulation.outputPotential(head.name, undefined, factors)).toEqual(
+          expected.map((value, i) => value * factors[i % head.filters]!),
+        );
       }),
       { numRuns: 40 },
     );

@@ -64,6 +64,9 @@ const streamCase = fc.record({
 const isStreamable = ({ firing, filters }: ConvolutionStage) =>
   firing.subarray(2 * filters, 3 * filters).every((theta) => theta > 0);
 
+/** Whether the states behind picture i of so many are looked at, which may bring a back-end to compute what it has not kept. */
+const isAsked = (seed: number, i: number, count: number) => i === count - 1 || ((seed >> i) & 3) === 0;
+
 function show(simulation: Simulation, pixels: Uint8Array, steps: number): void {
   simulation.begin(pixels);
   simulation.advanceTo(steps);
@@ -78,8 +81,9 @@ describe.each(
         const plan = layeredPlan(random.plan, steps);
         const stream = new Simulation(streamPlan(plan, 0.5), backend, random.threads);
         const fresh = new Simulation(plan, backend, random.threads);
-        for (const pixels of pictures(random.pixels, seed, 6)) {
+        for (const [i, pixels] of pictures(random.pixels, seed, 9).entries()) {
           show(stream, pixels, steps);
+          if (!isAsked(seed, i, 9)) continue;
           show(fresh, pixels, steps);
           expect(stream.checksum()).toBe(fresh.checksum());
         }
@@ -109,10 +113,10 @@ describe.each(
           const plan = streamPlan({ ...layeredPlan(random.plan, steps), coding }, r / 256);
           const seen = [backend, referenceBackend].map((each) => {
             const stream = new Simulation(plan, each, random.threads);
-            const frames = pictures(random.pixels, seed, 5).map((pixels) => {
+            const frames = pictures(random.pixels, seed, 8).map((pixels, i) => {
               show(stream, pixels, steps);
               return {
-                checksum: stream.checksum(),
+                checksum: isAsked(seed, i, 8) && stream.checksum(),
                 statistics: stream.statistics(),
                 changed: stream.changed(),
               };
