@@ -99,7 +99,7 @@ struct Pieces {
   }
   // The curve at places of 0 to kPieces, less than that.
   __attribute__((always_inline)) inline __m512 at(__m512 place) const {
-    const __m512i piece = _mm512_cvttps_epi32(place);
+    const __m512i piece = raw(__builtin_convertvector(place, Ints));
     const __m512 inside = _mm512_sub_ps(place, floorOf(place));
     __m512 value = _mm512_permutex2var_ps(low[kPieceTerms - 1], piece, high[kPieceTerms - 1]);
     for (int k = kPieceTerms - 2; k >= 0; k--)
@@ -113,17 +113,20 @@ struct Pieces {
 struct Compared {
   static constexpr bool kMany = true;
   Compared(const uint8_t* kept, const uint8_t* now, int bytes)
-      : bytes(bytes), before(load(kept, bytes)), after(load(now, bytes)), mask(_mm512_cmpneq_epi32_mask(before, after)) {}
+      : bytes(bytes),
+        before(load(kept, bytes)),
+        after(load(now, bytes)),
+        mask(__mmask16(~_mm512_cmpeq_epi32_mask(before, after))) {}
 
   // Words that changed.
   int words() const { return __builtin_popcount(mask); }
   // True if a change is beyond ±127.
-  bool beyond() const { return _mm512_cmpneq_epi8_mask(changes(), _mm512_subs_epi8(after, before)) != 0; }
+  bool beyond() const { return ~_mm512_cmpeq_epi8_mask(changes(), _mm512_subs_epi8(after, before)) != 0; }
   // Lists them; room for 16 is written.
   void list(int firstWord, uint16_t* words, uint32_t* deltas) const {
     const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i listed = _mm512_maskz_compress_epi32(mask, _mm512_add_epi32(places, _mm512_set1_epi32(firstWord)));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), _mm512_cvtepi32_epi16(listed));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), _mm512_cvtsepi32_epi16(listed));
     _mm512_storeu_si512(deltas, _mm512_maskz_compress_epi32(mask, changes()));
   }
   // Adds up the changes, and their sizes.

@@ -35,6 +35,19 @@ static inline __m512i _mm512_i32gather_epi64(__m256i index, const void* base, in
   for (int i = 0; i < 8; i++) __builtin_memcpy(&found.lane[i], static_cast<const char*>(base) + int64_t(places[i]) * scale, 8);
   return emulatedBits<__m512i>(found);
 }
+template <class From>
+static inline __m512i emulatedExtension(From from) {
+  EmulatedLanes<uint8_t> lanes{};
+  __builtin_memcpy(lanes.lane, &from, sizeof from);
+  return emulatedBits<__m512i>(lanes);
+}
+static inline __m512i _mm512_zextsi256_si512(__m256i from) { return emulatedExtension(from); }
+static inline __m512i _mm512_zextsi128_si512(__m128i from) { return emulatedExtension(from); }
+static inline int64_t _mm512_reduce_add_epi64(__m512i a) {
+  int64_t total = 0;
+  for (int64_t lane : emulatedBits<EmulatedLanes<int64_t>>(a).lane) total += lane;
+  return total;
+}
 template <class Lane, class From>
 static inline __m512i emulatedWidening(From from) {
   Lane lanes[16];
