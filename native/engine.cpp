@@ -571,7 +571,7 @@ void writeDigits(const uint8_t* from, size_t count, int64_t, int16_t* to) {
 void writeDigits(const uint8_t* from, size_t count, int64_t, int8_t* to) {
   for (size_t i = 0; i < count; i++) to[i] = int8_t(from[i] - kPixelOffset);
 }
-// Pixels of three channels as words of four, the last of them as a black one.
+// Pixels of three channels as words of four, the last as a black one.
 void writePixels(const uint8_t* from, size_t count, uint8_t* to) {
   for (size_t i = 0; i < count; i++) {
     const uint8_t word[4] = {from[3 * i], from[3 * i + 1], from[3 * i + 2], 0};

@@ -452,6 +452,9 @@ static void sumInputRowOf(const Convolution& c, int y, const WindowBuffer* windo
   });
 }
 
+// Cells whose neurons are held together.
+constexpr int kHoldCells = 16;
+
 // Neurons of a few cells from `filter` on, a vector of them: counts that are off what their sums ask for by the hold or more become the
 // nearest ones, all others stay. HOLDS: a hold above ½; at ½ all counts are the nearest ones.
 template <class Spike, bool HOLDS>
@@ -478,27 +481,33 @@ static inline void holdSlopes(const Convolution& c, const HoldRule& rule, int fi
     return either(above(v, choose(notNegative, up, upBelow)), above(-v, choose(positive, downAbove, down)));
   };
   if (c.slopes && rule.bounded) {
+    Mask fires[kHoldCells];
+    if (HOLDS) {
+      Mask some = {};
+      for (int k = 0; k < cells; k++) {
+        const size_t at = places[k] * stride + filter;
+        fires[k] = leaves(loadInts(sums + at) * times, loadSpikes<Spike>(before + at * sizeof(Spike)));
+        some = either(some, fires[k]);
+      }
+      // most stay, together
+      if (!any(some)) {
+        for (int k = 0; k < cells; k++) {
+          const size_t at = (places[k] * stride + filter) * sizeof(Spike);
+          __builtin_memcpy(now + at, before + at, kLanes * sizeof(Spike));
+        }
+        return;
+      }
+    }
     const SeenSlopes seen(c, filter);
     Sureness sure;
     for (int k = 0; k < cells; k++) {
       const size_t at = places[k] * stride + filter;
       const Ints s = loadInts(sums + at) * times;
-      Ints old = {};
-      Mask fires = {};
-      if (HOLDS) {
-        old = loadSpikes<Spike>(before + at * sizeof(Spike));
-        fires = leaves(s, old);
-        // most stay, together
-        if (!any(fires)) {
-          storeSpikes<Spike>(now + at * sizeof(Spike), old);
-          continue;
-        }
-      }
       Floats over;
       Ints n = withSign(minInts(seen.spikes(s, over), gamma), s);
       if (HOLDS) {
-        n = choose(fires, n, old);
-        over = where(fires, over, Floats{} + 0.5f);
+        n = choose(fires[k], n, loadSpikes<Spike>(before + at * sizeof(Spike)));
+        over = where(fires[k], over, Floats{} + 0.5f);
       }
       sure.add(over);
       storeSpikes<Spike>(now + at * sizeof(Spike), n);
@@ -600,11 +609,10 @@ static void holdCells(const Convolution& c, const HoldRule& rule, int cells, con
 template <class Spike>
 static void holdRowOf(const Convolution& c, const HoldRule& rule, const int32_t* sums, const uint8_t* reached,
                       const uint8_t* before, uint8_t* now) {
-  constexpr int kCells = 16;
-  int places[kCells];
+  int places[kHoldCells];
   for (int x = 0; x < c.outWidth;) {
     int cells = 0;
-    for (; x < c.outWidth && cells < kCells; x++) {
+    for (; x < c.outWidth && cells < kHoldCells; x++) {
       places[cells] = x;
       cells += !reached || reached[x];
     }
