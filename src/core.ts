@@ -139,5 +139,5 @@ export type { FloatMap } from './network/ops/operator.js';
 export type { ConvolutionParameters, FoldedParameters, Parameters } from './network/parameters.js';
 export { inferShapes } from './network/shapes.js';
 export type { TensorGraph, TensorNode } from './tensor/graph.js';
-export type { Attributes } from './tensor/operators.js';
+export type { Attributes, Loops } from './tensor/operators.js';
 export type { Tensor } from './tensor/tensor.js';

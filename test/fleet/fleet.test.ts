@@ -154,6 +154,9 @@ describeWithProgram('redis-server')('a fleet', () => {
       workers[victim] = startWorker('rough', args);
     };
     const restart = async () => {
+      // one that begins while there is no Redis ends, and says so
+      const connected = () => isDone() || status('rough').workers === workers.length;
+      await until(connected, 'workers that are all connected');
       await redis.stop('SIGKILL');
       await wait(500);
       await redis.start();
