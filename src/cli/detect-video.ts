@@ -10,6 +10,7 @@ import { Film, isFilm } from '../video/film.js';
 import { checkFrameOptions, type Frame, type FrameOptions, readFrames } from '../video/frames.js';
 import type { DetectOptions } from './detect.js';
 import { detectorOptions, refuseOverwriting } from './options.js';
+import { formatOf } from './outcome-writer.js';
 import { printError } from './print.js';
 import { stopOnSignals } from './stop.js';
 
@@ -39,11 +40,14 @@ const objectsOf = ({ detections }: FrameRecord) =>
     .sort()
     .join(', ');
 
+/** What spikes are: units, or signed digits of counts. */
+const sentOf = ({ coding }: FrameRecord) => (coding === 'phase' ? 'digits' : 'spikes');
+
 const lineOf = (record: FrameRecord) => {
   const { frame, time, changed, spikesPerNeuron = 0, elapsedMs, dropped = 0 } = record;
   const ms = Object.values(elapsedMs).reduce((sum, each) => sum + each, 0);
   const lost = dropped > 0 ? `, ${dropped} dropped` : '';
-  return `frame ${frame}, ${time.toFixed(2)} s: ${objectsOf(record) || 'nothing'} (${(100 * changed).toFixed(1)} % changed, ${spikesPerNeuron.toFixed(2)} spikes a neuron, ${ms.toFixed(0)} ms${lost})\n`;
+  return `frame ${frame}, ${time.toFixed(2)} s: ${objectsOf(record) || 'nothing'} (${(100 * changed).toFixed(1)} % changed, ${spikesPerNeuron.toFixed(2)} ${sentOf(record)} a neuron, ${ms.toFixed(0)} ms${lost})\n`;
 };
 
 /** Writes text where it belongs, waiting while the reader is slow; a file is there from its first line on. Throws `FILE` if that fails. */
@@ -90,7 +94,8 @@ class LiveLine {
   private rate = 0;
   private first = 0;
 
-  show({ frame, sops = 0, spikesPerNeuron = 0 }: FrameRecord): void {
+  show(record: FrameRecord): void {
+    const { frame, sops = 0, spikesPerNeuron = 0 } = record;
     if (!this.shown) return;
     const now = performance.now();
     const rate = 1000 / Math.max(now - this.last, 1);
@@ -99,7 +104,7 @@ class LiveLine {
     this.first ||= sops;
     const share = this.first > 0 ? (100 * sops) / this.first : 0;
     process.stderr.write(
-      `\r\x1b[Kframe ${frame}: ${this.rate.toFixed(1)} a second, ${spikesPerNeuron.toFixed(3)} spikes a neuron, ${share.toFixed(1)} % of a fresh frame’s operations`,
+      `\r\x1b[Kframe ${frame}: ${this.rate.toFixed(1)} a second, ${spikesPerNeuron.toFixed(3)} ${sentOf(record)} a neuron, ${share.toFixed(1)} % of a fresh frame’s operations`,
     );
   }
 
@@ -179,7 +184,7 @@ export async function detectVideo(
     throw usageError(
       `--${odd[0]} is of photos: the frames of a video are looked at one after another, from --start on`,
     );
-  const format = asked ?? (out?.toLowerCase().endsWith('.ndjson') ? 'ndjson' : 'text');
+  const format = formatOf({ format: asked, out });
   if (format !== 'text' && format !== 'ndjson')
     throw usageError(`frames are written as text or ndjson, not ${format}`);
   if (out !== undefined && existsSync(out))

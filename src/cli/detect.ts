@@ -21,9 +21,9 @@ import {
   refuseOverwriting,
   workersOption,
 } from './options.js';
-import { OUTCOME_FORMATS, type OutcomeFormat, openWriter } from './outcome-writer.js';
+import { formatOf, OUTCOME_FORMATS, type OutcomeFormat, openWriter } from './outcome-writer.js';
 import { DrawTargets, isStreamed, type ListedPhoto, listPaths, parseShard } from './photo-list.js';
-import { printError } from './print.js';
+import { counted, printError } from './print.js';
 import { Progress } from './progress.js';
 import { checkOurs, resumeFrom } from './resume.js';
 import { stopOnSignals } from './stop.js';
@@ -145,10 +145,6 @@ interface Batch {
   unlock: () => void;
 }
 
-/** The format asked for, else by the name of `--out`. */
-const chooseFormat = ({ format, out }: DetectOptions): OutcomeFormat =>
-  format ?? OUTCOME_FORMATS.find((name) => out?.toLowerCase().endsWith(`.${name}`)) ?? 'text';
-
 async function collect(paths: AsyncIterable<string>): Promise<string[]> {
   const all: string[] = [];
   for await (const path of paths) all.push(path);
@@ -158,7 +154,7 @@ async function collect(paths: AsyncIterable<string>): Promise<string[]> {
 /** Checks everything that can be checked at once, and lists the photos. */
 async function prepare(inputs: readonly string[], given: DetectOptions): Promise<Batch> {
   const { format: _, out, resume = false, shard: shardText, watch, draw, ...rest } = given;
-  const format = chooseFormat(given);
+  const format = formatOf(given);
   if (resume && (out === undefined || format !== 'ndjson'))
     throw usageError('--resume goes on in a file of JSON lines: add --out found.ndjson');
   const shard = shardText === undefined ? undefined : parseShard(shardText);
@@ -308,7 +304,7 @@ async function detect(inputs: readonly string[], given: DetectOptions): Promise<
   const { aborted, reason } = controller.signal;
   if (out !== undefined || aborted) {
     const parts = [
-      `${photos} photos`,
+      counted(photos, 'photo'),
       ...(failures > 0 ? [`${failures} of them failed`] : []),
       ...(batch.skipped() > 0 ? [`${batch.skipped()} were there already`] : []),
       ...(aborted ? ['interrupted'] : []),

@@ -263,7 +263,7 @@ export interface TrainedFileOptions extends OnnxOptions {
 export function addDetectionModelOptions(command: Command): Command {
   addModelOptions(command).option(
     '--ann',
-    'run the float network instead of spikes (of the model, or --cfg)',
+    'run the float network instead of spikes (of the model, --cfg or --onnx)',
   );
   for (const flag of CONVERSION_ONLY) command.addOption(new Option(`${flag} <value>`).hideHelp());
   return command;

@@ -8,6 +8,16 @@ import { printable } from './print.js';
 export const OUTCOME_FORMATS = ['text', 'json', 'ndjson', 'csv'] as const;
 export type OutcomeFormat = (typeof OUTCOME_FORMATS)[number];
 
+/** The format asked for, else by the name of `--out`. */
+export const formatOf = ({
+  format,
+  out,
+}: {
+  format?: OutcomeFormat | undefined;
+  out?: string | undefined;
+}): OutcomeFormat =>
+  format ?? OUTCOME_FORMATS.find((name) => out?.toLowerCase().endsWith(`.${name}`)) ?? 'text';
+
 /** Takes outcomes one after another. */
 export interface OutcomeWriter {
   write(record: PhotoRecord): Promise<void>;

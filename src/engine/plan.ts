@@ -492,7 +492,7 @@ export function planEngine(model: SpikingModel, options: RunOptions): EnginePlan
   const waiting = [...islands, ...curved];
   if (waiting.length > 0)
     throw usageError(
-      `the schedule steps cannot run ${islands.length > 0 ? 'islands' : 'curves'}, which wait for their whole input: ${waiting.slice(0, 5).join(', ')}${waiting.length > 5 ? `, … (${waiting.length} layers)` : ''}; use the schedule layered`,
+      `the schedule steps cannot run ${islands.length > 0 ? 'islands' : 'curves'}, which wait for their whole input: ${waiting.slice(0, 5).join(', ')}${waiting.length > 5 ? `, … (${waiting.length} layers)` : ''}; use the schedule layered, and leave out what only a run step by step has: until-stable, budget-ms, gamma, rho, v0, readout-delay, more than 127 steps, other neurons and pools, the preset paper`,
     );
   const tailOperations = operations.tail?.operations ?? 0;
   return {

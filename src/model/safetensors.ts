@@ -60,7 +60,8 @@ function parseHeader(bytes: Uint8Array): { header: Record<string, unknown>; data
   if (bytes.length < 8)
     throw modelError(`the file has ${bytes.length} bytes; even a safetensors header length needs 8`);
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
-  if (length > MAX_HEADER) throw modelError('the file is no .safetensors model');
+  if (length > MAX_HEADER)
+    throw modelError('the file is no .safetensors model (convert makes one of an ONNX or darknet file)');
   if (length > bytes.length - 8) {
     throw modelError(
       `the header should have ${length} bytes, the file has ${bytes.length - 8} after the length: truncated`,

@@ -84,6 +84,14 @@ describe('detect --video', () => {
 
   it('leaves no file where nothing was found', () => {
     const out = join(folder, 'nothing.ndjson');
+    for (const format of ['csv', 'json'])
+      expectError(
+        detect(frames, '--out', join(folder, `other.${format}`)),
+        2,
+        new RegExp(`as text or ndjson, not ${format}`),
+      );
+    const digits = detect(frames, '--preset', 'frugal', '--format', 'text');
+    expect(digits.stdout).toMatch(/^frame 0, .* digits a neuron/);
     expectError(detect(frames, '--hold', '0.4', '--out', out), 2, /hold is 0.4/);
     expectError(detect(frames, '--start', '-1', '--out', out), 2, /start is -1/);
     expectError(detect(frames, '--start', '100', '--out', out), 1, /no frame from second 100 on/);
