@@ -11,6 +11,7 @@ import type { Network } from '../network/network.js';
 import { describeShares, floatShares, networkOperations } from '../network/operations.js';
 import { activatedOf } from '../network/ops/index.js';
 import { inferShapes } from '../network/shapes.js';
+import { printable } from './print.js';
 
 /** What a file is, as far as its format says it. */
 interface Described {
@@ -57,6 +58,9 @@ export const describeFile = async (path: string, options: Omit<OnnxFiles, 'onnx'
   describeNetwork(await read(path, options));
 
 /** Lines that say what a network is and what becomes of it. */
+/** A class as one line of a terminal takes it. */
+const nameOf = (name: string) => (name.length > 40 ? `${printable(name.slice(0, 40))}…` : printable(name));
+
 export function describeNetwork({ network, classes, resize, lines = [] }: Described): string[] {
   const { input, layers, heads, tail } = network;
   const shapes = inferShapes(network);
@@ -71,7 +75,9 @@ export function describeNetwork({ network, classes, resize, lines = [] }: Descri
     ...lines,
     `input: ${input.width}×${input.height}${resize ? `, ${resize}` : ''}`,
     ...(classes
-      ? [`classes: ${classes.length} (${classes.slice(0, 3).join(', ')}${classes.length > 3 ? ', …' : ''})`]
+      ? [
+          `classes: ${classes.length} (${classes.slice(0, 3).map(nameOf).join(', ')}${classes.length > 3 ? ', …' : ''})`,
+        ]
       : []),
     `heads: ${heads.map(({ kind }) => kind).join(', ')}${tail ? `, behind ${tail.nodes.length} operations in floats` : ''}`,
     `layers: ${tally(layers.map(({ kind }) => kind))}`,

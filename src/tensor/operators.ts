@@ -220,11 +220,14 @@ function rangeOf(first: number, count: number, step = 1): number[] {
   return Array.from({ length: Math.max(0, count) }, (_, i) => first + i * step);
 }
 
-/** Sizes of the parts that a tensor is split into. */
+/** Sizes of the parts that a tensor is split into; throws unless they make up the tensor. */
 export function splitSizes(extent: number, parts: number, given: readonly number[] | undefined): number[] {
-  if (given) return [...given];
   const size = Math.ceil(extent / parts);
-  return rangeOf(0, parts).map((part) => Math.min(size, extent - part * size));
+  const sizes = given ?? rangeOf(0, parts).map((part) => Math.min(size, extent - part * size));
+  const total = sizes.reduce((sum, each) => sum + each, 0);
+  if (!sizes.every((each) => Number.isInteger(each) && each >= 0) || total !== extent)
+    throw new Error(`a Split into ${sizes.slice(0, 8).join(', ')} of ${extent}`);
+  return [...sizes];
 }
 
 /** What a Slice takes of each axis: indices. */

@@ -153,7 +153,7 @@ export function parseOnnx(
   const task = graph.metadata.get('task') ?? 'detect';
   if (task !== 'detect')
     throw onnxError(
-      `the network was trained for ${TASKS[task] ?? task}; only detection is supported (task=detect)`,
+      `the network was trained for ${TASKS[task] ?? task.slice(0, 40)}; only detection is supported (task=detect)`,
     );
   const read = importGraph(graph, options.size);
   const classes = options.names ?? ownNames(graph);

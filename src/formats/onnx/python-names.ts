@@ -1,17 +1,24 @@
 import { namesError } from '../../errors.js';
 
+/** Most characters of names that are read. */
+const MOST_CHARACTERS = 2 ** 20;
+
 /**
  * Class names as Python writes a dict of them, `{0: 'person', 1: "it's"}`, or a list. Read, not run; throws `NAMES` for
- * anything else, and where a number is missing.
+ * anything else, and where a number or a name is missing.
  */
 export function parsePythonNames(text: string): string[] {
+  if (text.length > MOST_CHARACTERS)
+    throw namesError(
+      `the file's "names" have ${text.length} characters; expected at most ${MOST_CHARACTERS}`,
+    );
   const wrong = (at: number) =>
     namesError(`the file's "names" are not a dict of class names, at "${text.slice(at, at + 20)}"`);
   const item = /\s*(?:(\d{1,5})\s*:\s*)?(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(,|$)/y;
   const trimmed = text.trim();
   const [open, close] = [trimmed[0], trimmed.at(-1)];
   if (!((open === '{' && close === '}') || (open === '[' && close === ']'))) throw wrong(0);
-  const body = trimmed.slice(1, -1).replace(/,?\s*$/, '');
+  const body = trimmed.slice(1, -1).trimEnd().replace(/,$/, '').trimEnd();
   const names: string[] = [];
   for (item.lastIndex = 0; item.lastIndex < body.length; ) {
     const at = item.lastIndex;
@@ -21,7 +28,9 @@ export function parsePythonNames(text: string): string[] {
     if ((key === undefined) !== (open === '[')) throw wrong(at + 1);
     const index = key === undefined ? names.length : Number(key);
     if (names[index] !== undefined) throw namesError(`the file's "names" have the class ${index} twice`);
-    names[index] = unescaped((single ?? double)!);
+    const name = unescaped((single ?? double)!);
+    if (name.trim() === '') throw namesError(`the file's "names" have no name for the class ${index}`);
+    names[index] = name;
   }
   const missing = Array.from(names as (string | undefined)[]).indexOf(undefined);
   if (missing >= 0 || names.length === 0)

@@ -327,6 +327,9 @@ describe('a graph that cannot be a network of neurons', () => {
       /a pool with dilations of 1 and 2/,
     );
     expect(behind('MaxPool')).toMatch(/^ONNX: node n1 \(MaxPool\): a kernel of {2}with/);
+    expect(behind('Split', { axis: 1, split: [4] })).toBe('accepted');
+    for (const split of [[5], [2, 1], [-1], [-(2 ** 63)], [8, -4]])
+      expect(behind('Split', { axis: 1, split })).toMatch(/: a Split into .* of 4$/);
     expect(behind('MaxPool', { kernel_shape: 'xx' })).toMatch(/^ONNX: /);
     const far = new Builder();
     const wide = far.convolution('image', [4, 3, 3], { dilations: [1, 16], pads: [1, 16, 1, 16] });

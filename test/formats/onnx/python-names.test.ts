@@ -28,7 +28,16 @@ describe('class names as Python writes them', () => {
     `{0: 'unclosed}`,
     `{0: __import__('os')}`,
     `{99999: 'x'}`,
+    `{0: ''}`,
+    `{0: 'a', 1: ' '}`,
   ])('refuses %s', (text) => {
     expect(() => parsePythonNames(text)).toThrow(expect.objectContaining({ code: 'NAMES' }));
+  });
+
+  it('reads long texts to their end, or says that they are too long', () => {
+    const name = 'x'.repeat(900_000);
+    expect(parsePythonNames(`{0: '${name}'${' '.repeat(100_000)}}`)).toEqual([name]);
+    for (const text of [`{0: 'a'${' '.repeat(500_000)}x}`, `{0: '${name}${name}'}`])
+      expect(() => parsePythonNames(text)).toThrow(expect.objectContaining({ code: 'NAMES' }));
   });
 });
