@@ -286,14 +286,7 @@ void Stream::runConvolution(int index) {
   rule.bounded = kept.largestSum < kPotentialLimit;
   rule.limits = stage.hold.as<int32_t>();
 
-  WindowBuffer window{};
-  int32_t* bias = bias_.as<int32_t>();
-  if (afresh && onImage) {
-    window = imageWindow(stage, pixels_.as<uint8_t>(), needed_.as<uint8_t>());
-  } else if (afresh) {
-    if (!c.channelwise) window = spikesWindow(stage, needed_.as<uint8_t>());
-    scaleBias(c);
-  }
+  const WindowBuffer window = afresh ? inputWindow(stage) : WindowBuffer{};
   const bool atOnce = isAtOnce(stage);
   // of a layer whose weights are large, those of a tile of filters serve all rows before the next one's turn
   if (!atOnce) {
@@ -305,7 +298,7 @@ void Stream::runConvolution(int index) {
       const int filters = std::min(filtersAtOnce, c.paddedFilters - filter);
       for (int y = 0; y < c.outHeight; y++) {
         int32_t* row = sums + y * rowSums;
-        if (ways[y] == Way::kAfresh) kernels_.sumInputRow(c, y, &window, bias, filter, filters, row, scratch);
+        if (ways[y] == Way::kAfresh) kernels_.sumInputRow(c, y, &window, bias_.as<int32_t>(), filter, filters, row, scratch);
         if (ways[y] == Way::kChanges)
           kernels_.addChangesRow(c, input, y, filter, filters, row, marked_[worker].as<uint8_t>(), scratch);
       }
@@ -316,9 +309,7 @@ void Stream::runConvolution(int index) {
     uint8_t* reached = marked_[worker].as<uint8_t>();
     const bool passing = ways[y] == Way::kPassing;
     int32_t* row = passing ? rowSums_[worker].as<int32_t>() : sums + y * rowSums;
-    if (onImage && (passing || ways[y] == Way::kAfresh)) kernels_.presentRow(c, y, window, row, scratch);
-    else if (passing || (ways[y] == Way::kAfresh && atOnce))
-      kernels_.sumInputRow(c, y, &window, bias, 0, c.paddedFilters, row, scratch);
+    if (passing || (ways[y] == Way::kAfresh && atOnce)) sumAfresh(stage, window, y, row, scratch);
     else if (ways[y] == Way::kChanges && atOnce) kernels_.addChangesRow(c, input, y, 0, c.paddedFilters, row, reached, scratch);
     if (!spec.fires) return;
     if (ways[y] == Way::kQuiet) return endQuietRow(kept, y);
@@ -465,8 +456,18 @@ const char* Stream::emit(int index, const int32_t* counts) {
   return nullptr;
 }
 
-void Stream::scaleBias(const Convolution& c) {
+WindowBuffer Stream::inputWindow(const Stage& stage) {
+  const Convolution& c = stage.convolution;
+  const uint8_t* needed = needed_.as<uint8_t>();
+  if (stage.spec.input < 0) return imageWindow(stage, pixels_.as<uint8_t>(), needed);
   for (int f = 0; f < c.paddedFilters; f++) bias_.as<int32_t>()[f] = steps_ * c.bias[f];
+  return c.channelwise ? WindowBuffer{} : spikesWindow(stage, needed);
+}
+
+void Stream::sumAfresh(const Stage& stage, const WindowBuffer& window, int y, int32_t* row, uint8_t* scratch) const {
+  const Convolution& c = stage.convolution;
+  if (stage.spec.input < 0) kernels_.presentRow(c, y, window, row, scratch);
+  else kernels_.sumInputRow(c, y, &window, bias_.as<int32_t>(), 0, c.paddedFilters, row, scratch);
 }
 
 // Sums of rows that have not been kept, for readers: from the counts that came in, which are.
@@ -484,17 +485,12 @@ void Stream::findSums(int index) {
     std::fill(needed + first, needed + std::min(c.height, y * c.stride - c.padding + c.size), 1);
   }
   if (!any) return;
-  const bool onImage = stage.spec.input < 0;
-  WindowBuffer window{};
-  if (onImage) window = imageWindow(stage, pixels_.as<uint8_t>(), needed);
-  else if (!c.channelwise) window = spikesWindow(stage, needed);
-  scaleBias(c);
+  int32_t* sums = stage.spec.input < 0 ? stage.current.as<int32_t>() : c.potential;
+  const WindowBuffer window = inputWindow(stage);
   shareRows(c.outHeight, [&](int y, int worker) {
     if (known[y] != Known::kLost) return;
-    int32_t* row = (onImage ? stage.current.as<int32_t>() : c.potential) + size_t(y) * c.outWidth * c.paddedFilters;
-    uint8_t* scratch = workers_[worker].scratch.as<uint8_t>();
-    if (onImage) kernels_.presentRow(c, y, window, row, scratch);
-    else kernels_.sumInputRow(c, y, &window, bias_.as<int32_t>(), 0, c.paddedFilters, row, scratch);
+    int32_t* row = sums + size_t(y) * c.outWidth * c.paddedFilters;
+    sumAfresh(stage, window, y, row, workers_[worker].scratch.as<uint8_t>());
     known[y] = Known::kKeptAfresh;
   });
 }

@@ -63,8 +63,11 @@ class Stream : public Engine {
   bool isAtOnce(const Stage& stage) const {
     return stage.spec.input < 0 || stage.convolution.channelwise || stage.weights->size() <= kCachedWeights;
   }
-  // Writes T times the biases.
-  void scaleBias(const Convolution& c);
+  // What rows are computed afresh from, where it is needed: the image or what came in as a window (of a channelwise convolution none, it
+  // takes that as it lies there), and T times the biases.
+  WindowBuffer inputWindow(const Stage& stage);
+  // The sums of all filters of such a row.
+  void sumAfresh(const Stage& stage, const WindowBuffer& window, int y, int32_t* row, uint8_t* scratch) const;
   void findSums(int index);
 
   const int steps_, hold_;

@@ -2,7 +2,6 @@
  * The engine's definition (docs/engine.md), written to be read next to the paper. Speed belongs to the native and
  * WASM kernels, which must equal this one bit for bit.
  */
-
 import { fanOut } from '../network/shapes.js';
 import type {
   Backend,
