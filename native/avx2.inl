@@ -10,6 +10,7 @@ static inline Ints choose(Mask mask, Ints a, Ints b) { return ints(_mm256_blendv
 static inline Ints maxInts(Ints a, Ints b) { return ints(_mm256_max_epi32(raw(a), raw(b))); }
 static inline Ints minInts(Ints a, Ints b) { return ints(_mm256_min_epi32(raw(a), raw(b))); }
 
+#include "absent.inl"
 #include "masks.inl"
 
 static inline bool any(Mask mask) { return _mm256_movemask_epi8(reinterpret_cast<__m256i>(mask)) != 0; }
@@ -64,15 +65,6 @@ struct Pairs {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_abs_epi16(load(p)), _mm256_set1_epi16(1)));
   }
   static void store(int32_t* p, Sum acc) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), acc); }
-};
-
-struct Pieces {
-  static constexpr bool kPicked = false;
-};
-
-// Counts of a cell beside those kept of it, where instructions take many at once (isa_avx512vnni.cpp).
-struct Compared {
-  static constexpr bool kMany = false;
 };
 
 // Adds two synapses of 8 neurons each: weights in pairs, spikes of either. Of bytes 16 are read.

@@ -1,4 +1,5 @@
 // What an instruction set may have an instruction for: floors, signs, numbers from places, and bytes as integers.
+#include "absent.inl"
 
 // ⌊x⌋ where |x| < 2^51 (of float32 2^22): rounded to a whole number by adding 1.5·2^52 (2^23), and one less where that went up.
 template <class Vector>
@@ -43,16 +44,6 @@ static inline Ints widenBytes(const uint8_t* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return __builtin_convertvector(v, Ints);
 }
-
-// Curves by pieces where an instruction picks from as many numbers (isa_avx512vnni.cpp).
-struct Pieces {
-  static constexpr bool kPicked = false;
-};
-
-// Counts of a cell beside those kept of it, where instructions take many at once (isa_avx512vnni.cpp).
-struct Compared {
-  static constexpr bool kMany = false;
-};
 
 // Channelwise convolutions: Synapses::add where an instruction multiplies two synapses of a neuron at once (avx2.inl).
 struct Synapses {
